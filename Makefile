@@ -1,0 +1,206 @@
+# takod: one plain GNU Makefile. README.md says which targets a newcomer needs.
+#
+#   make deps      what building and running need (apt, as root)
+#   make           the programs, in build/
+#   make demo      from nothing to jobs that ran under gVisor
+#   make check     every test; T=name runs those whose name contains it
+#   make asan      the same on an ASan+UBSan build, in build-asan/
+#   make bench     the figures, as ratios to floors of the same run
+#   make lint      format, manual pages, warnings as errors
+#   make install   DESTDIR= PREFIX=/usr/local
+SHELL = /bin/bash
+PREFIX ?= /usr/local
+LIBEXECDIR ?= $(PREFIX)/libexec/takod
+SBINDIR ?= $(PREFIX)/sbin
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+DATADIR ?= $(PREFIX)/share/takod
+
+B ?= build
+CC ?= gcc
+PROGRAMS = takod tako-api tako-worker tako-init takoctl
+
+PKGS = libevent_core yaml-0.1 libpq sqlite3 libseccomp libcap-ng msgpack \
+	libcurl jansson libbsd libmd
+pkg = $(shell pkg-config --libs $(1) 2>/dev/null)
+
+# A flag, if the compiler or linker takes it (GCC 12 lacks some).
+probe = $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) $(1) -Werror -xc - -o /dev/null 2>/dev/null && echo $(1))
+
+WARN = -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
+	-Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+	-Wimplicit-fallthrough -Wnull-dereference -Wsign-compare \
+	-Werror=format-security -Werror=implicit \
+	-Werror=incompatible-pointer-types -Werror=int-conversion
+WERROR ?=
+ifndef SAN
+HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
+	-fstack-protector-strong -fstack-clash-protection \
+	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
+	$(call probe,-fzero-call-used-regs=used-gpr) \
+	$(call probe,-fstrict-flex-arrays=3)
+else
+HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -DSANDBOX_NULL
+endif
+CFLAGS_ALL = -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
+	-fno-delete-null-pointer-checks -fno-strict-overflow \
+	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -Icommon \
+	-DPATH_LIBEXEC='"$(LIBEXECDIR)"' -DPATH_DATA='"$(DATADIR)"' \
+	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
+	-Wl,-z,separate-code -Wl,-z,defs -Wl,--as-needed \
+	$(if $(SAN),-fsanitize=address$(comma)undefined,-Wl$(comma)-z$(comma)nodlopen) \
+	$(LDFLAGS)
+comma = ,
+
+# What each program links. Only the parent has libraries that open
+# connections and files late (libcurl, libpq, libsqlite3).
+LIBS_COMMON = $(call pkg,libevent_core msgpack libseccomp libcap-ng libbsd libmd)
+LIBS_takod = $(call pkg,yaml-0.1 libpq sqlite3 libcurl jansson)
+LIBS_tako-api = $(call pkg,jansson)
+LIBS_tako-worker =
+LIBS_takoctl = $(call pkg,yaml-0.1 libcurl jansson)
+
+srcs = $(sort $(wildcard $(1)/*.c))
+objs = $(patsubst %.c,$(B)/%.o,$(1))
+CONF_SRCS = $(call srcs,common/conf)
+LIB_common = $(B)/libcommon.a
+LIB_conf = $(B)/libconf.a
+
+.PHONY: all deps demo check asan bench lint install uninstall clean format \
+	regress-programs FORCE
+all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
+
+# Objects are made anew when the flags change.
+$(B)/flags: FORCE
+	@mkdir -p $(B)
+	@echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' > $@
+
+$(B)/libcommon.a: $(call objs,$(call srcs,common))
+$(B)/libconf.a: $(call objs,$(CONF_SRCS))
+$(B)/lib%.a:
+	@rm -f $@
+	ar rcs $@ $^
+
+# Everything of a program but its main.c, so that a test can link it.
+define program
+$(B)/lib$(1).a: $(call objs,$(filter-out $(1)/main.c,$(call srcs,$(1))))
+$(B)/$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(LIB_conf) $(LIB_common)
+	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_COMMON)
+endef
+$(foreach p,takod tako-api tako-worker takoctl,$(eval $(call program,$(p))))
+
+# PID 1 of a container: static, so that it runs in any image.
+INIT_FLAGS = -std=gnu11 -g -O2 $(WARN) $(WERROR) -D_GNU_SOURCE -Icommon \
+	-fstack-protector-strong -ftrivial-auto-var-init=zero -fno-strict-aliasing
+$(B)/tako-init: $(call srcs,tako-init) common/stream.h $(B)/flags
+	@mkdir -p $(B)
+	$(CC) $(INIT_FLAGS) -static -o $@ $(filter %.c,$^)
+
+$(B)/tako-vm: $(B)/takoctl
+	ln -sf takoctl $@
+
+# ---- tests ------------------------------------------------------------------
+# A unit test or fuzz target may use any function of any program.
+TEST_LIBS = $(B)/libtakod.a $(B)/libtako-api.a $(B)/libtako-worker.a \
+	$(B)/libtakoctl.a $(LIB_conf) $(LIB_common)
+TEST_LDLIBS = -Wl,--start-group $(TEST_LIBS) -Wl,--end-group \
+	$(LIBS_takod) $(LIBS_COMMON) $(call pkg,cmocka)
+TEST_CFLAGS = $(CFLAGS_ALL) -I. -Wno-missing-prototypes
+UNIT = $(patsubst %.c,$(B)/%,$(call srcs,regress/unit))
+FUZZ = $(patsubst %.c,$(B)/%,$(filter-out %/replay.c,$(call srcs,regress/fuzz)))
+TOOLS = $(patsubst %.c,$(B)/%,$(call srcs,regress/tools))
+
+$(B)/regress/unit/%: regress/unit/%.c $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
+$(B)/regress/tools/%: regress/tools/%.c $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
+$(B)/regress/fuzz/%: regress/fuzz/%.c regress/fuzz/replay.c $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
+	    regress/fuzz/replay.c $(TEST_LDLIBS)
+
+regress-programs: all $(UNIT) $(FUZZ) $(TOOLS)
+
+BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
+	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
+	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev
+RUN_DEPS = ca-certificates mmdebstrap runsc runc
+CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
+	python3-pytest strace
+export DEBIAN_FRONTEND = noninteractive
+# Nothing is fetched when all is there already.
+apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
+	2>&1 | grep -v '^installed ' || true); \
+	if [ -n "$$missing" ]; then \
+		echo "installing: $(1)"; \
+		apt-get update -qq && apt-get install -y -qq \
+		    --no-install-recommends $(1) >/dev/null; \
+	fi
+
+deps:
+	$(call apt,$(BUILD_DEPS) $(RUN_DEPS))
+
+check-deps: deps
+	$(call apt,$(CHECK_DEPS))
+
+demo: deps
+	@$(MAKE) --no-print-directory -s -j2 all
+	@regress/demo $(B)
+
+check: check-deps
+	@$(MAKE) --no-print-directory -s -j2 regress-programs
+	@regress/run --build $(B) $(if $(T),--only '$(T)')
+
+asan: check-deps
+	@$(MAKE) --no-print-directory check B=build-asan SAN=1
+
+bench: check-deps
+	@$(MAKE) --no-print-directory -s -j2 regress-programs
+	@regress/bench/run --build $(B)
+
+MAN = $(wildcard man/*.[1-9])
+C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \
+	tako-api/*.[ch] tako-worker/*.[ch] tako-init/*.[ch] takoctl/*.[ch] \
+	regress/*/*.[ch])
+lint: check-deps
+	clang-format --dry-run --Werror $(C_FILES)
+	mandoc -Tlint -Wstyle $(MAN)
+	$(MAKE) -s -j2 B=build-lint WERROR=-Werror all
+	@rm -rf build-lint
+
+format:
+	clang-format -i $(C_FILES)
+
+install: all
+	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
+	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR) \
+	    $(DESTDIR)$(MANDIR)/man{5,7,8}
+	install -m 755 $(B)/takod $(DESTDIR)$(SBINDIR)/
+	install -m 755 $(B)/takoctl $(DESTDIR)$(SBINDIR)/
+	ln -sf ../sbin/takoctl $(DESTDIR)$(BINDIR)/tako-vm
+	install -m 755 $(B)/tako-api $(B)/tako-worker $(B)/tako-init \
+	    $(DESTDIR)$(LIBEXECDIR)/
+	install -m 644 $(wildcard etc/*.json etc/*.yaml) $(DESTDIR)$(DATADIR)/
+	$(foreach s,5 7 8,install -m 644 $(wildcard man/*.$(s)) \
+	    $(DESTDIR)$(MANDIR)/man$(s)/ && ) true
+
+uninstall:
+	rm -f $(DESTDIR)$(SBINDIR)/takod $(DESTDIR)$(SBINDIR)/takoctl \
+	    $(DESTDIR)$(BINDIR)/tako-vm
+	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)
+	$(foreach m,$(notdir $(MAN)),rm -f \
+	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m) && ) true
+
+clean:
+	rm -rf build build-asan build-lint
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

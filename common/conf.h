@@ -1,0 +1,182 @@
+/*
+ * conf.h: the configuration, read from YAML, the environment and flags, and
+ * checked against one table (conf_table.c). Used by takod and takoctl; no
+ * other process sees it.
+ */
+#ifndef CONF_H
+#define CONF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tako.h"
+
+struct conf_list { /* of strings, in the file's order */
+	char **items;
+	size_t n;
+};
+
+struct conf_env { /* names and values, in the file's order */
+	char **names;
+	char **values;
+	size_t n;
+};
+
+enum gpu_vendor {
+	GPU_NONE,
+	GPU_NVIDIA,
+	GPU_AMD
+};
+
+struct conf_gpu {
+	int enabled;
+	enum gpu_vendor vendor;
+	int count; /* 0: not given */
+	struct conf_list device_ids;
+};
+
+struct conf_job_type {
+	char *name;
+	struct conf_list requirements;
+	char *python_version;
+	char *base_image; /* NULL: docker_image */
+	struct conf_list shared_code;
+	struct conf_env environment;
+	uint64_t memory_limit; /* bytes */
+	double cpu_limit;
+	int timeout;
+	int startup_timeout;
+	int network_enabled;
+	int session_enabled;
+	struct conf_gpu gpu;
+	int warm_pool_size; /* takod; -1: not given */
+	int builtin;
+};
+
+struct conf_limits {
+	int nofile_soft, nofile_hard;
+	int nproc_soft, nproc_hard;
+	uint64_t fsize;	     /* bytes */
+	uint64_t tmpfs_size; /* bytes */
+	int pids_limit;
+};
+
+enum conf_security {
+	SECURITY_STRICT,
+	SECURITY_PERMISSIVE
+};
+enum conf_engine {
+	CONF_ENGINE_AUTO,
+	CONF_ENGINE_OCI,
+	CONF_ENGINE_DOCKER
+};
+enum conf_log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON
+};
+
+/* Every key of configuration.md, under its own name. */
+struct conf {
+	char *path; /* the file read; NULL: defaults only */
+
+	int production_mode;
+	int log_level; /* enum log_level */
+	char *server_host;
+	int server_port;
+	int allow_unauthenticated_network_access;
+	uint64_t api_max_payload_bytes;
+	int api_auth_enabled;
+	struct conf_list api_keys;
+	char *api_auth_header;
+	int api_rate_limit_enabled;
+	int api_rate_limit_requests;
+	int api_rate_limit_window_seconds;
+	int max_retry_attempts;
+	double retry_base_delay;
+	double queue_wait_timeout;
+	char *data_dir; /* absolute once loaded */
+	char *database_url;
+	int database_url_default;   /* nobody named one */
+	char *seccomp_profile_path; /* NULL: the installed one */
+	int max_workers;
+	int max_queue_size;
+	uint64_t max_stdout_bytes, max_stderr_bytes;
+	uint64_t max_artifact_bytes, max_total_artifacts_bytes;
+	uint64_t max_input_bytes, max_code_bytes;
+	int default_timeout, max_timeout;
+	int default_startup_timeout, max_startup_timeout;
+	int execution_record_ttl_days, dlq_ttl_days;
+	char *docker_image;
+	int enable_seccomp, enable_cap_restrictions;
+	int enable_userns;		/* -1: nobody said; takod decides */
+	enum runtime container_runtime; /* runsc or runc */
+	enum conf_security security_mode;
+	struct conf_limits container_limits;
+	int allow_runtime_requirements;
+	char *dependency_proxy_url;
+	int enable_runtime_dependency_cache;
+	int sessions_enabled;
+	int session_idle_timeout_seconds;
+	int session_max_ttl_seconds;
+	int session_max_concurrent;
+	struct conf_job_type *job_types; /* built-in ones included */
+	size_t n_job_types;
+
+	/* takod's own */
+	enum conf_engine engine;
+	char *docker_host;			/* unix:///path */
+	char *runsc_path, *runc_path;		/* name or path */
+	struct conf_list runsc_args, runc_args; /* before the command */
+	char *rootfs;				/* NULL: the built image */
+	int warm_pool_size;			/* of the default type: 2 */
+	char *api_user;				/* NULL: as takod.8 says */
+	char *worker_user;
+	uint64_t uid_base;    /* first numeric id; 0: chosen */
+	char *control_socket; /* NULL: data_dir/takod.sock */
+	char *control_group;  /* NULL: root's */
+	enum conf_log_format log_format;
+	int drain_timeout; /* s: 30 */
+	struct conf_list api_hostnames;
+	int api_max_connections, api_max_connections_per_source;
+	int api_header_timeout_ms, api_body_timeout_ms;
+	int api_idle_timeout_ms, api_write_timeout_ms;
+};
+
+/* What is wrong with a file or a variable; printed one a line. */
+struct conf_error {
+	char *file;	       /* NULL: a variable */
+	unsigned line, column; /* from 1; 0: of no one place */
+	char *key;	       /* dotted path, or the variable's name */
+	char *text;	       /* never a value */
+};
+
+struct conf_errors {
+	struct conf_error *items;
+	size_t n;
+};
+
+/*
+ * Finds and reads the configuration as configuration.md says: path (from -c)
+ * wins, NULL searches. Returns a conf that conf_free ends, or NULL with at
+ * least one error. Warnings (protected mode ...) go to warnings.
+ */
+struct conf *conf_load(
+    const char *path, struct conf_errors *errors, struct conf_errors *warnings);
+void conf_free(struct conf *);
+void conf_errors_free(struct conf_errors *);
+/* "file:line:column: key: text" */
+void conf_error_print(FILE *, const struct conf_error *);
+
+/*
+ * Prints every key with its effective value; json: as one object, else as
+ * YAML that loads again, with a comment that says where each came from.
+ * Secrets are masked. defaults: the default values instead.
+ */
+int conf_print(FILE *, const struct conf *, int json, int defaults);
+
+/* The job type of that name (an @version is ignored), or NULL. */
+const struct conf_job_type *conf_job_type(
+    const struct conf *, const char *name);
+
+#endif

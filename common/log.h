@@ -1,0 +1,41 @@
+/*
+ * log.h: one line an event, on stderr. Children write to the stderr that
+ * they inherit, so a line is one write(2) and never longer than LOG_LINE.
+ * Control bytes and invalid UTF-8 in a line are escaped: text that came from
+ * outside cannot forge a line or a terminal sequence.
+ */
+#ifndef LOG_H
+#define LOG_H
+
+#define LOG_LINE 2048
+
+enum log_level {
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_WARNING,
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_CRITICAL
+};
+
+/* name is kept, not copied. json: one object per line instead of text. */
+void log_init(const char *name, enum log_level level, int json);
+void log_set_level(enum log_level);
+enum log_level log_get_level(void);
+/* Correlation id put into every line until changed; NULL for none; copied. */
+void log_set_correlation(const char *);
+
+/* log_warn and fatal add strerror(errno); the x forms do not. */
+void log_debug(const char *, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *, ...) __attribute__((format(printf, 1, 2)));
+void log_warnx(const char *, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *, ...) __attribute__((format(printf, 1, 2)));
+/* End the process with status 1. fatal(NULL) says that memory ran out. */
+void fatal(const char *, ...) __attribute__((noreturn, format(printf, 1, 2)));
+void fatalx(const char *, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* Writes s into dst as printable UTF-8, other bytes as \xNN. Returns dst. */
+char *log_escape(
+    char *dst, unsigned long dstlen, const void *s, unsigned long len);
+
+#endif

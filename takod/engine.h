@@ -1,0 +1,155 @@
+/*
+ * engine.h: what makes, kills and removes containers. Two drivers, each a
+ * table of functions: engine_oci.c runs an OCI runtime, engine_docker.c speaks
+ * the Engine API. Nothing outside the drivers knows which is in use.
+ *
+ * All of it runs in takod's loop and never blocks it for longer than a fork
+ * or a write to a cgroup file takes: longer work is a child process or a
+ * transfer, and ends in a callback. A callback is never called from within the
+ * call that starts the work. No call parses a byte that a job wrote.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+
+#include "conf.h"
+#include "tako.h"
+
+struct engine;
+struct container; /* driver's own; handed back as it was given */
+
+enum engine_kind {
+	ENGINE_OCI,
+	ENGINE_DOCKER
+};
+
+/* Why the engine could not do it. */
+enum engine_error {
+	ENGINE_OK,
+	ENGINE_AWAY,	  /* not reachable or broken; worth another try */
+	ENGINE_TRANSIENT, /* this one failed; worth another try */
+	ENGINE_NO_IMAGE,  /* the text says the command that makes it */
+	ENGINE_CONFIG,	  /* cannot work until somebody mends something */
+	ENGINE_DEADLINE	  /* no answer in time */
+};
+
+/*
+ * What a container is to be: derived by pool.c from the configuration alone.
+ * All of it is copied by create.
+ */
+struct container_spec {
+	const char *name;  /* takod-<instance>-<serial>: unique */
+	const char *image; /* Docker: name; OCI: rootfs path or NULL */
+	enum runtime runtime;
+	int slot;	 /* index: picks the uid range */
+	uint64_t memory; /* bytes; swap is none */
+	double cpus;
+	int pids; /* the job's; the driver adds headroom */
+	const struct conf_limits *limits;
+	const struct conf_env *environment;
+	uint64_t code_size;   /* bytes of the /code tmpfs */
+	uint64_t input_size;  /* of /input */
+	uint64_t output_size; /* of /output */
+	int network;
+	int seccomp, caps, userns; /* the enable_ switches */
+};
+
+/* Where tako-init is mounted, read-only, in every container. */
+#define PATH_CONTAINER_INIT "/.tako/init"
+/* Inside a container a job has these ids (Docker with runc: see the driver). */
+#define CONTAINER_UID 1000
+#define CONTAINER_GID 1000
+
+/*
+ * Ids on the host: a takod owns IDS_PER_TAKOD from its base on (priv.c says
+ * how the base is chosen): tako-api, then a worker per slot, then two per slot
+ * for containers (root of a user namespace, and the job).
+ */
+#define IDS_PER_TAKOD		 1024
+#define ID_API(base)		 (base)
+#define ID_WORKER(base, s)	 ((base) + 1 + (uid_t)(s))
+#define ID_SANDBOX_ROOT(base, s) ((base) + 256 + 2 * (uid_t)(s))
+#define ID_SANDBOX_JOB(base, s)	 ((base) + 257 + 2 * (uid_t)(s))
+
+/* Facts that a job cannot forge; -1 where the counter is not to be had. */
+struct container_facts {
+	int64_t oom_kills;
+	int64_t memory_peak; /* bytes */
+	int64_t cpu_us;
+};
+
+/* What was found out about the runtime by running it. */
+struct engine_probe {
+	enum engine_error error;
+	enum runtime runtime;
+	char version[64]; /* of the runtime, as it says */
+	char kernel[128]; /* as a job sees it: proof of gVisor */
+	char detail[512]; /* what failed and the mend */
+};
+
+typedef void (*engine_probe_cb)(const struct engine_probe *, void *arg);
+/*
+ * A container runs and its stream is open (a socket, both ways, now the
+ * callee's); mux says whether it has Docker's 8-byte heads. On error c is
+ * NULL, fd -1, and nothing is left to remove.
+ */
+typedef void (*engine_create_cb)(struct container *c, int fd, int mux,
+    enum engine_error, const char *detail, void *arg);
+/* The container's first process is gone (told once, before remove). */
+typedef void (*engine_exit_cb)(struct container *, void *arg);
+typedef void (*engine_done_cb)(
+    enum engine_error, const char *detail, void *arg);
+
+struct engine_ops {
+	const char *name;
+	/*
+	 * Opens the driver: no work yet. instance names this takod among
+	 * others on the host (labels, cgroups, container names). NULL with
+	 * detail filled when the configuration cannot work.
+	 */
+	struct engine *(*open)(struct event_base *, const struct conf *,
+	    const char *instance, uid_t uid_base, char *detail, size_t);
+	void (*close)(struct engine *);
+	/* Is the engine there, and does the runtime really run a container? */
+	void (*probe)(struct engine *, enum runtime, engine_probe_cb, void *);
+	/* Cheap: does the engine answer? Called every few seconds. */
+	void (*ping)(struct engine *, engine_done_cb, void *);
+	/* Makes and starts; gives up at deadline_us (monotonic). */
+	void (*create)(struct engine *, const struct container_spec *,
+	    int64_t deadline_us, engine_create_cb, engine_exit_cb, void *arg);
+	/*
+	 * Gives up a create under way: its callback is not called, what was
+	 * made is removed. arg is the one given to create.
+	 */
+	void (*create_cancel)(struct engine *, void *arg);
+	/* SIGKILL to all of it; may be called again. exit_cb follows. */
+	void (*kill)(struct engine *, struct container *);
+	/* Counters of the container now: dead or alive, before remove. */
+	int (*facts)(
+	    struct engine *, struct container *, struct container_facts *);
+	/*
+	 * Kills if need be and removes all that was made. The callback comes
+	 * when nothing of it is left (ENGINE_OK), or when that failed: then
+	 * the driver keeps trying at each ping. c is gone from now on.
+	 */
+	void (*remove)(
+	    struct engine *, struct container *, engine_done_cb, void *);
+	/*
+	 * Removes every container of this instance that this life did not
+	 * make: left over from one that was killed.
+	 */
+	void (*reconcile)(struct engine *, engine_done_cb, void *);
+	/* For the log, takoctl and records: kept current by probe. */
+	const char *(*describe)(struct engine *);
+};
+
+extern const struct engine_ops engine_oci, engine_docker;
+
+/* Seconds a call of the engine may take before it counts as hung. */
+#define ENGINE_CALL_TIMEOUT 20
+
+#endif
