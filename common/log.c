@@ -1,0 +1,185 @@
+/*
+ * log.c: log lines on stderr, one write(2) each. Runs in every process but
+ * tako-init, inside their sandboxes: it opens nothing and asks no service.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "util.h"
+
+static const char *const level_names[] = { "DEBUG", "INFO", "WARNING", "ERROR",
+	"CRITICAL" };
+
+static const char *log_name = "takod";
+static enum log_level log_level = LOG_LEVEL_INFO;
+static int log_json;
+static char log_correlation[MAX_CORRELATION + 1];
+
+void
+log_init(const char *name, enum log_level level, int json)
+{
+	log_name = name;
+	log_level = level;
+	log_json = json;
+}
+
+void
+log_set_level(enum log_level level)
+{
+	log_level = level;
+}
+
+enum log_level
+log_get_level(void)
+{
+	return (log_level);
+}
+
+void
+log_set_correlation(const char *id)
+{
+	strlcpy(log_correlation, id == NULL ? "" : id, sizeof(log_correlation));
+}
+
+char *
+log_escape(char *dst, unsigned long dstlen, const void *s, unsigned long len)
+{
+	static const char hex[] = "0123456789abcdef";
+	const unsigned char *p = s;
+	unsigned long o = 0;
+	size_t n, i;
+
+	while (len > 0 && o + 5 < dstlen) {
+		n = utf8_span(p, len > 4 ? 4 : len);
+		/* Only the first character of the span. */
+		if (n > 0)
+			for (i = 1; i < n && (p[i] & 0xc0) == 0x80; i++)
+				;
+		else
+			i = 0;
+		n = i;
+		/* C1 controls are two bytes, and terminals obey them. */
+		if (n == 0 || *p < 0x20 || *p == 0x7f ||
+		    (n == 2 && p[0] == 0xc2 && p[1] < 0xa0)) {
+			dst[o++] = '\\';
+			dst[o++] = 'x';
+			dst[o++] = hex[*p >> 4];
+			dst[o++] = hex[*p & 15];
+			p++;
+			len--;
+			continue;
+		}
+		memcpy(dst + o, p, n);
+		o += n;
+		p += n;
+		len -= n;
+	}
+	if (dstlen > 0)
+		dst[o] = '\0';
+	return (dst);
+}
+
+/* A JSON string's inside: the text is escaped already but for \ and ". */
+static size_t
+json_put(char *dst, size_t dstlen, const char *s)
+{
+	size_t o = 0;
+
+	for (; *s != '\0' && o + 3 < dstlen; s++) {
+		if (*s == '"' || *s == '\\')
+			dst[o++] = '\\';
+		dst[o++] = *s;
+	}
+	dst[o] = '\0';
+	return (o);
+}
+
+static void
+log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
+{
+	char raw[LOG_LINE / 2], text[LOG_LINE - 512], line[2 * LOG_LINE];
+	char when[33], quoted[LOG_LINE];
+	int saved = errno, n;
+	size_t used;
+
+	if (level < log_level)
+		return;
+	n = vsnprintf(raw, sizeof(raw), fmt, ap);
+	if (n < 0)
+		return;
+	used = strlen(raw);
+	if (with_errno && used < sizeof(raw) - 3)
+		snprintf(raw + used, sizeof(raw) - used, ": %s",
+		    strerrordesc_np(saved) != NULL ? strerrordesc_np(saved)
+						   : "unknown error");
+	log_escape(text, sizeof(text), raw, strlen(raw));
+	time_iso(when, sizeof(when), time_wall_us());
+	if (log_json) {
+		json_put(quoted, sizeof(quoted), text);
+		n = snprintf(line, sizeof(line),
+		    "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\","
+		    "\"pid\":%d%s%s%s,\"message\":\"%s\"}\n",
+		    when, level_names[level], log_name, (int)getpid(),
+		    log_correlation[0] ? ",\"correlation_id\":\"" : "",
+		    log_correlation, log_correlation[0] ? "\"" : "", quoted);
+	} else
+		n = snprintf(line, sizeof(line), "%s %s %s[%d]: %s%s%s%s\n",
+		    when, level_names[level], log_name, (int)getpid(),
+		    log_correlation[0] ? "[" : "", log_correlation,
+		    log_correlation[0] ? "] " : "", text);
+	if (n > 0) {
+		if ((size_t)n >= sizeof(line))
+			n = (int)sizeof(line) - 1;
+		/* A sink that is full or gone loses the line, not the job. */
+		if (write(STDERR_FILENO, line, (size_t)n) == -1)
+			(void)0;
+	}
+	errno = saved;
+}
+
+#define LOG_FUNCTION(fn, level, with_errno)          \
+	void fn(const char *fmt, ...)                \
+	{                                            \
+		va_list ap;                          \
+		va_start(ap, fmt);                   \
+		log_line(level, fmt, ap, with_errno); \
+		va_end(ap);                          \
+	}
+
+LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG, 0)
+LOG_FUNCTION(log_info, LOG_LEVEL_INFO, 0)
+LOG_FUNCTION(log_warn, LOG_LEVEL_WARNING, 1)
+LOG_FUNCTION(log_warnx, LOG_LEVEL_WARNING, 0)
+LOG_FUNCTION(log_error, LOG_LEVEL_ERROR, 0)
+
+void
+fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (fmt == NULL) {
+		errno = ENOMEM;
+		log_line(LOG_LEVEL_CRITICAL, "fatal", ap, 1);
+	} else
+		log_line(LOG_LEVEL_CRITICAL, fmt, ap, 1);
+	va_end(ap);
+	exit(1);
+}
+
+void
+fatalx(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_line(LOG_LEVEL_CRITICAL, fmt, ap, 0);
+	va_end(ap);
+	exit(1);
+}
