@@ -1,0 +1,927 @@
+/*
+ * image.c: builds the root file system of the job containers from Debian's
+ * archive, without an image registry. Runs in takoctl as root, alone with its
+ * children (mmdebstrap, sh, dpkg-query); nothing here is reachable by a job.
+ *
+ * data_dir/images/
+ *	lock			held by a build and by all its children
+ *	.tmp-XXXXXX/		a build under way, or what is left of one
+ *	<key>/rootfs		a finished tree: never changed again
+ *	<key>/manifest.json	what went in
+ *	current -> <key>	what takod uses
+ *
+ * The key is a digest of the inputs, so a tree is built once. A tree comes
+ * into being by one rename, and "current" moves by another: whatever moment a
+ * build is killed at, what is under a key is whole.
+ */
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "image.h"
+#include "util.h"
+
+/* Grows by one with each change of what a build does. */
+#define IMAGE_RECIPE  1
+#define IMAGE_SUITE   "bookworm"
+#define IMAGE_INCLUDE "python3"
+
+#define MAX_CAPTURE (4 << 20) /* bytes of a helper's output */
+#define TAIL_LINES  12	      /* of mmdebstrap's, shown when it fails */
+
+/*
+ * What is done to the tree after its packages are in; $1 is the tree. Nothing
+ * is run inside it. The host's apt settings (a proxy may carry a password)
+ * must not be in what a job can read.
+ */
+static const char recipe[] =
+    "cd \"$1\"\n"
+    "rm -rf etc/apt/sources.list etc/apt/sources.list.d/* \\\n"
+    "    etc/apt/apt.conf.d/99mmdebstrap etc/apt/auth.conf.d/* \\\n"
+    "    etc/apt/trusted.gpg.d/* var/lib/apt/lists/* var/cache/*/* \\\n"
+    "    var/log/* var/backups/* usr/share/doc usr/share/man \\\n"
+    "    usr/share/info usr/share/locale usr/share/lintian dev/* run/* \\\n"
+    "    tmp/* etc/hostname etc/resolv.conf etc/machine-id- etc/*- \n"
+    ": >etc/machine-id\n"
+    "mkdir -p code input output app .tako\n"
+    "chmod 755 . code input output app .tako\n"
+    "chmod 1777 tmp\n"
+    "rm -f .tako/init\n"
+    ": >.tako/init\n"
+    "echo 'sandbox:x:1000:1000:sandbox:/tmp:/bin/sh' >>etc/passwd\n"
+    "echo 'sandbox:x:1000:' >>etc/group\n"
+    "echo 'sandbox:!:1::::::' >>etc/shadow\n"
+    "echo 'sandbox:!::' >>etc/gshadow\n"
+    "find . -xdev -type f -perm /6000 -exec chmod ug-s {} +\n"
+    "find . -xdev -type f -perm /2 -exec chmod o-w {} +\n"
+    "find . -xdev -type d -perm -2 ! -perm -1000 -exec chmod o-w {} +\n"
+    /* A read-only root can keep no bytecode: it has to be there. */
+    "test -x usr/bin/python3\n"
+    "test -n \"$(find usr/lib/python3* -name 'os.*.pyc')\"\n"
+    "test -n \"$(find usr/lib/python3*/encodings -name '*.pyc')\"\n";
+
+static int tty;
+
+static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs(tty ? "\r\033[Kimage: " : "image: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+/* ---- children ----------------------------------------------------------- */
+
+/*
+ * Forks and execs argv with its stdout, and its stderr too when both is set,
+ * on a pipe whose reading end is returned in *out. The child does not outlive
+ * this process, and its mounts are its own: none is left when it is killed.
+ */
+static pid_t
+child_start(char *const argv[], int both, int *out)
+{
+	int p[2], null;
+	pid_t pid, parent = getpid();
+
+	if (pipe2(p, O_CLOEXEC) == -1)
+		return (-1);
+	if ((pid = fork()) == -1) {
+		close_fd(&p[0]);
+		close_fd(&p[1]);
+		return (-1);
+	}
+	if (pid != 0) {
+		close_fd(&p[1]);
+		*out = p[0];
+		return (pid);
+	}
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == -1 || getppid() != parent)
+		_exit(127);
+	if (geteuid() == 0 &&
+	    (unshare(CLONE_NEWNS) == -1 ||
+		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)) {
+		perror("mount namespace");
+		_exit(127);
+	}
+	if ((null = open("/dev/null", O_RDONLY)) == -1 || dup2(null, 0) == -1 ||
+	    dup2(p[1], 1) == -1 || (both && dup2(p[1], 2) == -1))
+		_exit(127);
+	umask(022);
+	setenv("LC_ALL", "C.UTF-8", 1);
+	execvp(argv[0], argv);
+	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
+	_exit(127);
+}
+
+static int
+child_wait(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) == -1)
+		if (errno != EINTR)
+			return (-1);
+	return (WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* What argv prints, NUL after it; NULL when it fails or prints too much. */
+static char *
+child_capture(char *const argv[], size_t *len)
+{
+	char *buf;
+	int fd;
+	ssize_t n = 0;
+	pid_t pid;
+
+	if ((pid = child_start(argv, 0, &fd)) == -1)
+		return (NULL);
+	buf = xmalloc(MAX_CAPTURE + 1);
+	for (*len = 0; *len < MAX_CAPTURE; *len += (size_t)n) {
+		n = read(fd, buf + *len, MAX_CAPTURE - *len);
+		if (n == -1 && errno == EINTR)
+			n = 0;
+		else if (n <= 0)
+			break;
+	}
+	close_fd(&fd);
+	if (child_wait(pid) != 0 || *len == MAX_CAPTURE) {
+		free(buf);
+		return (NULL);
+	}
+	buf[*len] = '\0';
+	return (buf);
+}
+
+static void
+show_step(const char *line, time_t began)
+{
+	char clean[256];
+
+	if (strncmp(line, "I: ", 3) != 0)
+		return;
+	strlcpy(clean, line + 3, sizeof(clean));
+	clean[strcspn(clean, "\n")] = '\0';
+	if (tty)
+		fprintf(stderr, "\r\033[Kimage: %s (%llds)", clean,
+		    (long long)(time(NULL) - began));
+	else
+		fprintf(stderr, "image: %s\n", clean);
+}
+
+/* Runs argv with its steps shown; prints the end of its output if it fails. */
+static int
+child_show(char *const argv[])
+{
+	char *tail[TAIL_LINES] = { NULL }, *line = NULL;
+	size_t cap = 0, n = 0, i;
+	time_t began = time(NULL);
+	FILE *f;
+	int fd, status;
+	pid_t pid;
+
+	if ((pid = child_start(argv, 1, &fd)) == -1) {
+		say("%s: %s", argv[0], strerror(errno));
+		return (-1);
+	}
+	if ((f = fdopen(fd, "r")) == NULL) {
+		close_fd(&fd);
+		kill(pid, SIGTERM);
+		child_wait(pid);
+		return (-1);
+	}
+	while (getline(&line, &cap, f) != -1) {
+		show_step(line, began);
+		free(tail[n % TAIL_LINES]);
+		tail[n++ % TAIL_LINES] = xstrdup(line);
+	}
+	fclose(f);
+	free(line);
+	if ((status = child_wait(pid)) != 0) {
+		say("%s failed (status %d); it said last:", argv[0], status);
+		for (i = n > TAIL_LINES ? n - TAIL_LINES : 0; i < n; i++)
+			fprintf(stderr, "  %s", tail[i % TAIL_LINES]);
+	}
+	for (i = 0; i < TAIL_LINES; i++)
+		free(tail[i]);
+	return (status == 0 ? 0 : -1);
+}
+
+/* ---- inputs ------------------------------------------------------------- */
+
+/*
+ * The host's own apt sources of this Debian release, one "deb" line each, so
+ * that mirrors and caches set up on the host are used; apt itself reads them,
+ * in whatever form they are written. Empty when the host has none (another
+ * release): then mmdebstrap takes its default.
+ */
+static char *
+host_sources(void)
+{
+	static char *const argv[] = { "apt-get", "indextargets", "--format",
+		"deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
+		"Created-By: Packages", NULL };
+	char *all, *line, *save = NULL, *copy, *out, uri[1024], rel[128];
+	char comp[128];
+	size_t len, cap;
+
+	if ((all = child_capture(argv, &len)) == NULL)
+		return (xstrdup(""));
+	cap = len + 2;
+	out = xcalloc(1, cap);
+	copy = xstrdup(all);
+	for (line = strtok_r(copy, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (sscanf(line, "deb %1023s %127s %127s", uri, rel, comp) != 3)
+			continue;
+		/* Others' archives carry the suite's name, but not "main". */
+		if (strcmp(comp, "main") != 0 ||
+		    (strcmp(rel, IMAGE_SUITE) != 0 &&
+			strcmp(rel, IMAGE_SUITE "-updates") != 0 &&
+			strcmp(rel, IMAGE_SUITE "-security") != 0))
+			continue;
+		if (strstr(out, line) != NULL)
+			continue; /* once per architecture */
+		strlcat(out, line, cap);
+		strlcat(out, "\n", cap);
+	}
+	free(copy);
+	free(all);
+	if (strstr(out, " " IMAGE_SUITE " ") == NULL)
+		out[0] = '\0'; /* the base suite itself has to be there */
+	return (out);
+}
+
+/* How the host's apt fetches: proxies and checks, not what it installs. */
+static char *
+host_fetch_options(void)
+{
+	static char *const argv[] = { "apt-config", "dump", "--no-empty",
+		"Acquire", NULL };
+	static const char *const keep[] = { "Acquire::http::",
+		"Acquire::https::", "Acquire::ftp::", "Acquire::Check-",
+		"Acquire::Retries", "Acquire::ForceIPv" };
+	char *all, *line, *save = NULL, *out;
+	size_t len, i;
+
+	if ((all = child_capture(argv, &len)) == NULL)
+		return (xstrdup(""));
+	out = xcalloc(1, len + 2);
+	for (line = strtok_r(all, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save))
+		for (i = 0; i < nitems(keep); i++)
+			if (strncmp(line, keep[i], strlen(keep[i])) == 0) {
+				strlcat(out, line, len + 2);
+				strlcat(out, "\n", len + 2);
+			}
+	free(all);
+	return (out);
+}
+
+static void
+image_key(char key[IMAGE_KEY_LEN + 1], const char *sources)
+{
+	char *all;
+	uint8_t digest[TAKO_SHA256];
+
+	all = xasprintf("recipe %d\nsuite %s\ninclude %s\n%s%s", IMAGE_RECIPE,
+	    IMAGE_SUITE, IMAGE_INCLUDE, recipe, sources);
+	sha256(digest, all, strlen(all));
+	free(all);
+	hex_encode(key, digest, sizeof(digest));
+}
+
+/* ---- trees -------------------------------------------------------------- */
+
+/* Removes a tree of one file system; a tree that is not there is removed. */
+static int
+tree_remove(const char *path)
+{
+	char *const roots[] = { xstrdup(path), NULL };
+	FTS *fts;
+	FTSENT *e;
+	int error = 0;
+
+	fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	while (fts != NULL && (e = fts_read(fts)) != NULL) {
+		if (e->fts_info == FTS_D)
+			continue;
+		if (e->fts_info == FTS_DP ? rmdir(e->fts_path) == -1
+					  : unlink(e->fts_path) == -1)
+			if (errno != ENOENT)
+				error = errno;
+	}
+	if (fts == NULL)
+		error = errno;
+	else
+		fts_close(fts);
+	free(roots[0]);
+	errno = error;
+	return (error == 0 ? 0 : -1);
+}
+
+/* Bytes on disk. */
+static int64_t
+tree_size(const char *path)
+{
+	char *const roots[] = { xstrdup(path), NULL };
+	FTS *fts;
+	FTSENT *e;
+	int64_t size = 0;
+
+	if ((fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL)) != NULL) {
+		while ((e = fts_read(fts)) != NULL)
+			if (e->fts_info != FTS_DP && e->fts_statp != NULL)
+				size += (int64_t)e->fts_statp->st_blocks * 512;
+		fts_close(fts);
+	}
+	free(roots[0]);
+	return (size);
+}
+
+/* What builds that were killed left; the lock is held. */
+static void
+remove_stale(const char *images)
+{
+	DIR *d;
+	struct dirent *e;
+	char *path;
+
+	if ((d = opendir(images)) == NULL)
+		return;
+	while ((e = readdir(d)) != NULL) {
+		if (strncmp(e->d_name, ".tmp-", 5) != 0)
+			continue;
+		path = xasprintf("%s/%s", images, e->d_name);
+		if (tree_remove(path) == -1)
+			say("%s: %s", path, strerror(errno));
+		free(path);
+	}
+	closedir(d);
+}
+
+/* ---- build -------------------------------------------------------------- */
+
+static int
+write_file(const char *dir, const char *name, const char *text)
+{
+	char *path;
+	int fd, error = 0;
+
+	path = xasprintf("%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd == -1 ||
+	    write_all(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
+	    fsync(fd) == -1)
+		error = errno;
+	close_fd(&fd);
+	free(path);
+	errno = error;
+	return (error == 0 ? 0 : -1);
+}
+
+/* The installed packages as an object of names and versions. */
+static json_t *
+tree_versions(const char *rootfs)
+{
+	char *admin = xasprintf("--admindir=%s/var/lib/dpkg", rootfs);
+	char *const argv[] = { "dpkg-query", admin, "-W", "-f",
+		"${Package} ${Version}\\n", NULL };
+	char *all, *line, *save = NULL, *space;
+	json_t *versions;
+	size_t len;
+
+	all = child_capture(argv, &len);
+	free(admin);
+	if (all == NULL || (versions = json_object()) == NULL) {
+		free(all);
+		return (NULL);
+	}
+	for (line = strtok_r(all, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if ((space = strchr(line, ' ')) == NULL)
+			continue;
+		*space = '\0';
+		json_object_set_new(versions, line, json_string(space + 1));
+	}
+	free(all);
+	return (versions);
+}
+
+static int
+write_manifest(const char *tmp, const char *rootfs, const char *key)
+{
+	json_t *versions, *m;
+	char date[40], *text;
+	int r;
+
+	if ((versions = tree_versions(rootfs)) == NULL) {
+		say("the package list of the new tree cannot be read");
+		return (-1);
+	}
+	m = json_pack("{s:s s:i s:s s:[s] s:s s:I s:o}", "key", key, "recipe",
+	    IMAGE_RECIPE, "suite", IMAGE_SUITE, "include", IMAGE_INCLUDE,
+	    "built_at", time_iso(date, sizeof(date), time_wall_us()), "size",
+	    (json_int_t)tree_size(rootfs), "packages", versions);
+	if (m == NULL || (text = json_dumps(m, JSON_INDENT(2))) == NULL) {
+		json_decref(m);
+		say("the manifest cannot be written: no memory");
+		return (-1);
+	}
+	json_decref(m);
+	if ((r = write_file(tmp, "manifest.json", text)) == -1)
+		say("%s/manifest.json: %s", tmp, strerror(errno));
+	free(text);
+	return (r);
+}
+
+static int
+run_mmdebstrap(const char *tmp, const char *rootfs, const char *sources)
+{
+	char *list = xasprintf("%s/sources.list", tmp), *options, *text;
+	char *aptopt = xasprintf("--aptopt=%s/apt.conf", tmp);
+	char *target = xstrdup(rootfs);
+	char *const argv[] = { "mmdebstrap", "--mode=root", "--variant=minbase",
+		"--format=directory", "--include=" IMAGE_INCLUDE, aptopt,
+		"--dpkgopt=path-exclude=/usr/share/doc/*",
+		"--dpkgopt=path-exclude=/usr/share/man/*",
+		"--dpkgopt=path-exclude=/usr/share/info/*",
+		"--dpkgopt=path-exclude=/usr/share/locale/*", IMAGE_SUITE,
+		target, sources[0] != '\0' ? list : NULL, NULL };
+	int r = -1;
+
+	text = host_fetch_options();
+	options = xasprintf("%sAcquire::Languages \"none\";\n", text);
+	if (write_file(tmp, "sources.list", sources) == -1 ||
+	    write_file(tmp, "apt.conf", options) == -1)
+		say("%s: %s", tmp, strerror(errno));
+	else
+		r = child_show(argv);
+	free(target);
+	free(text);
+	free(options);
+	free(aptopt);
+	free(list);
+	return (r);
+}
+
+static int
+run_recipe(const char *rootfs)
+{
+	char *const argv[] = { "sh", "-euc", xstrdup(recipe), "recipe",
+		xstrdup(rootfs), NULL };
+	int r;
+
+	r = child_show(argv);
+	free(argv[2]);
+	free(argv[4]);
+	return (r);
+}
+
+/* Makes `current` name key, in one step. */
+static int
+set_current(const char *images, const char *key)
+{
+	char *link = xasprintf("%s/current", images);
+	char *tmp = xasprintf("%s/.tmp-current", images);
+	int r;
+
+	unlink(tmp);
+	if ((r = symlink(key, tmp)) == 0)
+		r = rename(tmp, link);
+	if (r == -1)
+		say("%s: %s", link, strerror(errno));
+	free(tmp);
+	free(link);
+	return (r);
+}
+
+/* The tree is on disk before its name is. */
+static int
+rename_synced(const char *from, const char *to)
+{
+	int fd, r;
+
+	if ((fd = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+		return (-1);
+	if ((r = syncfs(fd)) == 0)
+		r = rename(from, to);
+	close_fd(&fd);
+	return (r);
+}
+
+/* A build in tmp, then one rename to its place. */
+static int
+build_in(
+    const char *images, const char *tmp, const char *key, const char *sources)
+{
+	char *rootfs = xasprintf("%s/rootfs", tmp);
+	char *unlinked, *place = xasprintf("%s/%s", images, key);
+	static const char *const inputs[] = { "sources.list", "apt.conf" };
+	size_t i;
+	int r = -1;
+
+	if (run_mmdebstrap(tmp, rootfs, sources) == 0 &&
+	    run_recipe(rootfs) == 0 && write_manifest(tmp, rootfs, key) == 0) {
+		for (i = 0; i < nitems(inputs); i++) {
+			unlinked = xasprintf("%s/%s", tmp, inputs[i]);
+			unlink(unlinked);
+			free(unlinked);
+		}
+		if ((r = rename_synced(tmp, place)) == -1)
+			say("%s: %s", place, strerror(errno));
+	}
+	free(place);
+	free(rootfs);
+	return (r);
+}
+
+static int
+build_tree(const char *images, const char *key, const char *sources)
+{
+	char *tmp = xasprintf("%s/.tmp-XXXXXX", images);
+	int r = EX_SOFTWARE;
+	time_t began = time(NULL);
+
+	if (mkdtemp(tmp) == NULL || chmod(tmp, 0755) == -1) {
+		say("%s: %s", tmp, strerror(errno));
+		free(tmp);
+		return (EX_CANTCREAT);
+	}
+	say("building %s with %s from %s", IMAGE_SUITE, IMAGE_INCLUDE,
+	    sources[0] != '\0' ? "this host's apt sources" : "Debian's mirror");
+	if (build_in(images, tmp, key, sources) == 0) {
+		say("built %.12s in %lld s", key,
+		    (long long)(time(NULL) - began));
+		r = EX_OK;
+	} else if (tree_remove(tmp) == -1)
+		say("%s: %s", tmp, strerror(errno));
+	free(tmp);
+	return (r);
+}
+
+static int
+make_dir(const char *path)
+{
+	if (mkdir(path, 0755) == -1 && errno != EEXIST) {
+		say("%s: %s", path, strerror(errno));
+		return (-1);
+	}
+	return (0);
+}
+
+/*
+ * Takes the lock of the folder. The descriptor stays open in children, so
+ * that one which outlives a killed takoctl keeps the next build waiting.
+ */
+static int
+lock_images(const char *images)
+{
+	char *path = xasprintf("%s/lock", images);
+	int fd;
+
+	if ((fd = open(path, O_RDWR | O_CREAT, 0600)) == -1)
+		say("%s: %s", path, strerror(errno));
+	else if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
+		say("another build is under way: waiting for it");
+		while (flock(fd, LOCK_EX) == -1)
+			if (errno != EINTR) {
+				say("%s: %s", path, strerror(errno));
+				close_fd(&fd);
+				break;
+			}
+	}
+	free(path);
+	return (fd);
+}
+
+static int
+import_docker(const struct conf *conf, const char *rootfs, const char *key)
+{
+	char have[IMAGE_KEY_LEN + 1], detail[512];
+	unsigned long long size;
+	time_t began = time(NULL);
+
+	if (image_docker_key(conf, have, &size, detail, sizeof(detail)) == -1) {
+		say("%s", detail);
+		return (EX_UNAVAILABLE);
+	}
+	if (strcmp(have, key) == 0) {
+		say("Docker image %s is there already", conf->docker_image);
+		return (EX_OK);
+	}
+	say("importing into Docker as %s", conf->docker_image);
+	if (image_docker_import(conf, rootfs, key, detail, sizeof(detail)) ==
+	    -1) {
+		say("%s", detail);
+		return (EX_UNAVAILABLE);
+	}
+	say("imported in %lld s", (long long)(time(NULL) - began));
+	return (EX_OK);
+}
+
+/* Is this image for Docker too? auto: if an engine answers (as in takod). */
+static int
+wants_docker(const struct conf *conf)
+{
+	char key[IMAGE_KEY_LEN + 1], detail[512];
+	unsigned long long size;
+
+	if (conf->engine == CONF_ENGINE_AUTO)
+		return (image_docker_key(
+			    conf, key, &size, detail, sizeof(detail)) == 0);
+	return (conf->engine == CONF_ENGINE_DOCKER);
+}
+
+static int
+program_there(const char *name)
+{
+	char *path, *dir, *save = NULL, *full;
+	int found = 0;
+
+	path = xstrdup(getenv("PATH") != NULL ? getenv("PATH") : "");
+	for (dir = strtok_r(path, ":", &save); dir != NULL && !found;
+	     dir = strtok_r(NULL, ":", &save)) {
+		full = xasprintf("%s/%s", dir, name);
+		found = access(full, X_OK) == 0;
+		free(full);
+	}
+	free(path);
+	return (found);
+}
+
+static int
+image_build(const struct conf *conf, const char *images, int docker)
+{
+	char key[IMAGE_KEY_LEN + 1], *rootfs, *sources;
+	int lock, r = EX_OK;
+
+	if (geteuid() != 0) {
+		say("must be run as root: it installs packages into a new "
+		    "root file system");
+		return (EX_NOPERM);
+	}
+	if (make_dir(conf->data_dir) == -1 || make_dir(images) == -1)
+		return (EX_CANTCREAT);
+	if ((lock = lock_images(images)) == -1)
+		return (EX_CANTCREAT);
+	remove_stale(images);
+	sources = host_sources();
+	image_key(key, sources);
+	rootfs = xasprintf("%s/%s/rootfs", images, key);
+	if (access(rootfs, F_OK) == 0)
+		say("%.12s is there already", key);
+	else if (!program_there("mmdebstrap")) {
+		say("mmdebstrap is not installed: apt-get install mmdebstrap");
+		r = EX_UNAVAILABLE;
+	} else
+		r = build_tree(images, key, sources);
+	free(sources);
+	if (r == EX_OK && set_current(images, key) == -1)
+		r = EX_CANTCREAT;
+	if (r == EX_OK && (docker || wants_docker(conf)))
+		r = import_docker(conf, rootfs, key);
+	free(rootfs);
+	close_fd(&lock);
+	return (r);
+}
+
+/* ---- list, remove ------------------------------------------------------- */
+
+static int
+is_key(const char *name)
+{
+	return (strlen(name) == IMAGE_KEY_LEN &&
+		strspn(name, "0123456789abcdef") == IMAGE_KEY_LEN);
+}
+
+/* The key that `current` names, or "". */
+static void
+current_key(const char *images, char key[IMAGE_KEY_LEN + 1])
+{
+	char *link = xasprintf("%s/current", images);
+	ssize_t n;
+
+	n = readlink(link, key, IMAGE_KEY_LEN);
+	key[n > 0 ? n : 0] = '\0';
+	free(link);
+}
+
+/* One row of the list: of a tree here, or of the Docker engine. */
+static json_t *
+list_tree(const char *images, const char *key, const char *current)
+{
+	char *path = xasprintf("%s/%s/manifest.json", images, key);
+	json_t *m, *row = NULL;
+
+	if ((m = json_load_file(path, JSON_REJECT_DUPLICATES, NULL)) != NULL) {
+		row = json_pack("{s:s s:s s:s s:o s:O* s:O* s:O*}", "name", key,
+		    "key", key, "engine", "oci", "current",
+		    json_boolean(strcmp(key, current) == 0), "suite",
+		    json_object_get(m, "suite"), "built_at",
+		    json_object_get(m, "built_at"), "size",
+		    json_object_get(m, "size"));
+		json_decref(m);
+	}
+	free(path);
+	return (row);
+}
+
+static json_t *
+list_docker(const struct conf *conf, const char *current)
+{
+	char key[IMAGE_KEY_LEN + 1], detail[512];
+	unsigned long long size = 0;
+
+	if (image_docker_key(conf, key, &size, detail, sizeof(detail)) == -1 ||
+	    key[0] == '\0')
+		return (NULL);
+	return (json_pack("{s:s s:s s:s s:o s:I}", "name", conf->docker_image,
+	    "key", key, "engine", "docker", "current",
+	    json_boolean(strcmp(key, current) == 0), "size", (json_int_t)size));
+}
+
+static json_t *
+list_all(const struct conf *conf, const char *images)
+{
+	char current[IMAGE_KEY_LEN + 1];
+	json_t *rows = json_array(), *row;
+	struct dirent *e;
+	DIR *d;
+
+	current_key(images, current);
+	if ((d = opendir(images)) != NULL) {
+		while ((e = readdir(d)) != NULL)
+			if (is_key(e->d_name) &&
+			    (row = list_tree(images, e->d_name, current)))
+				json_array_append_new(rows, row);
+		closedir(d);
+	}
+	if (conf->engine != CONF_ENGINE_OCI &&
+	    (row = list_docker(conf, current)) != NULL)
+		json_array_append_new(rows, row);
+	return (rows);
+}
+
+static int
+image_list(const struct conf *conf, const char *images, int json)
+{
+	json_t *rows = list_all(conf, images), *row, *built;
+	const char *name;
+	size_t i;
+
+	if (json) {
+		json_dumpf(rows, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(rows);
+		return (EX_OK);
+	}
+	if (json_array_size(rows) == 0)
+		fputs("no image: takoctl image build\n", stderr);
+	else
+		printf("%-24s %-7s %9s  %-19s  %s\n", "IMAGE", "ENGINE", "SIZE",
+		    "BUILT", "STATE");
+	json_array_foreach (rows, i, row) {
+		name = json_string_value(json_object_get(row, "name"));
+		built = json_object_get(row, "built_at");
+		printf("%-24.*s %-7s %6.0f MB  %-19.19s  %s\n",
+		    is_key(name) ? 12 : 128, name,
+		    json_string_value(json_object_get(row, "engine")),
+		    (double)json_integer_value(json_object_get(row, "size")) /
+			1e6,
+		    built != NULL ? json_string_value(built) : "-",
+		    json_is_true(json_object_get(row, "current")) ? "current"
+								  : "-");
+	}
+	json_decref(rows);
+	return (EX_OK);
+}
+
+/* The one key that begins with name, in key; how many there are. */
+static int
+find_key(const char *images, const char *name, char key[IMAGE_KEY_LEN + 1])
+{
+	struct dirent *e;
+	int found = 0;
+	DIR *d;
+
+	if (strcmp(name, "current") == 0) {
+		current_key(images, key);
+		return (key[0] != '\0');
+	}
+	if (strlen(name) < 6 || (d = opendir(images)) == NULL)
+		return (0);
+	while ((e = readdir(d)) != NULL)
+		if (is_key(e->d_name) &&
+		    strncmp(e->d_name, name, strlen(name)) == 0) {
+			strlcpy(key, e->d_name, IMAGE_KEY_LEN + 1);
+			found++;
+		}
+	closedir(d);
+	return (found);
+}
+
+/* Out of sight by one rename first: no half of a tree is under a key. */
+static int
+remove_key(const char *images, const char *key)
+{
+	char current[IMAGE_KEY_LEN + 1], *from, *to, *link;
+	int r = EX_OK;
+
+	current_key(images, current);
+	link = xasprintf("%s/current", images);
+	from = xasprintf("%s/%s", images, key);
+	to = xasprintf("%s/.tmp-%.12s", images, key);
+	if (strcmp(current, key) == 0)
+		unlink(link);
+	if (rename(from, to) == -1 || tree_remove(to) == -1) {
+		say("%s: %s", from, strerror(errno));
+		r = EX_IOERR;
+	}
+	free(to);
+	free(from);
+	free(link);
+	return (r);
+}
+
+static int
+image_remove(const struct conf *conf, const char *images, const char *name)
+{
+	char key[IMAGE_KEY_LEN + 1], detail[512];
+	int lock, n, r = EX_OK;
+
+	if (strcmp(name, conf->docker_image) == 0) {
+		if (image_docker_remove(conf, name, detail, sizeof(detail)) ==
+		    0)
+			return (EX_OK);
+		say("%s", detail);
+		return (EX_UNAVAILABLE);
+	}
+	if (access(images, F_OK) == -1 || (lock = lock_images(images)) == -1) {
+		say("no image %s", name);
+		return (EX_NOINPUT);
+	}
+	if ((n = find_key(images, name, key)) == 1)
+		r = remove_key(images, key);
+	else {
+		say(n == 0 ? "no image %s" : "%s names more than one image",
+		    name);
+		r = EX_NOINPUT;
+	}
+	close_fd(&lock);
+	return (r);
+}
+
+static int
+usage(void)
+{
+	fputs("usage: takoctl image build [--docker]\n"
+	      "       takoctl image list [--json]\n"
+	      "       takoctl image remove NAME\n",
+	    stderr);
+	return (EX_USAGE);
+}
+
+int
+image_main(int argc, char **argv, const struct conf *conf)
+{
+	char *images;
+	const char *verb = argc > 1 ? argv[1] : "";
+	int flag, r;
+
+	tty = isatty(STDERR_FILENO);
+	images = xasprintf("%s/images", conf->data_dir);
+	flag = argc == 3 &&
+	       strcmp(argv[2],
+		   strcmp(verb, "build") == 0 ? "--docker" : "--json") == 0;
+	if (strcmp(verb, "build") == 0 && (argc == 2 || flag))
+		r = image_build(conf, images, flag);
+	else if (strcmp(verb, "list") == 0 && (argc == 2 || flag))
+		r = image_list(conf, images, flag);
+	else if (strcmp(verb, "remove") == 0 && argc == 3)
+		r = image_remove(conf, images, argv[2]);
+	else
+		r = usage();
+	free(images);
+	return (r);
+}

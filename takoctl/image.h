@@ -1,0 +1,36 @@
+/*
+ * image.h: the root file system that jobs run in: made, listed and removed by
+ * `takoctl image`, which needs root but no running daemon.
+ */
+#ifndef IMAGE_H
+#define IMAGE_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "conf.h"
+
+/* image.c */
+#define IMAGE_KEY_LEN 64 /* hex digits */
+/*
+ * argv[0] is "image", argv[1] what to do: build [--docker], list [--json],
+ * remove NAME. Returns an exit status (sysexits). Messages go to stderr.
+ */
+int image_main(int argc, char **argv, const struct conf *);
+
+/* image_docker.c */
+/*
+ * The engine of conf->docker_host, asked with blocking calls. key is filled
+ * with the key that conf->docker_image was built from ("" when there is no
+ * such image, or when it is not one of ours), size with its bytes. Returns 0,
+ * or -1 with detail filled when the engine cannot be asked.
+ */
+int image_docker_key(const struct conf *, char key[IMAGE_KEY_LEN + 1],
+    unsigned long long *size, char *detail, size_t len);
+/* Puts the tree below rootfs into the engine as conf->docker_image. */
+int image_docker_import(const struct conf *, const char *rootfs,
+    const char *key, char *detail, size_t len);
+int image_docker_remove(
+    const struct conf *, const char *name, char *detail, size_t len);
+
+#endif
