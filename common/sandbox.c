@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -212,9 +213,11 @@ sandbox_enter(const struct sandbox *sb)
 	limit(RLIMIT_NPROC, 0);
 	limit(RLIMIT_NOFILE, sb->nofile);
 	/*
-	 * A regular file may not grow above this, and memfds count as such;
-	 * the log on stderr does too when it is a file, so ignore the signal.
+	 * A regular file may not grow above this, and memfds count as such.
+	 * The log on stderr does too when it is a file: the write fails then,
+	 * and the signal is not to end the child.
 	 */
+	signal(SIGXFSZ, SIG_IGN);
 	if (sb->fsize != 0)
 		limit(RLIMIT_FSIZE, sb->fsize);
 #ifndef SANDBOX_NULL
