@@ -1,0 +1,122 @@
+"""
+conftest.py: what every pytest file of regress/ may ask for.
+
+takod	the default daemon (OCI engine, runsc, SQLite), one for the session
+combo	one daemon for each engine and runtime: a test that asks for it runs
+	four times
+start	a function that makes further daemons (arguments of Takod), ended
+	with the test
+"""
+import os
+import signal
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from lib import host, shared  # noqa: E402
+from lib.takod import Takod  # noqa: E402
+
+TEST_SECONDS = 180  # no test may take longer
+COMBOS = (
+    ("oci", "runsc", "sqlite"),
+    ("oci", "runc", "pg"),
+    ("docker", "runsc", "pg"),
+    ("docker", "runc", "sqlite"),
+)
+# Job types of the daemons below, for tests of limits and environments.
+JOB_TYPES = [
+    {"name": "small", "memory_limit": "64m"},
+    {"name": "envs", "environment": {"GREETING": "hello, world",
+                                     "UMLAUT": "\u00fc", "EMPTY": ""}},
+]
+CONFIG = {
+    "warm_pool_size": 2,
+    "max_workers": 4,
+    "max_timeout": 120,
+    "job_types": JOB_TYPES,
+}
+CANARY = "canary-5d0c1e7b"  # in the daemon's environment, nowhere else
+made = []  # every daemon of the session, for reports of failures
+
+
+def pytest_configure(config):
+    # regress/run ends us with SIGTERM: let fixtures be torn down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def make(engine="oci", runtime="runsc", store="sqlite", **more):
+    config = {**CONFIG, **more.pop("config", {})}
+    env = {"TAKO_CANARY": CANARY, **more.pop("env", {})}
+    daemon = Takod(engine, runtime, store, config=config, env=env, **more)
+    made.append(daemon)
+    return daemon
+
+
+def end(daemon):
+    made.remove(daemon)
+    daemon.close()
+
+
+@pytest.fixture(scope="session")
+def takod():
+    daemon = make()
+    yield daemon
+    end(daemon)
+
+
+@pytest.fixture(scope="session", params=COMBOS, ids="-".join)
+def combo(request):
+    engine, runtime, store = request.param
+    daemon = make(engine, runtime, store)
+    yield daemon
+    end(daemon)
+
+
+@pytest.fixture
+def start():
+    mine = []
+
+    def start_one(*args, **more):
+        mine.append(make(*args, **more))
+        return mine[-1]
+    yield start_one
+    for daemon in mine:
+        end(daemon)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_things():
+    yield
+    for daemon in list(made):
+        daemon.discard()
+    shared.close()
+    left = host.leftovers(host.scratch())
+    assert not left, "\n".join(left)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    def late(number, frame):
+        raise host.Deadline("test takes longer than %d s" % TEST_SECONDS)
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.skipped:
+        # What cannot run is a failure here.
+        report.outcome = "failed"
+        report.longrepr = "skipped: %r" % (report.longrepr,)
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+    if report.failed:
+        for daemon in made:
+            report.sections.append((
+                "log of %s" % daemon.name, daemon.log()[-2500:]))

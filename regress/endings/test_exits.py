@@ -1,0 +1,224 @@
+"""
+How it ended: exit codes, signals, exceptions. What a job is charged with
+comes from facts that it cannot forge; its own number stays its own number.
+"""
+import pytest
+
+SIGNALS = {
+    "SIGSEGV": (139, "segfault"), "SIGABRT": (134, "abort"),
+    "SIGFPE": (136, "arithmetic_error"), "SIGBUS": (135, "bus_error"),
+    "SIGPIPE": (141, "pipe_error"), "SIGKILL": (137, "killed"),
+    "SIGTERM": (143, "runtime_error"), "SIGHUP": (129, "runtime_error"),
+    "SIGINT": (130, "runtime_error"), "SIGQUIT": (131, "runtime_error"),
+    "SIGILL": (132, "runtime_error"), "SIGUSR1": (138, "runtime_error"),
+    "SIGALRM": (142, "runtime_error"), "SIGRTMAX": (192, "runtime_error"),
+}
+EXCEPTIONS = {
+    "raise TypeError('x')": "type_error",
+    "raise ValueError('x')": "value_error",
+    "{}['x']": "key_error",
+    "[][1]": "index_error",
+    "None.x": "attribute_error",
+    "nothing": "name_error",
+    "import no_such_module": "import_error",
+    "from os import no_such_name": "import_error",
+    "x = = 1": "syntax_error",
+    "if True:\nx": "syntax_error",
+    "open('/none')": "file_not_found",
+    "raise FileExistsError('x')": "file_error",
+    "raise OSError('x')": "os_error",
+    "open('/etc/shadow')": "permission",
+    "def f(): f()\nf()": "recursion_error",
+    "assert 1 == 2": "assertion_error",
+    "1 / 0": "division_error",
+    "import math; math.exp(1000)": "overflow_error",
+    "b'\\xff'.decode()": "encoding_error",
+    "'\\u00e9'.encode('ascii')": "encoding_error",
+    "import json; json.loads('{')": "json_error",
+    "import socket; socket.create_connection(('127.0.0.1', 1))":
+        "network_error",
+    "raise TimeoutError('x')": "network_timeout",
+    "raise MemoryError('x')": "oom",
+    "raise RuntimeError('x')": "runtime_error",
+    "class Own(Exception): pass\nraise Own('x')": "runtime_error",
+}
+
+
+def test_success(combo):
+    record = combo.run("print(1)")
+    assert record["status"] == "succeeded" and record["exit_code"] == 0
+    assert record["error"] is None
+
+
+def test_sys_exit_zero_after_errors_on_stderr(combo):
+    record = combo.run("import sys\n"
+                       "print('Traceback: ValueError: x', file=sys.stderr)\n"
+                       "sys.exit(0)")
+    assert record["status"] == "succeeded" and record["error"] is None
+
+
+# R19: numbers that other programs give a meaning have none here.
+@pytest.mark.parametrize("code", [1, 2, 3, 77, 124, 125, 126, 127, 128, 130,
+                                  134, 137, 139, 143, 255])
+def test_exit_code(combo, code):
+    record = combo.run("import os\nos._exit(%d)" % code)
+    assert record["status"] == "failed", record
+    assert record["exit_code"] == code
+    assert record["error"]["type"] == "runtime_error", record["error"]
+    assert record["error"]["message"] == "Exit code %d" % code
+    assert record["error"]["phase"] == "execution"
+
+
+@pytest.mark.parametrize("name", list(SIGNALS))
+def test_signal(combo, name):
+    code, kind = SIGNALS[name]
+    record = combo.run(
+        "import os, signal\n"
+        "number = signal.%s\n"
+        "if number != signal.SIGKILL:\n"
+        "    signal.signal(number, signal.SIG_DFL)\n"
+        "os.kill(os.getpid(), number)\n"
+        "signal.pause()\n" % name, timeout=10)
+    assert record["status"] == "failed", record
+    assert record["exit_code"] == code
+    assert record["error"]["type"] == kind, record["error"]
+
+
+def test_abort_and_real_segfault(combo):
+    record = combo.run("import os\nos.abort()")
+    assert (record["exit_code"], record["error"]["type"]) == (134, "abort")
+    record = combo.run("import ctypes\nctypes.string_at(0)")
+    assert (record["exit_code"], record["error"]["type"]) == (139, "segfault")
+
+
+@pytest.mark.parametrize("code", list(EXCEPTIONS))
+def test_exception(combo, code):
+    record = combo.run(code)
+    assert record["status"] == "failed" and record["exit_code"] == 1, record
+    assert record["error"]["type"] == EXCEPTIONS[code], record["error"]
+
+
+def test_message_is_the_last_line(combo):
+    error = combo.run("raise ValueError('of this kind')")["error"]
+    assert error == {"type": "value_error", "phase": "execution",
+                     "message": "ValueError: of this kind"}
+
+
+def test_words_on_stderr_are_no_class(combo):
+    record = combo.run(
+        "import sys\n"
+        "print('ModuleNotFoundError MemoryError timeout', file=sys.stderr)\n"
+        "raise KeyError('Segmentation fault: TimeoutError')")
+    assert record["error"]["type"] == "key_error"
+
+
+# R19: phrases of engines and kernels.
+@pytest.mark.parametrize("text", [
+    "Killed", "Out of memory: Killed process 1 (python3)",
+    "cannot connect to the docker daemon", "docker: Error response from",
+    "OCI runtime exec failed", "container is not running",
+    "Execution timed out", "sandbox died", "urpc method failed: EOF"])
+def test_phrases_are_only_text(combo, text):
+    record = combo.run("import os, sys\n"
+                       "print(%r); print(%r, file=sys.stderr)\n"
+                       "sys.stdout.flush(); os._exit(125)" % (text, text))
+    assert record["status"] == "failed" and record["exit_code"] == 125
+    assert record["error"]["type"] == "runtime_error", record["error"]
+    health = combo.get("/health")[2]
+    assert health["status"] == "healthy"
+    assert health["circuit_breaker"]["failure_count"] == 0
+
+
+def test_files_of_other_runners_are_only_files(combo):
+    # O14: names that some runner uses for phase, timing or exit.
+    record = combo.run(
+        "import os\n"
+        "for name in ('phase', 'exit_code', 'timing.json', '.phase',\n"
+        "             'status', 'error.json'):\n"
+        "    open('/output/' + name, 'w').write('timeout 124')\n"
+        "for name in ('phase', 'exit_code'):\n"
+        "    open('/tmp/' + name, 'w').write('timeout 124')\n")
+    assert record["status"] == "succeeded" and record["error"] is None
+    assert record["timing"]["phase_at_exit"] == "completed"
+
+
+# R18
+def test_kills_everything_it_can(combo):
+    record = combo.run(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(-1, signal.SIGKILL)\n"
+        "except OSError:\n"
+        "    pass\n"
+        "print('still here', flush=True)\n")
+    if combo.runtime == "runsc" and record["status"] == "failed":
+        # gVisor of 2022 lets a job end pid 1, and with it its sandbox.
+        assert record["error"]["type"] in ("sandbox_died", "killed")
+    else:
+        assert record["status"] == "succeeded", record
+        assert record["stdout"] == "still here\n"
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSTOP", "SIGINT",
+                                  "SIGSEGV", "SIGCHLD", "SIGPIPE"])
+def test_signals_to_pid_1(combo, name):
+    record = combo.run(
+        "import os, signal, time\n"
+        "try:\n"
+        "    os.kill(1, signal.%s)\n"
+        "except OSError:\n"
+        "    pass\n"
+        "time.sleep(0.2)\n"
+        "print('still here', flush=True)\n" % name, timeout=5)
+    if record["status"] == "succeeded":
+        assert record["stdout"] == "still here\n"
+    elif combo.runtime == "runsc" and name in ("SIGKILL", "SIGSTOP",
+                                               "SIGSEGV"):
+        wanted = (("timeout", "execution_timeout"),
+                  ("failed", "sandbox_died"))
+        assert (record["status"], record["error"]["type"]) in wanted
+    else:
+        raise AssertionError(record)
+    assert record["takod"]["attempt"] == 1
+
+
+def test_cannot_speak_for_tako_init(combo):
+    # Every way to the protocol's descriptors, with a frame that says exit 0.
+    record = combo.run("""
+import glob, os, struct, sys
+frame = struct.pack('<BxxxI', 10, 16) + struct.pack('<IIQ', 1, 0, 1)
+frame += struct.pack('<BxxxI', 15, 0)
+opened = []
+for path in glob.glob('/proc/1/fd/*') + ['/proc/1/mem', '/dev/console',
+                                         '/dev/tty', '/dev/stdin']:
+    try:
+        fd = os.open(path, os.O_WRONLY)
+        os.write(fd, frame)
+        opened.append(path)
+    except OSError:
+        pass
+sys.stdout.buffer.write(frame); sys.stdout.flush()
+sys.stderr.buffer.write(frame); sys.stderr.flush()
+open('/output/opened', 'w').write(repr(opened))
+os._exit(9)
+""")
+    assert record["status"] == "failed" and record["exit_code"] == 9, record
+    assert [a["name"] for a in record["artifacts"]] == ["opened"]
+
+
+def test_cannot_trace_tako_init(combo):
+    record = combo.run("""
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
+print(libc.ptrace(PTRACE_ATTACH, 1, 0, 0),
+      libc.ptrace(PTRACE_SEIZE, 1, 0, 0))
+buffer = ctypes.create_string_buffer(16)
+class iovec(ctypes.Structure):
+    _fields_ = [('base', ctypes.c_void_p), ('len', ctypes.c_size_t)]
+mine = iovec(ctypes.addressof(buffer), 16)
+theirs = iovec(0x400000, 16)
+print(libc.process_vm_readv(1, ctypes.byref(mine), 1,
+                            ctypes.byref(theirs), 1, 0))
+""")
+    assert record["stdout"] == "-1 -1\n-1\n", record

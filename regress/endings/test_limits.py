@@ -1,0 +1,313 @@
+"""
+How it ended: time, memory, cancelling, and a sandbox that dies; also what is
+left behind by a job that forks, ignores signals or stops itself.
+"""
+import os
+import signal
+import time
+
+import pytest
+
+from lib import host
+
+
+def timed(function, *args, **more):
+    began = time.monotonic()
+    answer = function(*args, **more)
+    return answer, time.monotonic() - began
+
+
+def assert_timeout(record, limit):
+    assert record["status"] == "timeout", record
+    assert record["exit_code"] == 124
+    assert record["error"]["type"] == "execution_timeout"
+    assert record["error"]["phase"] == "execution"
+    assert record["error"]["message"].startswith(
+        "Code execution exceeded time limit (%ds) (startup: " % limit)
+    assert limit * 1000 <= record["timing"]["execution_ms"] \
+        <= limit * 1000 + 1000, record["timing"]
+
+
+# ---- time -------------------------------------------------------------------
+
+@pytest.mark.parametrize("code", [
+    "while True:\n    pass",
+    "import time\ntime.sleep(60)",
+    # R05: signals that could be ignored or blocked
+    "import signal, time\n"
+    "for n in signal.valid_signals() - {9, 19}:\n"
+    "    try:\n        signal.signal(n, signal.SIG_IGN)\n"
+    "    except OSError:\n        pass\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+    "while True:\n    time.sleep(1)",
+    # R07: stops itself and its children
+    "import os, signal\n"
+    "if os.fork() == 0:\n    os.kill(os.getpid(), signal.SIGSTOP)\n"
+    "os.kill(os.getpid(), signal.SIGSTOP)",
+    "import os\nwhile True:\n    os.write(1, b'x' * 65536)",
+    "import sys\nwhile True:\n    sys.stdin.read()",
+], ids=("spin", "sleep", "ignores", "stops", "floods", "reads"))
+def test_timeout(combo, code):
+    record, seconds = timed(combo.run, code, timeout=1)
+    assert_timeout(record, 1)
+    assert seconds < 1 + 1 + 5  # a cold start may come before
+
+
+def test_timeout_keeps_what_was_printed(combo):
+    record = combo.run("import time\nprint('before', flush=True)\n"
+                       "open('/output/half', 'w').write('x')\n"
+                       "time.sleep(60)", timeout=1)
+    assert_timeout(record, 1)
+    assert record["stdout"] == "before\n"
+
+
+# ---- memory -----------------------------------------------------------------
+
+HOG = "data = []\nwhile True:\n    data.append(bytearray(b'x') * (4 << 20))\n"
+
+
+def test_out_of_memory(combo):
+    record = combo.run(HOG, job_type="small", timeout=60)
+    assert record["status"] == "oom", record
+    assert record["exit_code"] == 137 and record["error"]["type"] == "oom"
+    assert record["error"]["message"] == "Execution exceeded memory limit"
+
+
+def test_child_out_of_memory(combo):
+    # R09: the main process lives on; gVisor loses the whole sandbox.
+    record = combo.run(
+        "import os\npid = os.fork()\nif pid == 0:\n"
+        + "".join("    %s\n" % line for line in HOG.splitlines())
+        + "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n",
+        job_type="small", timeout=60)
+    if combo.runtime == "runc":
+        assert record["status"] == "succeeded", record
+        assert record["stdout"] == "-9\n"
+        assert record["takod"]["oom_kills"] >= 1
+    else:
+        assert record["status"] == "oom", record
+
+
+def test_large_mapping_is_only_refused(combo):
+    # R11: a terabyte of address space is no memory.
+    record = combo.run(
+        "import mmap\n"
+        "try:\n    m = mmap.mmap(-1, 1 << 40)\n    print('mapped')\n"
+        "except (OSError, MemoryError) as e:\n    print('refused')\n")
+    assert record["status"] == "succeeded", record
+    assert record["stdout"] in ("mapped\n", "refused\n")
+
+
+# ---- cancelling -------------------------------------------------------------
+
+@pytest.mark.parametrize("code", [
+    "import time\ntime.sleep(60)",
+    "import signal\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\n"
+    "while True:\n    pass",
+    "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)",
+], ids=("sleeps", "spins", "stopped"))
+def test_cancel_running(combo, code):
+    job = combo.submit(code, timeout=60)
+    combo.wait_status(job, "running")
+    (status, _, answer), _ = timed(combo.post, "/jobs/%s/cancel" % job)
+    asked = time.monotonic()
+    assert status == 200 and answer == {"status": "cancelled", "job_id": job}
+    record = combo.wait(job, 10)
+    assert time.monotonic() - asked < 1.0
+    assert record["status"] == "cancelled"
+    assert record["error"]["type"] == "cancelled"
+    status, _, answer = combo.post("/jobs/%s/cancel" % job)
+    assert status == 404
+    assert answer["detail"] == "Job not found or already completed"
+
+
+def test_cancel_waiting(combo):
+    # Four run: the fifth waits, is cancelled, and never runs.
+    running = [combo.submit("import time\ntime.sleep(60)", timeout=60)
+               for _ in range(4)]
+    try:
+        waiting = combo.submit("print('ran')")
+        shown = combo.get("/jobs/" + waiting)[2]
+        assert shown["status"] == "pending", shown
+        assert shown["queue_position"] == 1
+        status, _, _ = combo.post("/jobs/%s/cancel" % waiting)
+        assert status == 200
+        record = combo.record(waiting)
+        assert record["status"] == "cancelled"
+        assert record["started_at"] is None and record["stdout"] == ""
+    finally:
+        for job in running:
+            combo.post("/jobs/%s/cancel" % job)
+    for job in running:
+        assert combo.wait(job, 20)["status"] == "cancelled"
+    assert combo.record(waiting)["status"] == "cancelled"
+
+
+def test_client_that_goes_away_cancels(combo):
+    before = {e["execution_id"] for e in listed(combo)}
+    import http.client
+    import json
+    connection = http.client.HTTPConnection(combo.host, combo.port, timeout=5)
+    body = json.dumps({"code": "import time\ntime.sleep(60)", "timeout": 60})
+    connection.request("POST", "/execute", body,
+                       {"Content-Type": "application/json"})
+    host.wait_for("the job runs", lambda: combo.stats()["running"] == 1, 20)
+    connection.close()
+    host.wait_for("it is cancelled",
+                  lambda: combo.stats()["running"] == 0, 10)
+    del before
+
+
+def listed(combo):
+    answer = combo.get("/executions?limit=100")
+    return answer[2]["items"] if answer[0] == 200 else []
+
+
+# ---- a sandbox that dies ----------------------------------------------------
+
+def test_sandbox_killed_from_outside(combo):
+    job = combo.submit("import time\nprint('on', flush=True)\n"
+                       "time.sleep(60)", timeout=60)
+    combo.wait_status(job, "running")
+    pids = job_pids(combo, job)
+    assert pids, "no process of the job's container is seen"
+    for pid in pids:
+        host.signal_pid(pid, signal.SIGKILL)
+    record = combo.wait(job, 20)
+    assert record["status"] == "failed", record
+    assert record["error"]["type"] == "sandbox_died", record["error"]
+    assert record["takod"]["attempt"] == 1
+
+
+def job_pids(combo, job):
+    """Host pids of the container that runs the job."""
+    import json
+    workers = json.loads(combo.takoctl("--json", "workers",
+                                       check=True).stdout)
+    children = workers["children"] if isinstance(workers, dict) else workers
+    names = [c["container"] for c in children if c.get("job_id") == job]
+    assert len(names) == 1, workers
+    if combo.engine == "docker":
+        return [c["Pid"] for c in combo.docker_containers()
+                if names[0] in c["Name"]]
+    pids = set()
+    for group in host.cgroups_named(names[0]):
+        pids |= host.cgroup_pids(group)
+    return pids
+
+
+# ---- what a job leaves running ----------------------------------------------
+
+def test_daemon_is_dead_before_the_record(combo):
+    # R04: double fork, a session of its own, no descriptors.
+    code = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for fd in range(256):
+            try:
+                os.close(fd)
+            except OSError:
+                pass
+        while True:
+            time.sleep(0.01)
+    os._exit(0)
+os.wait()
+print('main ends')
+"""
+    record, seconds = timed(combo.run, code)
+    assert record["status"] == "succeeded", record
+    assert record["stdout"] == "main ends\n" and seconds < 10
+    host.wait_for("its container is gone", lambda: not busy(combo), 5)
+
+
+def busy(combo):
+    """Containers that have had their job, still there."""
+    import json
+    answer = json.loads(combo.takoctl("--json", "workers", check=True).stdout)
+    children = answer["children"] if isinstance(answer, dict) else answer
+    return [c for c in children if c.get("job_id")]
+
+
+def test_grandchild_holds_the_pipes(combo):
+    # O08: nobody waits for the end of a pipe.
+    code = """
+import os, time
+print('main', flush=True)
+if os.fork() == 0:
+    os.setsid()
+    time.sleep(60)
+"""
+    record, seconds = timed(combo.run, code, timeout=30)
+    assert record["status"] == "succeeded", record
+    assert record["stdout"] == "main\n"
+    assert record["timing"]["execution_ms"] < 2000 and seconds < 10
+
+
+def test_fork_bomb(combo):
+    # R01
+    record = combo.run("import os\nwhile True:\n"
+                       "    try:\n        os.fork()\n"
+                       "    except OSError:\n        pass\n", timeout=2)
+    kinds = {"timeout": ("execution_timeout",),
+             "failed": ("sandbox_died", "runtime_error", "killed"),
+             "oom": ("oom",)}
+    assert record["error"]["type"] in kinds[record["status"]], record
+    assert record["takod"]["attempt"] == 1
+
+
+def test_threads_without_end(combo):
+    # R02: a job at the same time is not hurt.
+    code = """
+import threading, time
+held = threading.Event()
+count = 0
+try:
+    while True:
+        threading.Thread(target=held.wait, daemon=True).start()
+        count += 1
+except RuntimeError:
+    print('refused', flush=True)
+time.sleep(3)
+import os; os._exit(0)
+"""
+    bomb = combo.submit(code, timeout=20)
+    combo.wait_status(bomb, "running")
+    neighbour = combo.execute(
+        "import threading\n"
+        "t = [threading.Thread(target=int) for _ in range(20)]\n"
+        "[x.start() for x in t]; [x.join() for x in t]\nprint('ok')")
+    assert neighbour["stdout"] == "ok\n", neighbour
+    record = combo.wait(bomb, 40)
+    if record["status"] == "succeeded":
+        assert record["stdout"] == "refused\n"
+    else:
+        assert record["error"]["type"] in ("sandbox_died", "oom",
+                                           "execution_timeout"), record
+
+
+def test_unreaped_children(combo):
+    # R03
+    record = combo.run(
+        "import os\n"
+        "for n in range(20):\n"
+        "    if os.fork() == 0:\n"
+        "        if os.fork() == 0:\n            os._exit(0)\n"
+        "        os._exit(0)\n"
+        "print('done', flush=True)\nos._exit(5)\n")
+    assert record["exit_code"] == 5 and record["stdout"] == "done\n", record
+
+
+def test_host_keeps_no_core(combo):
+    # K13
+    pattern = host.read("/proc/sys/kernel/core_pattern")
+    before = set(os.listdir(combo.dir))
+    record = combo.run("import os, resource\n"
+                       "print(resource.getrlimit(resource.RLIMIT_CORE)[1],"
+                       " flush=True)\nos.abort()")
+    assert record["error"]["type"] == "abort"
+    assert record["stdout"] == "0\n"
+    assert set(os.listdir(combo.dir)) == before
+    assert host.read("/proc/sys/kernel/core_pattern") == pattern

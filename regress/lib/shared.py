@@ -1,0 +1,139 @@
+"""
+shared.py: what the tests of one run share: where the build is, the executor's
+root file system, one private PostgreSQL, one private Docker engine. Each is
+started when first asked for, and ended by close().
+
+regress/run says by environment which build and which root file system:
+TAKO_REGRESS_BUILD and TAKO_REGRESS_ROOTFS.
+"""
+import http.client
+import json
+import os
+import socket
+import subprocess
+
+from . import host
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+started = {}
+
+
+def build():
+    return os.path.abspath(os.environ.get(
+        "TAKO_REGRESS_BUILD", os.path.join(TOP, "build")))
+
+
+def program(name):
+    return os.path.join(build(), name)
+
+
+# ---- the executor's image ---------------------------------------------------
+
+def image_config():
+    """A configuration file whose data folder keeps the built image."""
+    cache = os.path.join(build(), "check-image")
+    os.makedirs(cache, exist_ok=True)
+    path = os.path.join(cache, "takod.yaml")
+    with open(path, "w") as file:
+        file.write("data_dir: %s\nengine: oci\n" % json.dumps(cache))
+        file.write("database_url: %s\n"
+                   % json.dumps("sqlite:///%s/none.db" % cache))
+    return path
+
+
+def rootfs():
+    """The root file system of the image; built once per checkout."""
+    path = os.environ.get("TAKO_REGRESS_ROOTFS")
+    if not path:
+        config = image_config()
+        takoctl = [program("takoctl"), "-c", config]
+        built = subprocess.run(takoctl + ["image", "build"], text=True,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT)
+        if built.returncode != 0:
+            raise AssertionError("image build failed:\n" + built.stdout)
+        listed = subprocess.run(takoctl + ["--json", "image", "list"],
+                                check=True, capture_output=True, text=True)
+        path = image_path(json.loads(listed.stdout))
+        os.environ["TAKO_REGRESS_ROOTFS"] = path
+    return path
+
+
+def image_path(listed):
+    images = listed["images"] if isinstance(listed, dict) else listed
+    return images[0]["path"]
+
+
+# ---- PostgreSQL -------------------------------------------------------------
+
+def postgres():
+    if "postgres" not in started:
+        from . import postgres as module
+        folder = os.path.join(host.scratch(), "postgres")
+        started["postgres"] = module.Postgres(folder)
+    return started["postgres"]
+
+
+def postgres_database(name):
+    """A fresh database in the private cluster; its URL."""
+    return postgres().create(name.replace("-", "_"))
+
+
+# ---- Docker -----------------------------------------------------------------
+
+def dockerd():
+    if "dockerd" not in started:
+        from . import dockerd as module
+        folder = os.path.join(host.scratch(), "docker")
+        started["dockerd"] = module.Dockerd(folder)
+    return started["dockerd"]
+
+
+def docker_image():
+    """The executor's image in the private engine, by name."""
+    name = "code-executor:latest"
+    if "image" not in started:
+        path = os.path.join(host.scratch(), "docker-image.yaml")
+        with open(path, "w") as file:
+            file.write("data_dir: %s\nengine: docker\ndocker_host: %s\n" % (
+                json.dumps(os.path.join(build(), "check-image")),
+                json.dumps(dockerd().docker_host)))
+        rootfs()  # so that the file system is there and only imported
+        subprocess.run([program("takoctl"), "-c", path, "image", "build"],
+                       check=True, stdout=subprocess.DEVNULL)
+        started["image"] = name
+    return name
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=60):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def docker_api(method, path, body=None):
+    """A call to the private engine; (status, JSON or None)."""
+    connection = UnixConnection(
+        dockerd().docker_host.removeprefix("unix://"))
+    try:
+        connection.request(
+            method, path, None if body is None else json.dumps(body),
+            {"Content-Type": "application/json"})
+        reply = connection.getresponse()
+        data = reply.read()
+    finally:
+        connection.close()
+    return reply.status, json.loads(data) if data else None
+
+
+def close():
+    """Ends what was started, the last one first."""
+    started.pop("image", None)
+    for name in reversed(list(started)):
+        started.pop(name).stop()
