@@ -133,7 +133,7 @@ regress-programs: all $(UNIT) $(FUZZ) $(TOOLS)
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev
-RUN_DEPS = ca-certificates mmdebstrap runsc runc
+RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
 	python3-pytest strace
 export DEBIAN_FRONTEND = noninteractive

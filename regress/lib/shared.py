@@ -47,22 +47,29 @@ def rootfs():
     path = os.environ.get("TAKO_REGRESS_ROOTFS")
     if not path:
         config = image_config()
-        takoctl = [program("takoctl"), "-c", config]
-        built = subprocess.run(takoctl + ["image", "build"], text=True,
-                               stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT)
-        if built.returncode != 0:
-            raise AssertionError("image build failed:\n" + built.stdout)
-        listed = subprocess.run(takoctl + ["--json", "image", "list"],
-                                check=True, capture_output=True, text=True)
-        path = image_path(json.loads(listed.stdout))
+        image_build(config)
+        current = os.path.join(os.path.dirname(config), "images", "current")
+        # An OCI runtime takes no link for a root.
+        path = os.path.realpath(os.path.join(current, "rootfs"))
         os.environ["TAKO_REGRESS_ROOTFS"] = path
     return path
 
 
-def image_path(listed):
-    images = listed["images"] if isinstance(listed, dict) else listed
-    return images[0]["path"]
+def image_build(config):
+    """takoctl image build; what it says is shown, for it may take long."""
+    child = subprocess.Popen(
+        [program("takoctl"), "-c", config, "image", "build"],
+        stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    host.note_daemon(child.pid)
+    try:
+        status = child.wait()
+    finally:
+        # It ends its own children when it is asked to end.
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+    if status != 0:
+        raise AssertionError("takoctl image build ends with %d" % status)
 
 
 # ---- PostgreSQL -------------------------------------------------------------
@@ -100,8 +107,7 @@ def docker_image():
                 json.dumps(os.path.join(build(), "check-image")),
                 json.dumps(dockerd().docker_host)))
         rootfs()  # so that the file system is there and only imported
-        subprocess.run([program("takoctl"), "-c", path, "image", "build"],
-                       check=True, stdout=subprocess.DEVNULL)
+        image_build(path)
         started["image"] = name
     return name
 
