@@ -1,0 +1,100 @@
+/*
+ * docker_engine.h: what the files of the Docker driver share. Nobody else
+ * includes this: the rest of takod knows engine.h.
+ */
+#ifndef DOCKER_ENGINE_H
+#define DOCKER_ENGINE_H
+
+#include <sys/queue.h>
+
+#include "docker_api.h"
+#include "docker_attach.h"
+#include "engine.h"
+
+#define DOCKER_ID 64 /* hex digits */
+
+struct engine;
+struct sweep;
+
+enum container_state {
+	CONTAINER_MAKING,
+	CONTAINER_UP,
+	CONTAINER_ENDED,
+	CONTAINER_REMOVING
+};
+
+struct container {
+	TAILQ_ENTRY(container) entry;
+	struct engine *e;
+	enum container_state state;
+	char name[128];
+	char id[DOCKER_ID + 1];	  /* "" until the engine said it */
+	struct docker_call *call; /* the next step of its life */
+	struct docker_call *kill_call;
+	struct docker_attach *attach;
+	int fd;		      /* the stream, until it is handed over */
+	int pidfd;	      /* its first process; -1: not on this host */
+	struct event *exited; /* on pidfd */
+	struct event *later;  /* a step to try again */
+	int64_t deadline;     /* of making, then of removing it */
+	engine_create_cb create_cb;
+	engine_exit_cb exit_cb;
+	void *arg;
+	engine_done_cb done_cb;
+	void *done_arg;
+	struct sweep *sweep; /* that removes it */
+	int facts_fd[3];     /* control files, open from the start on */
+	struct container_facts facts;
+};
+
+/* A question to the engine that is under way: ping, sweep, probe. */
+struct ask {
+	TAILQ_ENTRY(ask) entry;
+	struct engine *e;
+	void (*free)(struct ask *);
+};
+
+struct engine {
+	struct event_base *base;
+	const struct conf *conf;
+	char instance[64];
+	uid_t uid_base;
+	struct docker_api *api;
+	char init[4096]; /* tako-init's path */
+	char *seccomp;	 /* JSON text; NULL: the engine's own */
+	char about[192];
+	/*
+	 * How many more times to look for containers that nobody knows: set
+	 * when the outcome of a call is not known, or a removal failed.
+	 */
+	int sweeps_due;
+	int sweeping;
+	unsigned probes;
+	TAILQ_HEAD(, container) containers;
+	TAILQ_HEAD(, ask) asks;
+};
+
+/* engine_docker.c */
+void docker_make(struct engine *, const struct container_spec *,
+    const char *const probe[4], int64_t deadline_us, engine_create_cb,
+    engine_exit_cb, void *arg);
+void docker_remove(struct engine *, struct container *, engine_done_cb, void *);
+void docker_ask_add(
+    struct engine *, struct ask *, void (*free_fn)(struct ask *));
+void docker_ask_end(struct ask *);
+
+/* docker_probe.c */
+void docker_probe(struct engine *, enum runtime, engine_probe_cb, void *arg);
+
+/* docker_facts.c */
+/*
+ * Opens the counters of the control group that pid is in, if that is one of
+ * the container's own (its id is in the name); -1: it is not, or the control
+ * groups cannot be seen from here. fds are -1 where a counter is not there.
+ */
+int docker_facts_open(pid_t pid, const char *id, int fds[3]);
+void docker_facts_close(int fds[3]);
+/* Reads them now; -1 when the group is gone already. */
+int docker_facts_read(const int fds[3], struct container_facts *);
+
+#endif

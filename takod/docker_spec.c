@@ -1,0 +1,187 @@
+/*
+ * docker_spec.c: the body of POST /containers/create. Runs in takod. All that
+ * a job's container may have stands here; nothing of it comes from a client.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "docker_spec.h"
+#include "util.h"
+
+/*
+ * The sentry's own threads are counted with the job's processes under gVisor:
+ * at a job's pids_limit alone honest jobs die there. Under runc tako-init and
+ * the threads of runc's own start are counted.
+ */
+#define PIDS_HEADROOM_RUNSC 512
+#define PIDS_HEADROOM_RUNC  16
+
+/* Inodes of a tmpfs are memory too. */
+#define INODES_SMALL 64 /* /code and /input: a file each */
+#define INODES_LARGE 65536
+
+/*
+ * The uid of the job. Under runc it is one per slot: RLIMIT_NPROC, pending
+ * signals and message queues are counted per uid over the whole host, so jobs
+ * at the same time must not share one. gVisor counts all that by itself.
+ */
+static uid_t
+spec_uid(const struct docker_spec *d)
+{
+	if (d->spec->runtime == RUNTIME_RUNSC)
+		return (CONTAINER_UID);
+	return (ID_SANDBOX_JOB(d->uid_base, d->spec->slot));
+}
+
+static void
+add_tmpfs(json_t *tmpfs, const struct docker_spec *d, const char *path,
+    uint64_t size, int inodes)
+{
+	char options[256];
+	uid_t uid = spec_uid(d);
+
+	snprintf(options, sizeof(options),
+	    "rw,nosuid,nodev,noexec,size=%" PRIu64
+	    ",uid=%u,gid=%u,mode=0755,nr_inodes=%d",
+	    size, uid, uid, inodes);
+	json_object_set_new(tmpfs, path, json_string(options));
+}
+
+static json_t *
+spec_tmpfs(const struct docker_spec *d)
+{
+	const struct container_spec *s = d->spec;
+	json_t *tmpfs = json_object();
+
+	add_tmpfs(tmpfs, d, "/code", s->code_size, INODES_SMALL);
+	add_tmpfs(tmpfs, d, "/input", s->input_size, INODES_SMALL);
+	add_tmpfs(tmpfs, d, "/output", s->output_size, INODES_LARGE);
+	add_tmpfs(tmpfs, d, "/tmp", s->limits->tmpfs_size, INODES_LARGE);
+	return (tmpfs);
+}
+
+static void
+add_ulimit(json_t *list, const char *name, uint64_t soft, uint64_t hard)
+{
+	json_array_append_new(
+	    list, json_pack("{s:s s:I s:I}", "Name", name, "Soft",
+		      (json_int_t)soft, "Hard", (json_int_t)hard));
+}
+
+static json_t *
+spec_ulimits(const struct conf_limits *l)
+{
+	json_t *list = json_array();
+
+	add_ulimit(
+	    list, "nofile", (uint64_t)l->nofile_soft, (uint64_t)l->nofile_hard);
+	add_ulimit(
+	    list, "nproc", (uint64_t)l->nproc_soft, (uint64_t)l->nproc_hard);
+	add_ulimit(list, "fsize", l->fsize, l->fsize);
+	add_ulimit(list, "core", 0, 0);
+	return (list);
+}
+
+static json_t *
+spec_security(const struct docker_spec *d)
+{
+	json_t *list = json_array();
+
+	json_array_append_new(list, json_string("no-new-privileges"));
+	/* gVisor does not hand a job's calls to the host's kernel. */
+	if (d->spec->runtime == RUNTIME_RUNSC)
+		return (list);
+	if (!d->spec->seccomp)
+		json_array_append_new(list, json_string("seccomp=unconfined"));
+	else if (d->seccomp != NULL)
+		json_array_append_new(
+		    list, json_sprintf("seccomp=%s", d->seccomp));
+	return (list);
+}
+
+/* The fixed names, then the job type's: a later one of a name wins. */
+static json_t *
+spec_env(const struct conf_env *environment)
+{
+	static const char *const fixed[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
+		":/sbin:/bin",
+		"HOME=/tmp", "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
+		"MPLCONFIGDIR=/tmp/.matplotlib",
+		"HOSTNAME" /* without a value: the engine's own goes away */
+	};
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < nitems(fixed); i++)
+		json_array_append_new(list, json_string(fixed[i]));
+	for (i = 0; environment != NULL && i < environment->n; i++)
+		json_array_append_new(
+		    list, json_sprintf("%s=%s", environment->names[i],
+			      environment->values[i]));
+	return (list);
+}
+
+static json_t *
+spec_host(const struct docker_spec *d)
+{
+	const struct container_spec *s = d->spec;
+	int headroom = s->runtime == RUNTIME_RUNSC ? PIDS_HEADROOM_RUNSC
+						   : PIDS_HEADROOM_RUNC;
+	json_t *host;
+
+	host = json_pack("{s:I s:I s:I s:I s:o s:b s:o s:s s:s s:s s:o s:i"
+			 " s:{s:s} s:{s:s} s:b s:s"
+			 " s:[{s:s s:s s:s s:b s:{s:s}}]}",
+	    "Memory", (json_int_t)s->memory, "MemorySwap",
+	    (json_int_t)s->memory, "PidsLimit", (json_int_t)s->pids + headroom,
+	    "NanoCpus", (json_int_t)(s->cpus * 1e9), "Ulimits",
+	    spec_ulimits(s->limits), "ReadonlyRootfs", 1, "Tmpfs",
+	    spec_tmpfs(d), "NetworkMode", s->network ? "default" : "none",
+	    "IpcMode", "private", "CgroupnsMode", "private", "SecurityOpt",
+	    spec_security(d), "OomScoreAdj", 1000, "LogConfig", "Type", "none",
+	    "RestartPolicy", "Name", "no", "AutoRemove", 0, "Runtime",
+	    runtime_name(s->runtime), "Mounts", "Type", "bind", "Source",
+	    d->init, "Target", PATH_CONTAINER_INIT, "ReadOnly", 1,
+	    "BindOptions", "Propagation", "rprivate");
+	/* The job has no root in there: caps off only widens the bound. */
+	if (host != NULL && s->caps)
+		json_object_set_new(host, "CapDrop", json_pack("[s]", "ALL"));
+	return (host);
+}
+
+static json_t *
+spec_command(const struct docker_spec *d)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	if (d->probe[0] == NULL)
+		json_array_append_new(list, json_string(PATH_CONTAINER_INIT));
+	for (i = 0; i < nitems(d->probe) && d->probe[i] != NULL; i++)
+		json_array_append_new(list, json_string(d->probe[i]));
+	return (list);
+}
+
+/*
+ * StdinOnce: should the worker die, the container's stdin ends with it, and
+ * nobody can attach to it again. User namespaces are the engine's own setting
+ * (userns-remap), so spec->userns is without effect here.
+ */
+json_t *
+docker_spec_json(const struct docker_spec *d)
+{
+	uid_t uid = spec_uid(d);
+	char user[32];
+
+	snprintf(user, sizeof(user), "%u:%u", uid, uid);
+	return (json_pack("{s:s s:s s:s s:s s:o s:[] s:o s:{s:[s]}"
+			  " s:{s:s s:s} s:b s:b s:b s:b s:b s:b s:o}",
+	    "Image", d->spec->image, "Hostname", "tako", "User", user,
+	    "WorkingDir", "/app", "Entrypoint", spec_command(d), "Cmd", "Env",
+	    spec_env(d->spec->environment), "Healthcheck", "Test", "NONE",
+	    "Labels", LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
+	    "OpenStdin", 1, "StdinOnce", 1, "Tty", 0, "AttachStdin", 1,
+	    "AttachStdout", 1, "AttachStderr", 0, "HostConfig", spec_host(d)));
+}

@@ -1,0 +1,29 @@
+/*
+ * docker_spec.h: what a container is asked to be, in the words of the Docker
+ * Engine API. No side effects: a test compares it with what it should be.
+ */
+#ifndef DOCKER_SPEC_H
+#define DOCKER_SPEC_H
+
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "engine.h"
+
+#define LABEL_INSTANCE "takod.instance"
+#define LABEL_NAME     "takod.name"
+
+struct docker_spec {
+	const struct container_spec *spec;
+	const char *instance;
+	uid_t uid_base;
+	const char *init;     /* tako-init's path on the engine's host */
+	const char *seccomp;  /* profile as JSON text; NULL: the engine's */
+	const char *probe[4]; /* this command in place of tako-init */
+};
+
+/* The body of POST /containers/create; NULL when there is no memory. */
+json_t *docker_spec_json(const struct docker_spec *);
+
+#endif

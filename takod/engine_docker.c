@@ -1,0 +1,771 @@
+/*
+ * engine_docker.c: containers by the Docker Engine API. Runs in takod, on its
+ * loop; being allowed to ask this API is being root, so only takod is.
+ *
+ * A container's life is a chain of calls, each answer starting the next one:
+ *	create, attach, start, inspect (its process) -> create_cb
+ *	the process is gone (pidfd, else the engine's word) -> exit_cb
+ *	delete -> done_cb
+ * Calls that are not used at all: archive, exec, copy, logs.
+ *
+ * The engine may be killed, hang, or answer that it failed and yet have done
+ * it. So whatever has a doubtful end is looked for afterwards by its label,
+ * at the next pings; a container that this life does not know is removed.
+ */
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "docker_engine.h"
+#include "docker_spec.h"
+#include "log.h"
+#include "util.h"
+
+#define PING_TIMEOUT  5	     /* s */
+#define RETRY_US      100000 /* a removal that is under way already */
+#define SWEEPS	      10     /* that find nothing, until doubt ends */
+#define SWEEP_DETAIL  256
+#define MAX_SECCOMP   (1 << 20)
+#define BUILD_COMMAND "takoctl image build"
+
+struct sweep {
+	struct ask ask;
+	int pending; /* removals, and the list itself */
+	int found;
+	enum engine_error error;
+	char detail[SWEEP_DETAIL];
+	engine_done_cb cb;
+	void *arg;
+};
+
+struct ping {
+	struct ask ask;
+	engine_done_cb cb;
+	void *arg;
+};
+
+static void remove_try(struct container *);
+static void remove_start(struct container *);
+static void sweep_part(struct sweep *, enum engine_error, const char *detail);
+static void sweep_start(struct engine *, engine_done_cb, void *);
+static void watch_wait(struct container *);
+
+/* ---- questions ---------------------------------------------------------- */
+
+void
+docker_ask_add(struct engine *e, struct ask *ask, void (*free_fn)(struct ask *))
+{
+	ask->e = e;
+	ask->free = free_fn;
+	TAILQ_INSERT_TAIL(&e->asks, ask, entry);
+}
+
+void
+docker_ask_end(struct ask *ask)
+{
+	TAILQ_REMOVE(&ask->e->asks, ask, entry);
+	ask->free(ask);
+}
+
+static void
+ask_free(struct ask *ask)
+{
+	free(ask); /* the ask is the first member */
+}
+
+/* ---- containers --------------------------------------------------------- */
+
+static void
+later_event(evutil_socket_t fd, short events, void *arg)
+{
+	struct container *c = arg;
+
+	(void)fd;
+	(void)events;
+	if (c->state == CONTAINER_REMOVING)
+		remove_try(c);
+	else
+		watch_wait(c);
+}
+
+static void
+container_later(struct container *c)
+{
+	struct timeval tv = { 0, RETRY_US };
+
+	event_add(c->later, &tv);
+}
+
+static struct container *
+container_new(struct engine *e, const char *name)
+{
+	struct container *c;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return (NULL);
+	c->e = e;
+	c->fd = c->pidfd = -1;
+	c->facts_fd[0] = c->facts_fd[1] = c->facts_fd[2] = -1;
+	c->facts.oom_kills = c->facts.memory_peak = c->facts.cpu_us = -1;
+	c->later = event_new(e->base, -1, 0, later_event, c);
+	if (c->later == NULL ||
+	    strlcpy(c->name, name, sizeof(c->name)) >= sizeof(c->name)) {
+		if (c->later != NULL)
+			event_free(c->later);
+		free(c);
+		return (NULL);
+	}
+	TAILQ_INSERT_TAIL(&e->containers, c, entry);
+	return (c);
+}
+
+/* Whatever is under way for it ends without a callback. */
+static void
+container_quiet(struct container *c)
+{
+	docker_api_cancel(c->call);
+	docker_api_cancel(c->kill_call);
+	docker_attach_cancel(c->attach);
+	c->call = c->kill_call = NULL;
+	c->attach = NULL;
+	close_fd(&c->fd);
+	if (c->exited != NULL)
+		event_free(c->exited);
+	c->exited = NULL;
+	close_fd(&c->pidfd);
+	event_del(c->later);
+}
+
+static void
+container_free(struct container *c)
+{
+	TAILQ_REMOVE(&c->e->containers, c, entry);
+	container_quiet(c);
+	docker_facts_close(c->facts_fd);
+	event_free(c->later);
+	free(c);
+}
+
+static struct container *
+container_find(struct engine *e, const char *name, const char *id)
+{
+	struct container *c;
+
+	TAILQ_FOREACH (c, &e->containers, entry)
+		if (strcmp(c->name, name) == 0 || strcmp(c->id, id) == 0)
+			return (c);
+	return (NULL);
+}
+
+/* Starts a call about one container: path holds one %s for its id or name. */
+static struct docker_call *
+container_call(struct container *c, const char *method, const char *before,
+    const char *after, int64_t deadline, docker_call_cb cb)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "/containers/%s%s%s", before,
+	    c->id[0] != '\0' ? c->id : c->name, after);
+	return (
+	    docker_api_call(c->e->api, method, path, NULL, deadline, cb, c));
+}
+
+/* ---- making one --------------------------------------------------------- */
+
+/* made: it may be there, and has to go. */
+static void
+make_failed(
+    struct container *c, enum engine_error error, const char *detail, int made)
+{
+	engine_create_cb cb = c->create_cb;
+	void *arg = c->arg;
+
+	if (made) {
+		if (error == ENGINE_AWAY || error == ENGINE_DEADLINE)
+			c->e->sweeps_due = SWEEPS;
+		remove_start(c);
+	} else
+		container_free(c);
+	cb(NULL, -1, 0, error, detail, arg);
+}
+
+static void
+make_no_memory(struct container *c)
+{
+	make_failed(c, ENGINE_TRANSIENT, strerror(ENOMEM), 1);
+}
+
+static void
+exit_facts(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+	json_t *state = json_object_get(a->json, "State");
+
+	c->call = NULL;
+	/* Better than nothing: the engine tells whether, not how often. */
+	if (a->error == ENGINE_OK && json_is_object(state))
+		c->facts.oom_kills =
+		    json_is_true(json_object_get(state, "OOMKilled"));
+	c->state = CONTAINER_ENDED;
+	c->exit_cb(c, c->arg);
+}
+
+static void
+exit_waited(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+
+	c->call = NULL;
+	/* Gone altogether (404) is an end too; without a word, ask again. */
+	if (a->error != ENGINE_OK && a->status != 404) {
+		container_later(c);
+		return;
+	}
+	c->call = container_call(c, "GET", "", "/json",
+	    docker_deadline(ENGINE_CALL_TIMEOUT, 0), exit_facts);
+	if (c->call == NULL) {
+		c->state = CONTAINER_ENDED;
+		c->exit_cb(c, c->arg);
+	}
+}
+
+/* Asks the engine to say when it ended: no deadline, a job may take long. */
+static void
+watch_wait(struct container *c)
+{
+	c->call = container_call(
+	    c, "POST", "", "/wait?condition=not-running", 0, exit_waited);
+	if (c->call == NULL)
+		container_later(c);
+}
+
+static void
+exit_seen(evutil_socket_t fd, short events, void *arg)
+{
+	struct container *c = arg;
+
+	(void)fd;
+	(void)events;
+	if (docker_facts_read(c->facts_fd, &c->facts) == -1) {
+		watch_wait(c);
+		return;
+	}
+	c->state = CONTAINER_ENDED;
+	c->exit_cb(c, c->arg);
+}
+
+/*
+ * Watches its first process directly where that can be seen: at once, and
+ * whatever becomes of the engine. The id in the name of its control group
+ * proves that the number is not another process' by now.
+ */
+static void
+watch_start(struct container *c, pid_t pid)
+{
+	if (pid > 0 && (c->pidfd = pidfd_open(pid, 0)) != -1 &&
+	    docker_facts_open(pid, c->id, c->facts_fd) == 0 &&
+	    (c->exited = event_new(
+		 c->e->base, c->pidfd, EV_READ, exit_seen, c)) != NULL &&
+	    event_add(c->exited, NULL) == 0)
+		return;
+	close_fd(&c->pidfd);
+	watch_wait(c);
+}
+
+static void
+make_inspected(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+	json_t *pid;
+	int fd = c->fd;
+
+	c->call = NULL;
+	pid = json_object_get(json_object_get(a->json, "State"), "Pid");
+	if (a->error != ENGINE_OK || !json_is_integer(pid)) {
+		make_failed(c, a->error != ENGINE_OK ? a->error : ENGINE_AWAY,
+		    a->detail[0] != '\0' ? a->detail
+					 : "Docker Engine: no State.Pid",
+		    1);
+		return;
+	}
+	c->fd = -1;
+	c->state = CONTAINER_UP;
+	watch_start(c, (pid_t)json_integer_value(pid));
+	c->create_cb(c, fd, 1, ENGINE_OK, "", c->arg);
+}
+
+static void
+make_started(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+
+	c->call = NULL;
+	if (a->error != ENGINE_OK) {
+		make_failed(c, a->error, a->detail, 1);
+		return;
+	}
+	c->call = container_call(c, "GET", "", "/json",
+	    docker_deadline(ENGINE_CALL_TIMEOUT, c->deadline), make_inspected);
+	if (c->call == NULL)
+		make_no_memory(c);
+}
+
+static void
+make_attached(int fd, enum engine_error error, const char *detail, void *arg)
+{
+	struct container *c = arg;
+
+	c->attach = NULL;
+	c->fd = fd;
+	if (error != ENGINE_OK) {
+		make_failed(c, error, detail, 1);
+		return;
+	}
+	c->call = container_call(c, "POST", "", "/start",
+	    docker_deadline(ENGINE_CALL_TIMEOUT, c->deadline), make_started);
+	if (c->call == NULL)
+		make_no_memory(c);
+}
+
+/* An id goes into paths: only what an id can be. */
+static int
+id_valid(const char *id)
+{
+	return (id != NULL && strlen(id) == DOCKER_ID &&
+		strspn(id, "0123456789abcdef") == DOCKER_ID);
+}
+
+static void
+make_created(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+	const char *id;
+
+	c->call = NULL;
+	if (a->status == 404) {
+		make_failed(c, ENGINE_NO_IMAGE,
+		    "the image is not in the Docker Engine: run "
+		    "\"" BUILD_COMMAND "\"",
+		    0);
+		return;
+	}
+	/* A client's error made nothing; but 409 is ours of another time. */
+	if (a->error != ENGINE_OK) {
+		make_failed(c, a->error, a->detail,
+		    a->status == 409 || a->status < 400 || a->status >= 500);
+		return;
+	}
+	id = json_string_value(json_object_get(a->json, "Id"));
+	if (!id_valid(id)) {
+		make_failed(
+		    c, ENGINE_AWAY, "Docker Engine: no Id of a container", 1);
+		return;
+	}
+	strlcpy(c->id, id, sizeof(c->id));
+	c->attach = docker_attach_start(c->e->base,
+	    docker_api_socket(c->e->api), docker_api_version(c->e->api), c->id,
+	    docker_deadline(ENGINE_CALL_TIMEOUT, c->deadline), make_attached,
+	    c);
+	if (c->attach == NULL)
+		make_no_memory(c);
+}
+
+/* A create that could not even be asked for: told from the loop. */
+struct refused {
+	engine_create_cb cb;
+	void *arg;
+};
+
+static void
+make_refused(evutil_socket_t fd, short events, void *arg)
+{
+	struct refused *r = arg;
+
+	(void)fd;
+	(void)events;
+	r->cb(NULL, -1, 0, ENGINE_TRANSIENT, strerror(ENOMEM), r->arg);
+	free(r);
+}
+
+static void
+make_refuse(struct engine *e, engine_create_cb cb, void *arg)
+{
+	struct timeval now = { 0, 0 };
+	struct refused *r;
+
+	if ((r = malloc(sizeof(*r))) == NULL)
+		fatal(NULL);
+	r->cb = cb;
+	r->arg = arg;
+	if (event_base_once(e->base, -1, EV_TIMEOUT, make_refused, r, &now) ==
+	    -1)
+		fatal(NULL);
+}
+
+void
+docker_make(struct engine *e, const struct container_spec *spec,
+    const char *const probe[4], int64_t deadline_us, engine_create_cb cb,
+    engine_exit_cb exit_cb, void *arg)
+{
+	struct docker_spec d = { .spec = spec,
+		.instance = e->instance,
+		.uid_base = e->uid_base,
+		.init = e->init,
+		.seccomp = e->seccomp };
+	struct container *c;
+	char path[256];
+	json_t *body;
+
+	if (probe != NULL)
+		memcpy(d.probe, probe, sizeof(d.probe));
+	if ((c = container_new(e, spec->name)) == NULL) {
+		make_refuse(e, cb, arg);
+		return;
+	}
+	c->create_cb = cb;
+	c->exit_cb = exit_cb;
+	c->arg = arg;
+	c->deadline = deadline_us;
+	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
+	if ((body = docker_spec_json(&d)) != NULL)
+		c->call = docker_api_call(e->api, "POST", path, body,
+		    docker_deadline(ENGINE_CALL_TIMEOUT, deadline_us),
+		    make_created, c);
+	if (c->call == NULL) {
+		container_free(c);
+		make_refuse(e, cb, arg);
+	}
+}
+
+static void
+docker_create(struct engine *e, const struct container_spec *spec,
+    int64_t deadline_us, engine_create_cb cb, engine_exit_cb exit_cb, void *arg)
+{
+	docker_make(e, spec, NULL, deadline_us, cb, exit_cb, arg);
+}
+
+/*
+ * The engine may just be making it: a removal that finds nothing is no proof,
+ * so it is looked for again later.
+ */
+static void
+docker_create_cancel(struct engine *e, void *arg)
+{
+	struct container *c;
+
+	TAILQ_FOREACH (c, &e->containers, entry)
+		if (c->state == CONTAINER_MAKING && c->arg == arg) {
+			e->sweeps_due = SWEEPS;
+			remove_start(c);
+			return;
+		}
+}
+
+/* ---- ending one --------------------------------------------------------- */
+
+static void
+kill_done(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+
+	(void)a; /* whether it ended is seen by its end */
+	c->kill_call = NULL;
+}
+
+/* Past the engine if possible: a job's time is up also while that hangs. */
+static void
+docker_kill(struct engine *e, struct container *c)
+{
+	(void)e;
+	if (c->state != CONTAINER_UP || c->kill_call != NULL)
+		return;
+	if (c->pidfd != -1 &&
+	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)
+		return;
+	c->kill_call = container_call(c, "POST", "", "/kill?signal=KILL",
+	    docker_deadline(ENGINE_CALL_TIMEOUT, 0), kill_done);
+}
+
+static int
+docker_facts(
+    struct engine *e, struct container *c, struct container_facts *facts)
+{
+	(void)e;
+	if (c->state == CONTAINER_UP)
+		docker_facts_read(c->facts_fd, &c->facts);
+	*facts = c->facts;
+	return (facts->oom_kills == -1 ? -1 : 0);
+}
+
+static void
+remove_end(struct container *c, enum engine_error error, const char *detail)
+{
+	engine_done_cb cb = c->done_cb;
+	void *arg = c->done_arg;
+	struct sweep *sweep = c->sweep;
+
+	if (error != ENGINE_OK)
+		c->e->sweeps_due = SWEEPS;
+	container_free(c);
+	if (sweep != NULL)
+		sweep_part(sweep, error, detail);
+	if (cb != NULL)
+		cb(error, detail, arg);
+}
+
+static void
+remove_done(const struct docker_answer *a, void *arg)
+{
+	struct container *c = arg;
+
+	c->call = NULL;
+	if (a->error == ENGINE_OK || a->status == 404)
+		remove_end(c, ENGINE_OK, "");
+	else if (a->status == 409 && time_mono_us() < c->deadline)
+		container_later(c);
+	else
+		remove_end(c, a->error, a->detail);
+}
+
+static void
+remove_try(struct container *c)
+{
+	c->call = container_call(
+	    c, "DELETE", "", "?force=1&v=1", c->deadline, remove_done);
+	if (c->call == NULL)
+		container_later(c);
+}
+
+static void
+remove_start(struct container *c)
+{
+	container_quiet(c);
+	c->state = CONTAINER_REMOVING;
+	c->deadline = docker_deadline(ENGINE_CALL_TIMEOUT, 0);
+	remove_try(c);
+}
+
+void
+docker_remove(
+    struct engine *e, struct container *c, engine_done_cb cb, void *arg)
+{
+	(void)e;
+	c->done_cb = cb;
+	c->done_arg = arg;
+	remove_start(c);
+}
+
+/* ---- looking for what nobody knows -------------------------------------- */
+
+/* One part of a sweep ended; the last one ends the sweep. */
+static void
+sweep_part(struct sweep *s, enum engine_error error, const char *detail)
+{
+	struct engine *e = s->ask.e;
+	engine_done_cb cb = s->cb;
+	void *arg = s->arg;
+	char text[SWEEP_DETAIL];
+
+	if (error != ENGINE_OK && s->error == ENGINE_OK) {
+		s->error = error;
+		strlcpy(s->detail, detail, sizeof(s->detail));
+	}
+	if (--s->pending > 0)
+		return;
+	error = s->error;
+	strlcpy(text, s->detail, sizeof(text));
+	if (error == ENGINE_OK && s->found == 0 && e->sweeps_due > 0)
+		e->sweeps_due--;
+	e->sweeping--;
+	docker_ask_end(&s->ask);
+	if (cb != NULL)
+		cb(error, text, arg);
+}
+
+static void
+sweep_one(struct sweep *s, const json_t *row)
+{
+	struct engine *e = s->ask.e;
+	struct container *c;
+	const char *id, *name, *label;
+	json_t *labels = json_object_get(row, "Labels");
+
+	id = json_string_value(json_object_get(row, "Id"));
+	name = json_string_value(json_object_get(labels, LABEL_NAME));
+	label = json_string_value(json_object_get(labels, LABEL_INSTANCE));
+	if (!id_valid(id) || label == NULL || strcmp(label, e->instance) != 0)
+		return;
+	if (container_find(e, name != NULL ? name : "", id) != NULL)
+		return;
+	if ((c = container_new(e, id)) == NULL)
+		return;
+	log_info("removing container %.12s, left over", id);
+	strlcpy(c->id, id, sizeof(c->id));
+	c->sweep = s;
+	s->pending++;
+	s->found++;
+	remove_start(c);
+}
+
+static void
+sweep_listed(const struct docker_answer *a, void *arg)
+{
+	struct sweep *s = arg;
+	json_t *row;
+	size_t i;
+
+	if (a->error == ENGINE_OK && json_is_array(a->json)) {
+		json_array_foreach (a->json, i, row)
+			sweep_one(s, row);
+		sweep_part(s, ENGINE_OK, "");
+	} else
+		sweep_part(s, a->error != ENGINE_OK ? a->error : ENGINE_AWAY,
+		    a->error != ENGINE_OK ? a->detail
+					  : "Docker Engine: no list");
+}
+
+static void
+sweep_start(struct engine *e, engine_done_cb cb, void *arg)
+{
+	struct sweep *s;
+	char path[256];
+
+	snprintf(path, sizeof(path),
+	    "/containers/json?all=1&filters="
+	    "%%7B%%22label%%22%%3A%%5B%%22" LABEL_INSTANCE "%%3D%s%%22%%5D%%7D",
+	    e->instance);
+	if ((s = calloc(1, sizeof(*s))) == NULL)
+		fatal(NULL);
+	s->pending = 1;
+	s->cb = cb;
+	s->arg = arg;
+	e->sweeping++;
+	docker_ask_add(e, &s->ask, ask_free);
+	if (docker_api_call(e->api, "GET", path, NULL,
+		docker_deadline(ENGINE_CALL_TIMEOUT, 0), sweep_listed,
+		s) == NULL)
+		fatal(NULL);
+}
+
+static void
+docker_reconcile(struct engine *e, engine_done_cb cb, void *arg)
+{
+	sweep_start(e, cb, arg);
+}
+
+static void
+pinged(const struct docker_answer *a, void *arg)
+{
+	struct ping *p = arg;
+	struct engine *e = p->ask.e;
+	engine_done_cb cb = p->cb;
+	void *cb_arg = p->arg;
+
+	docker_ask_end(&p->ask);
+	if (a->error == ENGINE_OK && e->sweeps_due > 0 && e->sweeping == 0)
+		sweep_start(e, NULL, NULL);
+	cb(a->error, a->detail, cb_arg);
+}
+
+static void
+docker_ping(struct engine *e, engine_done_cb cb, void *arg)
+{
+	struct ping *p;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		fatal(NULL);
+	p->cb = cb;
+	p->arg = arg;
+	docker_ask_add(e, &p->ask, ask_free);
+	if (docker_api_call(e->api, "GET", "/_ping", NULL,
+		docker_deadline(PING_TIMEOUT, 0), pinged, p) == NULL)
+		fatal(NULL);
+}
+
+/* ---- life --------------------------------------------------------------- */
+
+static void
+docker_close(struct engine *e)
+{
+	struct container *c;
+	struct ask *ask;
+
+	while ((c = TAILQ_FIRST(&e->containers)) != NULL)
+		container_free(c);
+	if (e->api != NULL)
+		docker_api_close(e->api);
+	while ((ask = TAILQ_FIRST(&e->asks)) != NULL)
+		docker_ask_end(ask);
+	free(e->seccomp);
+	free(e);
+}
+
+static const char *
+docker_describe(struct engine *e)
+{
+	return (e->about);
+}
+
+/* The instance goes into a query and into names. */
+static int
+instance_valid(const char *instance)
+{
+	return (instance[0] != '\0' && strlen(instance) < 64 &&
+		strspn(instance, "abcdefghijklmnopqrstuvwxyz"
+				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+		    strlen(instance));
+}
+
+static struct engine *
+docker_open(struct event_base *base, const struct conf *conf,
+    const char *instance, uid_t uid_base, char *detail, size_t len)
+{
+	struct engine *e;
+
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		fatal(NULL);
+	TAILQ_INIT(&e->containers);
+	TAILQ_INIT(&e->asks);
+	e->base = base;
+	e->conf = conf;
+	e->uid_base = uid_base;
+	strlcpy(e->instance, instance, sizeof(e->instance));
+	snprintf(e->about, sizeof(e->about), "Docker Engine, not asked yet");
+	if (!instance_valid(instance))
+		snprintf(detail, len, "not a name for containers: instance");
+	else if (program_path(e->init, sizeof(e->init), "tako-init") == -1)
+		snprintf(detail, len, "tako-init: %s", strerror(errno));
+	else if (conf->enable_seccomp && conf->seccomp_profile_path != NULL &&
+		 (e->seccomp = read_file(AT_FDCWD, conf->seccomp_profile_path,
+		      MAX_SECCOMP, &(size_t){ 0 })) == NULL)
+		snprintf(
+		    detail, len, "seccomp_profile_path: %s", strerror(errno));
+	else if ((e->api = docker_api_open(
+		      base, conf->docker_host, detail, len)) != NULL)
+		return (e);
+	docker_close(e);
+	return (NULL);
+}
+
+const struct engine_ops engine_docker = {
+	.name = "docker",
+	.open = docker_open,
+	.close = docker_close,
+	.probe = docker_probe,
+	.ping = docker_ping,
+	.create = docker_create,
+	.create_cancel = docker_create_cancel,
+	.kill = docker_kill,
+	.facts = docker_facts,
+	.remove = docker_remove,
+	.reconcile = docker_reconcile,
+	.describe = docker_describe,
+};
