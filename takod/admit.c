@@ -1,0 +1,272 @@
+/*
+ * admit.c: who may ask. Runs in the parent, which is the judge of identity:
+ * tako-api only forwards what a client showed. Keys are compared as digests,
+ * in constant time; the rate is counted per key, else per source address.
+ *
+ * Protected mode: bound to an address that others can reach, without keys and
+ * without leave to serve everybody, takod serves loopback as on 127.0.0.1 and
+ * asks everybody else for the key it made in data_dir/api_key. The Host rule
+ * keeps a web page in a local browser from reaching it by a rebound name.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "takod.h"
+#include "util.h"
+
+#define KEY_FILE    "api_key"
+#define KEY_BYTES   32
+#define RATE_BUCKET 4096 /* identities that are counted at a time */
+
+static uint8_t own_key[TAKO_SHA256]; /* digest of the generated key */
+
+/* ---- addresses and hosts
+ * ------------------------------------------------------ */
+
+static int
+is_loopback(const char *address)
+{
+	struct in6_addr a6;
+	struct in_addr a4;
+	uint32_t host;
+
+	if (inet_pton(AF_INET, address, &a4) == 1)
+		return ((ntohl(a4.s_addr) >> 24) == 127);
+	if (inet_pton(AF_INET6, address, &a6) != 1)
+		return (0);
+	if (IN6_IS_ADDR_V4MAPPED(&a6)) {
+		memcpy(&host, &a6.s6_addr[12], sizeof(host));
+		return ((ntohl(host) >> 24) == 127);
+	}
+	return (IN6_IS_ADDR_LOOPBACK(&a6));
+}
+
+/* Of a Host field: an IP address, localhost, or a name in api_hostnames. */
+static int
+host_known(const char *field)
+{
+	struct in6_addr a6;
+	struct in_addr a4;
+	char host[256], *colon;
+	size_t i;
+
+	strlcpy(host, field, sizeof(host));
+	if (host[0] == '[') {
+		if ((colon = strchr(host, ']')) == NULL)
+			return (0);
+		*colon = '\0';
+		return (inet_pton(AF_INET6, host + 1, &a6) == 1);
+	}
+	if ((colon = strrchr(host, ':')) != NULL)
+		*colon = '\0';
+	if (host[0] == '\0' || inet_pton(AF_INET, host, &a4) == 1 ||
+	    strcasecmp(host, "localhost") == 0)
+		return (1);
+	for (i = 0; i < env.conf->api_hostnames.n; i++)
+		if (strcasecmp(host, env.conf->api_hostnames.items[i]) == 0)
+			return (1);
+	return (0);
+}
+
+/* ---- keys
+ * ----------------------------------------------------------------------- */
+
+static int
+same_digest(const uint8_t *a, const uint8_t *b)
+{
+	unsigned i, diff = 0;
+
+	for (i = 0; i < TAKO_SHA256; i++)
+		diff |= (unsigned)(a[i] ^ b[i]);
+	return (diff == 0);
+}
+
+/* Every key is compared, so that time does not tell which one was near. */
+static int
+key_valid(const char *key)
+{
+	const struct conf *cf = env.conf;
+	uint8_t shown[TAKO_SHA256], digest[TAKO_SHA256];
+	int found = 0;
+	size_t i;
+
+	if (key[0] == '\0')
+		return (0);
+	sha256(shown, key, strlen(key));
+	for (i = 0; i < cf->api_keys.n && cf->api_auth_enabled; i++) {
+		sha256(digest, cf->api_keys.items[i],
+		    strlen(cf->api_keys.items[i]));
+		found |= same_digest(shown, digest);
+	}
+	if (env.protected_mode)
+		found |= same_digest(shown, own_key);
+	return (found);
+}
+
+int
+admit_open(char *detail, size_t len)
+{
+	const struct conf *cf = env.conf;
+	char key[2 * KEY_BYTES + 2], *old;
+	uint8_t random[KEY_BYTES];
+	const char *name;
+	size_t i, n;
+	int fd;
+
+	env.protected_mode = 0;
+	for (i = 0; i < listen_count(); i++) {
+		char host[128], *colon;
+
+		listen_fd(i, &name);
+		strlcpy(host, name[0] == '[' ? name + 1 : name, sizeof(host));
+		colon = strrchr(host, ':');
+		if (colon != NULL)
+			*(colon > host && colon[-1] == ']' ? colon - 1
+							   : colon) = '\0';
+		if (!is_loopback(host))
+			env.protected_mode = 1;
+	}
+	if (cf->api_auth_enabled || cf->allow_unauthenticated_network_access)
+		env.protected_mode = 0;
+	if (!env.protected_mode)
+		return (0);
+	old = read_file(env.data_fd, KEY_FILE, 4096, &n);
+	if (old == NULL && errno == ENOENT) {
+		arc4random_buf(random, sizeof(random));
+		hex_encode(key, random, sizeof(random));
+		strlcat(key, "\n", sizeof(key));
+		fd = openat(env.data_fd, KEY_FILE,
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd == -1 || write_all(fd, key, strlen(key)) == -1 ||
+		    fsync(fd) == -1) {
+			snprintf(detail, len, "%s/" KEY_FILE ": %s",
+			    cf->data_dir, strerror(errno));
+			close_fd(&fd);
+			return (-1);
+		}
+		close_fd(&fd);
+		old = xstrdup(key);
+	} else if (old == NULL) {
+		snprintf(detail, len, "%s/" KEY_FILE ": %s", cf->data_dir,
+		    strerror(errno));
+		return (-1);
+	}
+	old[strcspn(old, "\r\n")] = '\0';
+	sha256(own_key, old, strlen(old));
+	explicit_bzero(old, strlen(old));
+	free(old);
+	log_warnx("protected mode: others than this host need the key in "
+		  "%s/" KEY_FILE "; set api_auth_enabled with api_keys, or "
+		  "allow_unauthenticated_network_access",
+	    cf->data_dir);
+	return (0);
+}
+
+/* ---- rate
+ * ------------------------------------------------------------------------- */
+
+/* Two windows side by side make a sliding one: Retry-After is exact to 1 s. */
+struct bucket {
+	uint64_t id;
+	int64_t window; /* number of the current one */
+	unsigned now, before;
+};
+static struct bucket buckets[RATE_BUCKET];
+static uint64_t rate_seed;
+
+/* 0: go on; else seconds to wait. */
+static unsigned
+rate_over(const char *who)
+{
+	const struct conf *cf = env.conf;
+	int64_t length = cf->api_rate_limit_window_seconds * 1000000LL;
+	int64_t now = time_mono_us(), window = now / length;
+	uint8_t digest[TAKO_SHA256];
+	struct bucket *b;
+	double share, used;
+	char text[600];
+	uint64_t id;
+
+	if (rate_seed == 0)
+		arc4random_buf(&rate_seed, sizeof(rate_seed));
+	snprintf(
+	    text, sizeof(text), "%llx %s", (unsigned long long)rate_seed, who);
+	sha256(digest, text, strlen(text));
+	memcpy(&id, digest, sizeof(id));
+	b = &buckets[id % RATE_BUCKET];
+	if (b->id != id || window > b->window + 1) {
+		memset(b, 0, sizeof(*b));
+		b->id = id;
+		b->window = window;
+	} else if (window == b->window + 1) {
+		b->before = b->now;
+		b->now = 0;
+		b->window = window;
+	}
+	share = 1.0 - (double)(now % length) / (double)length;
+	used = b->before * share + b->now;
+	if (used + 1 > cf->api_rate_limit_requests)
+		return ((unsigned)((length - now % length) / 1000000) + 1);
+	b->now++;
+	return (0);
+}
+
+/* ---- the verdict
+ * ------------------------------------------------------------------- */
+
+int
+admit_needed(void)
+{
+	const struct conf *cf = env.conf;
+
+	/* Without keys the Host rule holds, on loopback too. */
+	return (cf->api_rate_limit_enabled || cf->api_auth_enabled ||
+		env.protected_mode ||
+		!cf->allow_unauthenticated_network_access);
+}
+
+void
+admit_request(const struct msg_req_admit *m, struct msg_rep_admit *rep)
+{
+	const struct conf *cf = env.conf;
+	int local, known = key_valid(m->key);
+	char who[600];
+	unsigned wait;
+
+	memset(rep, 0, sizeof(*rep));
+	rep->verdict = ADMIT_OK;
+	if (m->exempt)
+		return;
+	if (cf->api_rate_limit_enabled) {
+		/* A wrong key counts against the address that shows it. */
+		if (known)
+			snprintf(who, sizeof(who), "key %s", m->key);
+		else
+			snprintf(who, sizeof(who), "peer %s", m->peer);
+		wait = rate_over(who);
+		explicit_bzero(who, sizeof(who));
+		if (wait > 0) {
+			rep->verdict = ADMIT_RATE;
+			rep->retry_after = wait;
+			return;
+		}
+	}
+	if (known)
+		return;
+	if (cf->api_auth_enabled) {
+		rep->verdict = ADMIT_KEY;
+		return;
+	}
+	if (cf->allow_unauthenticated_network_access)
+		return;
+	local = is_loopback(m->peer) && !m->forwarded && host_known(m->host);
+	if (!local)
+		rep->verdict = ADMIT_KEY;
+}

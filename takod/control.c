@@ -1,0 +1,502 @@
+/*
+ * control.c: takoctl's side of the daemon. Runs in the parent, and is where
+ * the parent parses another program's bytes: the socket is 0660, its owner is
+ * root, the peer's uid comes from the kernel, a frame is at most 4 KiB of the
+ * catalogue's types, the first one must be CTL_HELLO, clients are bounded. A
+ * fault closes that client's connection and nothing else.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "log.h"
+#include "takod.h"
+#include "util.h"
+
+#define CONTROL_CLIENTS 32
+#define CONTROL_IDLE_S	60
+
+struct client {
+	TAILQ_ENTRY(client) entry;
+	uint64_t serial; /* callbacks name it by this, not by address */
+	uid_t uid;
+	int greeted;
+	struct imsgev *iev;
+	struct event *idle;
+};
+static TAILQ_HEAD(, client) clients = TAILQ_HEAD_INITIALIZER(clients);
+
+static int control_fd = -1;
+static char control_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+static struct event *control_ev, *control_again;
+static uint64_t serials;
+static unsigned n_clients;
+
+static void
+client_free(struct client *c)
+{
+	TAILQ_REMOVE(&clients, c, entry);
+	n_clients--;
+	event_free(c->idle);
+	imsgev_free(c->iev);
+	free(c);
+}
+
+static struct client *
+client_find(uint64_t id)
+{
+	struct client *c;
+
+	TAILQ_FOREACH (c, &clients, entry)
+		if (c->serial == id)
+			return (c);
+	return (NULL);
+}
+
+static int
+client_send(struct client *c, uint32_t type, const void *m)
+{
+	return (imsgev_compose(c->iev, type, 0, m, -1));
+}
+
+static void
+client_end(struct client *c, enum rep error, const char *detail)
+{
+	struct msg_ctl_end m;
+
+	memset(&m, 0, sizeof(m));
+	m.error = error;
+	strlcpy(m.detail, detail, sizeof(m.detail));
+	client_send(c, MSG_T_CTL_END, &m);
+}
+
+/* ---- answers
+ * -------------------------------------------------------------------- */
+
+static void
+answer_status(struct client *c)
+{
+	struct msg_rep_stats stats;
+	struct msg_ctl_daemon m;
+	const char *name = "";
+
+	reply_stats_fill(&stats);
+	client_send(c, MSG_T_REP_STATS, &stats);
+	memset(&m, 0, sizeof(m));
+	m.pid = (uint64_t)getpid();
+	strlcpy(m.version, TAKO_VERSION, sizeof(m.version));
+	strlcpy(m.instance, env.instance, sizeof(m.instance));
+	if (env.conf->path != NULL)
+		strlcpy(m.config, env.conf->path, sizeof(m.config));
+	strlcpy(m.data_dir, env.conf->data_dir, sizeof(m.data_dir));
+	if (listen_count() > 0)
+		listen_fd(0, &name);
+	strlcpy(m.listen, name, sizeof(m.listen));
+	m.uptime_ms = (uint64_t)(time_mono_us() - env.started) / 1000;
+	m.draining = env.draining != 0;
+	m.log_level = log_get_level();
+	m.jobs_done = env.jobs_done;
+	m.violations = env.violations;
+	m.respawns = env.respawns;
+	client_send(c, MSG_T_CTL_DAEMON, &m);
+	client_end(c, REP_NONE, "");
+}
+
+static const char *
+child_state_name(enum child_state s)
+{
+	switch (s) {
+	case CHILD_STARTING:
+		return ("starting");
+	case CHILD_SERVING:
+		return ("serving");
+	case CHILD_IDLE:
+		return ("booting");
+	case CHILD_READY:
+		return ("ready");
+	case CHILD_RUNNING:
+		return ("running");
+	case CHILD_COLLECTING:
+		return ("collecting");
+	case CHILD_DONE:
+		return ("done");
+	}
+	return ("?");
+}
+
+static void
+answer_workers(struct client *c)
+{
+	struct msg_ctl_child m;
+	struct child *ch;
+	struct slot *s;
+
+	TAILQ_FOREACH (ch, &children, entry) {
+		memset(&m, 0, sizeof(m));
+		strlcpy(m.name, ch->name, sizeof(m.name));
+		m.pid = (uint64_t)ch->pid;
+		m.uid = ch->uid;
+		m.slot = -1;
+		m.age_ms = (uint64_t)(time_mono_us() - ch->started) / 1000;
+		strlcpy(m.state,
+		    ch->why != NULL ? "ending" : child_state_name(ch->state),
+		    sizeof(m.state));
+		if (ch->kind == FROM_WORKER) {
+			s = ch->arg;
+			m.slot = s->index;
+			strlcpy(m.container, s->name, sizeof(m.container));
+			strlcpy(m.job_type, s->job_type, sizeof(m.job_type));
+			if (s->run != NULL)
+				strlcpy(m.job_id, s->run->job->id,
+				    sizeof(m.job_id));
+		}
+		client_send(c, MSG_T_CTL_CHILD, &m);
+	}
+	client_end(c, REP_NONE, "");
+}
+
+static void *
+serial_arg(const struct client *c)
+{
+	return ((void *)(uintptr_t)c->serial);
+}
+
+static const char *
+store_word(enum store_result result)
+{
+	return (result == STORE_NOT_FOUND ? "No such job, or nothing to do"
+					  : "The database is not available");
+}
+
+static void
+jobs_listed(enum store_result result, struct job **jobs, size_t n, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (c != NULL)
+			reply_record_to(c->iev, 0, jobs[i], VIEW_STATUS, 0, 0);
+		job_free(jobs[i]);
+	}
+	free(jobs);
+	if (c != NULL)
+		client_end(c, result == STORE_OK ? REP_NONE : REP_UNAVAILABLE,
+		    result == STORE_OK ? "" : store_word(result));
+}
+
+static void
+job_found(enum store_result result, struct job *job, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+
+	if (c != NULL) {
+		if (result == STORE_OK)
+			reply_record_to(c->iev, 0, job, VIEW_FULL, 0, 0);
+		client_end(c,
+		    result == STORE_OK		? REP_NONE
+		    : result == STORE_NOT_FOUND ? REP_NOT_FOUND
+						: REP_UNAVAILABLE,
+		    result == STORE_OK ? "" : store_word(result));
+	}
+	job_free(job);
+}
+
+static void
+job_cancelled(enum store_result result, struct job *job, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+	struct run *r;
+
+	if (result == STORE_OK) {
+		if (env.queued > 0)
+			env.queued--;
+		wait_job_ended(job);
+	} else if (result == STORE_STALE && (r = run_find(job->id)) != NULL)
+		run_end(r, REASON_CANCEL);
+	if (c != NULL)
+		client_end(c,
+		    result == STORE_OK || result == STORE_STALE ? REP_NONE
+		    : result == STORE_NOT_FOUND			? REP_NOT_FOUND
+						: REP_UNAVAILABLE,
+		    result == STORE_OK || result == STORE_STALE
+			? ""
+			: store_word(result));
+	job_free(job);
+}
+
+static void
+set_level(struct client *c, enum log_level level)
+{
+	struct msg_log_level m = { .level = level };
+	struct child *ch;
+
+	log_set_level(level);
+	TAILQ_FOREACH (ch, &children, entry)
+		proc_send(ch, MSG_T_LOG_LEVEL, 0, &m, -1);
+	client_end(c, REP_NONE, "");
+}
+
+/* ---- requests
+ * -------------------------------------------------------------------- */
+
+#define READ(name, m)                                                          \
+	do {                                                                   \
+		if (msg_##name##_read(f, &(m), &why) == -1) {                  \
+			imsgev_violation(iev, why);                            \
+			return (-1);                                           \
+		}                                                              \
+	} while (0)
+
+static int
+client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+{
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
+	struct client *c = arg;
+	struct msg_ctl_hello hello;
+	struct msg_ctl_jobs jobs;
+	struct msg_ctl_job job;
+	struct msg_ctl_cancel cancel;
+	struct msg_ctl_stop stop;
+	struct msg_ctl_verbose verbose;
+	const char *why;
+
+	close_fd(&fd);
+	event_add(c->idle, &idle);
+	if (!c->greeted) {
+		if (f->hdr.type != MSG_T_CTL_HELLO) {
+			imsgev_violation(iev, "no greeting");
+			return (-1);
+		}
+		READ(ctl_hello, hello);
+		if (strcmp(hello.version, TAKO_VERSION) != 0) {
+			client_end(c, REP_DENIED,
+			    "takoctl is of another version than takod");
+			return (0);
+		}
+		c->greeted = 1;
+		return (0);
+	}
+	/* Commands are few: the acting uid is written down for all of them. */
+	if (f->hdr.type != MSG_T_CTL_STATUS &&
+	    f->hdr.type != MSG_T_CTL_WORKERS && f->hdr.type != MSG_T_CTL_JOBS &&
+	    f->hdr.type != MSG_T_CTL_JOB)
+		log_info("control: %s by uid %u", msg_name(f->hdr.type),
+		    (unsigned)c->uid);
+	switch (f->hdr.type) {
+	case MSG_T_CTL_STATUS:
+		answer_status(c);
+		return (0);
+	case MSG_T_CTL_WORKERS:
+		answer_workers(c);
+		return (0);
+	case MSG_T_CTL_JOBS:
+		READ(ctl_jobs, jobs);
+		env.store_ops->list(env.store, (int)jobs.status, NULL,
+		    (int64_t)jobs.limit, 0, jobs_listed, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_JOB:
+		READ(ctl_job, job);
+		env.store_ops->get(env.store, job.job_id, WANT_OUTPUT,
+		    job_found, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_CANCEL:
+		READ(ctl_cancel, cancel);
+		env.store_ops->cancel(
+		    env.store, cancel.job_id, job_cancelled, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_DRAIN:
+		env.draining = 1;
+		client_end(c, REP_NONE, "");
+		return (0);
+	case MSG_T_CTL_RESUME:
+		if (env.stopping)
+			client_end(c, REP_UNAVAILABLE, "takod is stopping");
+		else {
+			env.draining = 0;
+			client_end(c, REP_NONE, "");
+			queue_kick();
+		}
+		return (0);
+	case MSG_T_CTL_STOP:
+		READ(ctl_stop, stop);
+		client_end(c, REP_NONE, "");
+		takod_stop((int)stop.now);
+		return (0);
+	case MSG_T_CTL_VERBOSE:
+		READ(ctl_verbose, verbose);
+		set_level(c, (enum log_level)verbose.level);
+		return (0);
+	}
+	imsgev_violation(iev, "not a request");
+	return (-1);
+}
+
+static void
+client_ended(struct imsgev *iev, const char *why, void *arg)
+{
+	struct client *c = arg;
+
+	(void)iev;
+	if (why != NULL)
+		log_warnx("control: client of uid %u closed: %s",
+		    (unsigned)c->uid, why);
+	client_free(c);
+}
+
+static void
+client_idle(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	client_free(arg);
+}
+
+/* ---- the socket
+ * -------------------------------------------------------------------- */
+
+static void
+control_resume(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	event_add(control_ev, NULL);
+}
+
+static void
+control_accept(int listener, short events, void *arg)
+{
+	static const struct timeval pause_for = { 1, 0 };
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct client *c;
+	int fd;
+
+	(void)events;
+	(void)arg;
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd == -1) {
+		if (errno == EMFILE || errno == ENFILE) {
+			/* No descriptor: no use in being woken for it. */
+			event_del(control_ev);
+			event_add(control_again, &pause_for);
+		}
+		return;
+	}
+	if (n_clients >= CONTROL_CLIENTS ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == -1 ||
+	    (c = calloc(1, sizeof(*c))) == NULL) {
+		close_fd(&fd);
+		return;
+	}
+	c->serial = ++serials;
+	c->uid = cred.uid;
+	c->idle = evtimer_new(env.base, client_idle, c);
+	c->iev = imsgev_new(env.base, fd, FROM_CTL, MSG_CTL_REQUEST,
+	    client_frame, client_ended, c);
+	if (c->idle == NULL || c->iev == NULL) {
+		if (c->idle != NULL)
+			event_free(c->idle);
+		imsgev_free(c->iev);
+		free(c);
+		return;
+	}
+	event_add(c->idle, &idle);
+	TAILQ_INSERT_TAIL(&clients, c, entry);
+	n_clients++;
+}
+
+/* A socket that nobody listens on is a dead takod's: it may be replaced. */
+static int
+control_stale(const struct sockaddr_un *sun)
+{
+	int fd, ret;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd == -1)
+		return (0);
+	ret = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == -1 &&
+	      errno == ECONNREFUSED;
+	close_fd(&fd);
+	return (ret);
+}
+
+int
+control_open(char *detail, size_t len)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct group *gr;
+	struct stat st;
+	char path[4096];
+
+	if (env.conf->control_socket != NULL)
+		strlcpy(path, env.conf->control_socket, sizeof(path));
+	else
+		snprintf(
+		    path, sizeof(path), "%s/takod.sock", env.conf->data_dir);
+	if (strlcpy(sun.sun_path, path, sizeof(sun.sun_path)) >=
+	    sizeof(sun.sun_path)) {
+		snprintf(detail, len,
+		    "control_socket: longer than %zu bytes; name a shorter "
+		    "path",
+		    sizeof(sun.sun_path) - 1);
+		return (-1);
+	}
+	strlcpy(control_path, path, sizeof(control_path));
+	if (lstat(path, &st) == 0) {
+		if (!S_ISSOCK(st.st_mode) || !control_stale(&sun)) {
+			snprintf(detail, len,
+			    "control_socket: %s is no socket that a former "
+			    "takod left, or another takod listens on it",
+			    path);
+			control_path[0] = '\0';
+			return (-1);
+		}
+		unlink(path);
+	}
+	control_fd =
+	    socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (control_fd == -1 ||
+	    bind(control_fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	    chmod(path, 0660) == -1 || listen(control_fd, 32) == -1)
+		goto fail;
+	if (env.conf->control_group != NULL) {
+		if ((gr = getgrnam(env.conf->control_group)) == NULL) {
+			snprintf(detail, len, "control_group: no such group");
+			return (-1);
+		}
+		if (chown(path, 0, gr->gr_gid) == -1)
+			goto fail;
+	}
+	control_ev = event_new(
+	    env.base, control_fd, EV_READ | EV_PERSIST, control_accept, NULL);
+	control_again = evtimer_new(env.base, control_resume, NULL);
+	if (control_ev == NULL || control_again == NULL)
+		goto fail;
+	event_add(control_ev, NULL);
+	return (0);
+fail:
+	snprintf(detail, len, "control_socket: %s: %s", path, strerror(errno));
+	return (-1);
+}
+
+void
+control_close(void)
+{
+	struct client *c;
+
+	while ((c = TAILQ_FIRST(&clients)) != NULL)
+		client_free(c);
+	close_fd(&control_fd);
+	if (control_path[0] != '\0')
+		unlink(control_path);
+}

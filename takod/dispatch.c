@@ -1,0 +1,268 @@
+/*
+ * dispatch.c: what children may say to the parent, and when. One table: a type
+ * that has no row, comes in a state its row does not name, or comes again
+ * although it may come once, ends the child (sshd's monitor does the same).
+ * The channel has checked head, sender, sequence and descriptor before; each
+ * handler reads the fields by the catalogue and knows its own bounds.
+ */
+#include <string.h>
+
+#include "log.h"
+#include "takod.h"
+#include "util.h"
+
+#define ONCE 1u
+
+struct rule {
+	unsigned states; /* enum child_state bits that permit it */
+	unsigned flags;
+	const char *(*handle)(struct child *, const struct msg_frame *,
+	    int fd); /* NULL, or what is wrong; fd is its own */
+};
+
+/* A read that ends the handler with the reason when it fails. */
+#define READ(name, m)                                                          \
+	do {                                                                   \
+		const char *why_;                                              \
+		if (msg_##name##_read(f, &(m), &why_) == -1) {                 \
+			close_fd(&fd);                                         \
+			return (why_);                                         \
+		}                                                              \
+	} while (0)
+
+static const char *
+api_setup_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_setup_done m;
+
+	READ(setup_done, m);
+	if (m.pid != (uint64_t)c->pid)
+		return ("not its own pid");
+	c->state = CHILD_SERVING;
+	proc_deadline(c, 0);
+	return (NULL);
+}
+
+static const char *
+api_req_admit(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_admit m;
+	struct msg_rep_admit rep;
+
+	READ(req_admit, m);
+	admit_request(&m, &rep);
+	proc_send(c, MSG_T_REP_ADMIT, f->hdr.id, &rep, -1);
+	return (NULL);
+}
+
+static const char *
+api_req_submit(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_submit m;
+	struct blob *payload;
+
+	(void)c;
+	READ(req_submit, m);
+	/* The lengths are bounded by the catalogue: no overflow. */
+	payload =
+	    blob_from_memfd(fd, m.code_len + m.input_len + m.requirements_len);
+	if (payload == NULL)
+		return ("payload is no sealed memfd of its length");
+	job_submit(f->hdr.id, &m, payload);
+	return (NULL);
+}
+
+static const char *
+api_req_get(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_get m;
+
+	(void)c;
+	READ(req_get, m);
+	job_get(f->hdr.id, &m);
+	return (NULL);
+}
+
+static const char *
+api_req_cancel(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_cancel m;
+
+	(void)c;
+	READ(req_cancel, m);
+	job_cancel(f->hdr.id, &m);
+	return (NULL);
+}
+
+static const char *
+api_req_gone(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_gone m;
+
+	(void)c;
+	READ(req_gone, m);
+	job_gone(f->hdr.id);
+	return (NULL);
+}
+
+static const char *
+api_req_stats(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_stats m;
+	struct msg_rep_stats rep;
+
+	READ(req_stats, m);
+	reply_stats_fill(&rep);
+	proc_send(c, MSG_T_REP_STATS, f->hdr.id, &rep, -1);
+	return (NULL);
+}
+
+/* ---- workers: each message carries the token of its one job -------------- */
+
+#define TOKEN(c, m)                                                            \
+	do {                                                                   \
+		if ((m).token != ((struct slot *)(c)->arg)->token) {           \
+			close_fd(&fd);                                         \
+			return ("token of another job");                       \
+		}                                                              \
+	} while (0)
+
+static const char *
+worker_setup_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_worker_setup_done m;
+
+	READ(worker_setup_done, m);
+	if (m.pid != (uint64_t)c->pid)
+		return ("not its own pid");
+	c->state = CHILD_IDLE;
+	proc_deadline(c, 0); /* the slot's own deadline holds */
+	return (NULL);
+}
+
+static const char *
+worker_ready(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_worker_ready m;
+
+	READ(worker_ready, m);
+	TOKEN(c, m);
+	c->state = CHILD_READY;
+	pool_worker_ready(c->arg);
+	return (NULL);
+}
+
+static const char *
+worker_phase(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_job_phase m;
+	struct slot *s = c->arg;
+
+	READ(job_phase, m);
+	TOKEN(c, m);
+	if (m.phase == PHASE_COMPLETED)
+		c->state = CHILD_COLLECTING;
+	if (s->run != NULL)
+		run_phase(s->run, (enum job_phase)m.phase);
+	return (NULL);
+}
+
+static const char *
+worker_output(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_job_output m;
+	struct slot *s = c->arg;
+	struct blob *b;
+
+	READ(job_output, m);
+	TOKEN(c, m);
+	if ((b = blob_from_memfd(fd, m.len)) == NULL)
+		return ("output is no sealed memfd of its length");
+	if (s->run == NULL)
+		blob_unref(b);
+	else if (run_output(s->run, &m, b) == -1)
+		return ("output twice, or above its cap");
+	return (NULL);
+}
+
+static const char *
+worker_artifact(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_job_artifact m;
+	struct slot *s = c->arg;
+
+	READ(job_artifact, m);
+	TOKEN(c, m);
+	if (s->run != NULL && run_artifact(s->run, &m) == -1)
+		return ("artifact out of order, or above its cap");
+	return (NULL);
+}
+
+static const char *
+worker_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_job_done m;
+	struct slot *s = c->arg;
+
+	READ(job_done, m);
+	TOKEN(c, m);
+	c->state = CHILD_DONE;
+	proc_deadline(c, 0);
+	if (s->run != NULL)
+		run_done(s->run, &m);
+	else
+		pool_end(s, "its sandbox ended before a job came");
+	return (NULL);
+}
+
+/* What a worker may say of a job: from the hand-over to its last word. */
+#define AT_WORK (CHILD_RUNNING | CHILD_COLLECTING)
+
+static const struct rule rules[MSG_T_MAX] = {
+	[MSG_T_SETUP_DONE] = { CHILD_STARTING, ONCE, api_setup_done },
+	[MSG_T_REQ_ADMIT] = { CHILD_SERVING, 0, api_req_admit },
+	[MSG_T_REQ_SUBMIT] = { CHILD_SERVING, 0, api_req_submit },
+	[MSG_T_REQ_GET] = { CHILD_SERVING, 0, api_req_get },
+	[MSG_T_REQ_CANCEL] = { CHILD_SERVING, 0, api_req_cancel },
+	[MSG_T_REQ_GONE] = { CHILD_SERVING, 0, api_req_gone },
+	[MSG_T_REQ_STATS] = { CHILD_SERVING, 0, api_req_stats },
+	[MSG_T_WORKER_SETUP_DONE] = { CHILD_STARTING, ONCE, worker_setup_done },
+	[MSG_T_WORKER_READY] = { CHILD_IDLE, ONCE, worker_ready },
+	[MSG_T_JOB_PHASE] = { CHILD_RUNNING, 0, worker_phase },
+	/* A sandbox can die at any time: the last words may come early. */
+	[MSG_T_JOB_OUTPUT] = { CHILD_IDLE | CHILD_READY | AT_WORK, 0,
+	    worker_output },
+	[MSG_T_JOB_ARTIFACT] = { CHILD_COLLECTING, 0, worker_artifact },
+	[MSG_T_JOB_DONE] = { CHILD_IDLE | CHILD_READY | AT_WORK, ONCE,
+	    worker_done },
+};
+
+int
+dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+{
+	struct child *c = arg;
+	const struct rule *r = &rules[f->hdr.type];
+	const char *why;
+
+	(void)iev;
+	_Static_assert(MSG_T_MAX <= 64, "child.seen has a bit per type");
+	if (c->why != NULL) {
+		/* It is being killed: what it still said counts no more. */
+		close_fd(&fd);
+		return (0);
+	}
+	if (r->handle == NULL || (r->states & c->state) == 0)
+		why = "not permitted in this state";
+	else if ((r->flags & ONCE) != 0 &&
+		 (c->seen & (UINT64_C(1) << f->hdr.type)) != 0)
+		why = "came twice";
+	else {
+		c->seen |= UINT64_C(1) << f->hdr.type;
+		if ((why = r->handle(c, f, fd)) == NULL)
+			return (0);
+		fd = -1; /* the handler's */
+	}
+	close_fd(&fd);
+	proc_violation(c, msg_name(f->hdr.type), why);
+	return (0);
+}

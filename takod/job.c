@@ -1,0 +1,445 @@
+/*
+ * job.c: what clients ask of jobs: submit, look, cancel. Runs in the parent.
+ * tako-api has checked each request, and the parent checks again what it acts
+ * on: tako-api is not its authority. A job is acknowledged only after its row
+ * is committed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "log.h"
+#include "takod.h"
+#include "util.h"
+
+/* ---- submit
+ * ------------------------------------------------------------------ */
+
+struct submit {
+	TAILQ_ENTRY(submit) entry;
+	uint32_t req;
+	int sync;
+	int gone; /* the client went away meanwhile */
+	int api_died;
+	struct job *job;
+	struct slot *slot; /* reserved: the job goes in as running */
+};
+static TAILQ_HEAD(, submit) submits = TAILQ_HEAD_INITIALIZER(submits);
+
+static void
+submit_free(struct submit *sb)
+{
+	TAILQ_REMOVE(&submits, sb, entry);
+	job_free(sb->job);
+	free(sb);
+}
+
+/*
+ * What makes two submits the same: SHA-256 of canonical JSON, as api.md says,
+ * so that a key given to 0.3 would meet the same payload here.
+ */
+static int
+fingerprint(struct job *job, const struct msg_req_submit *m)
+{
+	char code[2 * TAKO_SHA256 + 1], input[2 * TAKO_SHA256 + 1];
+	json_t *o, *reqs;
+	char *text;
+
+	reqs = json_loadb((const char *)blob_data(job->requirements),
+	    blob_len(job->requirements), 0, NULL);
+	if (reqs == NULL)
+		reqs = json_array();
+	o = json_pack("{s:s, s:s, s:s, s:o}", "code_hash",
+	    hex_encode(code, job->code_hash, TAKO_SHA256), "input_hash",
+	    hex_encode(input, job->input_hash, TAKO_SHA256), "job_type",
+	    job->job_type, "requirements", reqs);
+	if (o == NULL)
+		return (-1);
+	json_object_set_new(o, "timeout",
+	    m->timeout != 0 ? json_integer((json_int_t)m->timeout)
+			    : json_null());
+	json_object_set_new(o, "startup_timeout",
+	    m->startup_timeout != 0
+		? json_integer((json_int_t)m->startup_timeout)
+		: json_null());
+	text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(o);
+	if (text == NULL)
+		return (-1);
+	sha256(job->fingerprint, text, strlen(text));
+	free(text);
+	return (0);
+}
+
+/* What the parent checks itself. NULL, or what to mend. */
+static const char *
+submit_check(const struct msg_req_submit *m)
+{
+	const struct conf *cf = env.conf;
+
+	if (m->code_len > cf->max_code_bytes)
+		return ("code is above max_code_bytes");
+	if (m->input_len > cf->max_input_bytes)
+		return ("input_data is above max_input_bytes");
+	if (m->timeout > (uint64_t)cf->max_timeout)
+		return ("timeout is above max_timeout");
+	if (m->startup_timeout > (uint64_t)cf->max_startup_timeout)
+		return ("startup_timeout is above max_startup_timeout");
+	return (NULL);
+}
+
+static struct job *
+submit_job(const struct msg_req_submit *m, struct blob *payload)
+{
+	const struct conf_job_type *jt;
+	struct job *job;
+	char uuid[37], detail[256];
+
+	if ((job = job_new()) == NULL)
+		return (NULL);
+	uuid4(uuid);
+	snprintf(job->id, sizeof(job->id), "%s%s", m->sync ? "api-" : "", uuid);
+	strlcpy(job->job_type, m->job_type[0] != '\0' ? m->job_type : "default",
+	    sizeof(job->job_type));
+	strlcpy(job->idempotency_key, m->idempotency_key,
+	    sizeof(job->idempotency_key));
+	strlcpy(job->correlation_id, m->correlation_id,
+	    sizeof(job->correlation_id));
+	strlcpy(job->client, m->client, sizeof(job->client));
+	job->code = blob_slice(payload, 0, m->code_len);
+	job->input = blob_slice(payload, m->code_len, m->input_len);
+	job->requirements = blob_slice(
+	    payload, m->code_len + m->input_len, m->requirements_len);
+	if (job->code == NULL || job->input == NULL ||
+	    job->requirements == NULL) {
+		job_free(job);
+		return (NULL);
+	}
+	job->code_len = m->code_len;
+	job->input_len = m->input_len;
+	sha256(job->code_hash, blob_data(job->code), m->code_len);
+	sha256(job->input_hash, blob_data(job->input), m->input_len);
+	if (fingerprint(job, m) == -1) {
+		job_free(job);
+		return (NULL);
+	}
+	/* An unknown type is the run's matter: its record says so. */
+	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1)
+		jt = NULL;
+	job->timeout = m->timeout != 0 ? (int)m->timeout
+		       : jt != NULL    ? jt->timeout
+				       : env.conf->default_timeout;
+	job->startup_timeout = m->startup_timeout != 0 ? (int)m->startup_timeout
+			       : jt != NULL	       ? jt->startup_timeout
+					    : env.conf->default_startup_timeout;
+	job->status = JOB_QUEUED;
+	job->created_at = time_wall_us();
+	return (job);
+}
+
+static void
+sync_cancelled(enum store_result result, struct job *job, void *arg)
+{
+	(void)result;
+	(void)arg;
+	if (result == STORE_OK) {
+		if (env.queued > 0)
+			env.queued--;
+		wait_job_ended(job);
+	}
+	job_free(job);
+}
+
+/* Whoever asked for it is gone, and nobody else can name it. */
+static void
+cancel_unwanted(const char *job_id)
+{
+	struct run *r;
+
+	if ((r = run_find(job_id)) != NULL)
+		run_end(r, REASON_CANCEL);
+	else
+		env.store_ops->cancel(env.store, job_id, sync_cancelled, NULL);
+}
+
+static void
+submitted(enum store_result result, struct job *row, void *arg)
+{
+	struct submit *sb = arg;
+	struct job *job = sb->job;
+	int keep = job->idempotency_key[0] != '\0';
+	int begun = 0;
+
+	log_set_correlation(job->correlation_id);
+	switch (result) {
+	case STORE_OK:
+		log_info("job %s: accepted (%s, %s)", row->id,
+		    job_status_name(row->status), job->job_type);
+		if (row->status == JOB_RUNNING && sb->slot != NULL) {
+			job->status = row->status;
+			job->fence = row->fence;
+			job->attempt = row->attempt;
+			job->started_at = row->started_at;
+			job->code_started = 1;
+			begun = 1;
+		} else
+			env.queued++;
+		/* FALLTHROUGH */
+	case STORE_EXISTS:
+		if (sb->api_died)
+			break;
+		if (!sb->sync)
+			reply_submit(sb->req, row);
+		else if (sb->gone) {
+			if (result == STORE_OK && !keep)
+				/* As the client would have it: below. */
+				sb->gone = 2;
+		} else if (job_status_terminal(row->status)) {
+			struct msg_req_get get = { .view = VIEW_RECORD };
+
+			strlcpy(get.job_id, row->id, sizeof(get.job_id));
+			job_get(sb->req, &get);
+		} else
+			wait_add(sb->req, row->id, VIEW_RECORD, 0,
+			    result == STORE_OK, keep);
+		break;
+	case STORE_CONFLICT:
+		reply_error(sb->req, REP_CONFLICT, row->id, "");
+		break;
+	case STORE_FULL:
+		reply_error(sb->req, REP_QUEUE_FULL, NULL, "");
+		break;
+	case STORE_AWAY:
+	default:
+		reply_error(sb->req, REP_UNAVAILABLE, NULL,
+		    "The database is not available");
+		break;
+	}
+	if (begun) {
+		struct slot *slot = sb->slot;
+
+		sb->job = NULL;
+		if (slot->worker == NULL || slot->dead) {
+			/* It died under our hand; the code never started. */
+			pool_give_back(slot);
+			slot = NULL;
+		}
+		run_begin(job, slot, 1);
+	} else if (sb->slot != NULL)
+		pool_give_back(sb->slot);
+	if (sb->gone == 2)
+		cancel_unwanted(row->id);
+	log_set_correlation(NULL);
+	job_free(row);
+	submit_free(sb);
+	queue_kick();
+}
+
+/* Slots that submits under way hold: they count as running jobs. */
+static unsigned
+reserved(void)
+{
+	struct submit *sb;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (sb, &submits, entry)
+		n += sb->slot != NULL;
+	return (n);
+}
+
+void
+job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
+{
+	const struct conf_job_type *jt;
+	struct submit *sb = NULL;
+	const char *why;
+	char detail[256];
+
+	if (!env.ready)
+		reply_error(req, REP_STARTING, NULL, "takod is starting");
+	else if (env.draining || env.stopping)
+		reply_error(req, REP_UNAVAILABLE, NULL,
+		    "takod is draining and takes no new jobs");
+	else if (!env.store_up)
+		reply_error(req, REP_UNAVAILABLE, NULL,
+		    "The database is not available");
+	else if ((why = submit_check(m)) != NULL)
+		reply_error(req, REP_INVALID, NULL, why);
+	else if ((sb = calloc(1, sizeof(*sb))) == NULL ||
+		 (sb->job = submit_job(m, payload)) == NULL) {
+		free(sb);
+		sb = NULL;
+		reply_error(req, REP_UNAVAILABLE, NULL, "Out of memory");
+	}
+	blob_unref(payload);
+	if (sb == NULL)
+		return;
+	sb->req = req;
+	sb->sync = (int)m->sync;
+	TAILQ_INSERT_TAIL(&submits, sb, entry);
+	/*
+	 * With a slot ready and nobody waiting, the row goes in as running:
+	 * one commit less before the code runs.
+	 */
+	if (env.queued == 0 && engine_state_usable() &&
+	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
+	    queue_job_type(sb->job->job_type, &jt, detail, sizeof(detail)) == 0)
+		sb->slot = pool_take(jt->name);
+	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
+	    env.conf->max_queue_size, submitted, sb);
+}
+
+/* ---- look
+ * ---------------------------------------------------------------------- */
+
+struct look {
+	uint32_t req;
+	enum view view;
+	int64_t wait_ms;
+	struct job *job; /* waits for its place in the queue */
+};
+
+static void
+look_positioned(enum store_result result, int64_t position, void *arg)
+{
+	struct look *l = arg;
+
+	reply_record(proc_api(), l->req, l->job, l->view, 0,
+	    result == STORE_OK ? position : 0);
+	job_free(l->job);
+	free(l);
+}
+
+static void
+looked(enum store_result result, struct job *job, void *arg)
+{
+	struct look *l = arg;
+
+	if (result != STORE_OK)
+		reply_error(l->req,
+		    result == STORE_NOT_FOUND ? REP_NOT_FOUND : REP_UNAVAILABLE,
+		    NULL,
+		    result == STORE_NOT_FOUND
+			? ""
+			: "The database is not available");
+	else if (l->wait_ms > 0 && !job_status_terminal(job->status))
+		wait_add(l->req, job->id, l->view, l->wait_ms, 0, 0);
+	else if (l->view == VIEW_STATUS && job->status == JOB_QUEUED) {
+		l->job = job;
+		env.store_ops->queue_position(
+		    env.store, job->id, look_positioned, l);
+		return;
+	} else
+		reply_record(proc_api(), l->req, job, l->view, 0, 0);
+	job_free(job);
+	free(l);
+}
+
+void
+job_get(uint32_t req, const struct msg_req_get *m)
+{
+	struct look *l;
+
+	if (!job_id_valid(m->job_id)) {
+		reply_error(req, REP_NOT_FOUND, NULL, "");
+		return;
+	}
+	if (!env.store_up) {
+		reply_error(req, env.ready ? REP_UNAVAILABLE : REP_STARTING,
+		    NULL, "The database is not available");
+		return;
+	}
+	if ((l = calloc(1, sizeof(*l))) == NULL) {
+		reply_error(req, REP_UNAVAILABLE, NULL, "Out of memory");
+		return;
+	}
+	l->req = req;
+	l->view = (enum view)m->view;
+	l->wait_ms = (int64_t)m->wait_ms;
+	env.store_ops->get(env.store, m->job_id,
+	    m->view == VIEW_STATUS ? WANT_STATUS : WANT_OUTPUT, looked, l);
+}
+
+/* ---- cancel
+ * -------------------------------------------------------------------- */
+
+struct cancel {
+	uint32_t req;
+};
+
+static void
+cancelled(enum store_result result, struct job *job, void *arg)
+{
+	struct cancel *c = arg;
+	struct msg_rep_cancel m;
+	struct child *api = proc_api();
+	struct run *r;
+
+	memset(&m, 0, sizeof(m));
+	if (result == STORE_OK || result == STORE_STALE) {
+		if (result == STORE_OK) {
+			log_info("job %s: cancelled while it waited", job->id);
+			if (env.queued > 0)
+				env.queued--;
+			wait_job_ended(job);
+		} else if ((r = run_find(job->id)) != NULL)
+			run_end(r, REASON_CANCEL);
+		strlcpy(m.job_id, job->id, sizeof(m.job_id));
+		if (api != NULL)
+			proc_send(api, MSG_T_REP_CANCEL, c->req, &m, -1);
+	} else
+		reply_error(c->req,
+		    result == STORE_NOT_FOUND ? REP_NOT_FOUND : REP_UNAVAILABLE,
+		    NULL, "");
+	job_free(job);
+	free(c);
+}
+
+void
+job_cancel(uint32_t req, const struct msg_req_cancel *m)
+{
+	struct cancel *c;
+
+	if (!job_id_valid(m->job_id)) {
+		reply_error(req, REP_NOT_FOUND, NULL, "");
+		return;
+	}
+	if (!env.store_up || (c = malloc(sizeof(*c))) == NULL) {
+		reply_error(req, env.ready ? REP_UNAVAILABLE : REP_STARTING,
+		    NULL, "The database is not available");
+		return;
+	}
+	c->req = req;
+	env.store_ops->cancel(env.store, m->job_id, cancelled, c);
+}
+
+/* ---- whoever asked is gone
+ * ------------------------------------------------------ */
+
+void
+job_gone(uint32_t req)
+{
+	struct submit *sb;
+	const char *id;
+	int cancel = 0;
+
+	TAILQ_FOREACH (sb, &submits, entry)
+		if (sb->req == req && !sb->api_died)
+			sb->gone = 1;
+	id = wait_gone(req, &cancel);
+	if (id != NULL && cancel)
+		cancel_unwanted(id);
+}
+
+/* Its clients lost their connections, not their jobs: those go on. */
+void
+job_api_died(void)
+{
+	struct submit *sb;
+
+	TAILQ_FOREACH (sb, &submits, entry)
+		sb->api_died = 1;
+	wait_drop_all();
+}

@@ -1,0 +1,544 @@
+/*
+ * pool.c: slots. A slot is a worker process and a container, made together,
+ * for one job; it is made ahead of need while the configuration keeps a warm
+ * pool, else when a job waits for it, and is gone after its job. Runs in the
+ * parent.
+ *
+ *	FREE -> STARTING	worker spawned, engine asked for a container
+ *	STARTING -> READY	tako-init's interpreter waits for its code
+ *	READY -> RUNNING	a job was handed over
+ *	any -> ENDING -> FREE	killed, and all that was made is removed
+ *
+ * A slot's index picks the ids of its worker and of its container on the host,
+ * so it is not free before both are proven gone.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "takod.h"
+#include "util.h"
+
+/* How long a slot that no job waits for may take to be ready. */
+#define START_LIMIT_S 60
+/* A worker's sandbox is on so soon after it was told its job. */
+#define SETUP_LIMIT_MS 10000
+
+struct slot slots[MAX_SLOTS];
+
+static uint64_t serial;
+
+static void slot_settle(struct slot *);
+static void slot_hand_stream(struct slot *);
+
+static unsigned
+count(enum slot_state state)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < MAX_SLOTS; i++)
+		n += slots[i].state == state;
+	return (n);
+}
+
+void
+pool_counts(unsigned *ready, unsigned *starting)
+{
+	*ready = count(SLOT_READY);
+	*starting = count(SLOT_STARTING);
+}
+
+int
+pool_empty(void)
+{
+	return (count(SLOT_FREE) == MAX_SLOTS);
+}
+
+/* ---- the folder that a job's artifacts arrive in ---------------------------
+ */
+
+static int
+spool_path(const struct slot *s, char *path, size_t len)
+{
+	return (snprintf(path, len, "spool/%s", s->name));
+}
+
+int
+pool_spool_fd(const struct slot *s)
+{
+	char path[128];
+
+	spool_path(s, path, sizeof(path));
+	return (openat(env.data_fd, path,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+/* The worker may create there and do nothing else: mode 0300. */
+static int
+spool_make(const struct slot *s, uid_t uid, gid_t gid)
+{
+	char path[128];
+	int fd;
+
+	spool_path(s, path, sizeof(path));
+	if (mkdirat(env.data_fd, path, 0700) == -1 ||
+	    (fd = pool_spool_fd(s)) == -1)
+		return (-1);
+	if (fchown(fd, uid, gid) == -1 || fchmod(fd, 0300) == -1)
+		close_fd(&fd);
+	return (fd);
+}
+
+/* Numbers that a worker created; a former life's folder has no more. */
+static void
+spool_remove(const char *name)
+{
+	struct dirent *e;
+	char path[300];
+	int fd;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "spool/%s", name);
+	fd = openat(
+	    env.data_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	if ((d = fdopendir(fd)) == NULL) {
+		close_fd(&fd);
+		return;
+	}
+	while ((e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	if (unlinkat(env.data_fd, path, AT_REMOVEDIR) == -1 && errno != ENOENT)
+		log_warn("cannot remove %s", path);
+}
+
+void
+pool_init(void)
+{
+	struct dirent *e;
+	unsigned i;
+	int fd;
+	DIR *d;
+
+	for (i = 0; i < MAX_SLOTS; i++) {
+		slots[i].index = (int)i;
+		slots[i].stream = -1;
+	}
+	/* Names must not meet those of a former life. */
+	serial = (uint64_t)time_wall_us() / 1000;
+	if ((mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST) ||
+	    (mkdirat(env.data_fd, "artifacts", 0700) == -1 && errno != EEXIST))
+		fatal("data_dir");
+	fd = openat(env.data_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 || (d = fdopendir(fd)) == NULL)
+		fatal("data_dir: spool");
+	while ((e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			spool_remove(e->d_name);
+	closedir(d);
+}
+
+/* ---- making one ------------------------------------------------------------
+ */
+
+static void
+slot_failed(struct slot *s, enum engine_error error, const char *detail)
+{
+	struct run *run = s->run;
+
+	s->run = NULL;
+	pool_end(s, detail);
+	if (run != NULL)
+		run_slot_failed(run, error, detail);
+}
+
+static void
+slot_late(int fd, short events, void *arg)
+{
+	struct slot *s = arg;
+
+	(void)fd;
+	(void)events;
+	if (s->state != SLOT_STARTING)
+		return;
+	engine_state_failed(ENGINE_DEADLINE, "a slot was not ready in time");
+	slot_failed(s, ENGINE_DEADLINE, "the sandbox was not ready in time");
+}
+
+static void
+worker_gone(struct child *c, void *arg)
+{
+	struct slot *s = arg;
+	enum slot_state was = s->state;
+
+	(void)c;
+	s->worker = NULL;
+	if (was == SLOT_STARTING)
+		slot_failed(s, ENGINE_TRANSIENT, "its worker ended");
+	else if (was == SLOT_READY)
+		pool_end(s, "its worker ended");
+	else if (was == SLOT_RUNNING && s->run != NULL)
+		run_worker_gone(s->run, "its worker ended");
+	else
+		slot_settle(s);
+}
+
+static void
+container_exited(struct container *ct, void *arg)
+{
+	struct slot *s = arg;
+
+	(void)ct;
+	s->dead = 1;
+	switch (s->state) {
+	case SLOT_STARTING:
+		engine_state_failed(
+		    ENGINE_TRANSIENT, "a sandbox ended before it was ready");
+		slot_failed(s, ENGINE_TRANSIENT,
+		    "the sandbox ended before it was ready");
+		break;
+	case SLOT_READY:
+		pool_end(s, "its sandbox ended while it waited");
+		break;
+	case SLOT_RUNNING:
+		if (s->run != NULL)
+			run_slot_dead(s->run);
+		break;
+	case SLOT_FREE:
+	case SLOT_ENDING:
+		break;
+	}
+}
+
+static void
+container_created(struct container *ct, int fd, int mux,
+    enum engine_error error, const char *detail, void *arg)
+{
+	struct slot *s = arg;
+
+	s->creating = 0;
+	if (error != ENGINE_OK) {
+		engine_state_failed(error, detail);
+		if (s->state == SLOT_STARTING)
+			slot_failed(s, error, detail);
+		else
+			slot_settle(s);
+		return;
+	}
+	s->container = ct;
+	s->stream = fd;
+	s->mux = mux;
+	if (s->state != SLOT_STARTING) {
+		close_fd(&s->stream);
+		slot_settle(s);
+		return;
+	}
+	slot_hand_stream(s);
+}
+
+/* The worker gets its caps, the artifact folder and the container's stream. */
+static void
+slot_hand_stream(struct slot *s)
+{
+	const struct conf *cf = env.conf;
+	struct msg_worker_setup m;
+	struct msg_worker_stream st;
+	int dir, r;
+
+	dir = spool_make(s, s->worker->uid,
+	    env.worker_uid != 0 ? env.worker_gid : s->worker->uid);
+	if (dir == -1) {
+		log_warn("spool folder of %s", s->name);
+		slot_failed(s, ENGINE_TRANSIENT, "no spool folder");
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.token = s->token;
+	m.mux = s->mux != 0;
+	m.max_stdout = cf->max_stdout_bytes;
+	m.max_stderr = cf->max_stderr_bytes;
+	m.max_result = cf->max_artifact_bytes;
+	m.max_artifact = cf->max_artifact_bytes;
+	m.max_artifacts_total = cf->max_total_artifacts_bytes;
+	m.max_artifacts = MAX_ARTIFACTS;
+	memset(&st, 0, sizeof(st));
+	st.token = s->token;
+	r = proc_send(s->worker, MSG_T_WORKER_SETUP, 0, &m, dir);
+	if (r == 0)
+		r = proc_send(
+		    s->worker, MSG_T_WORKER_STREAM, 0, &st, s->stream);
+	close_fd(&dir);
+	/* From here on the stream is the worker's alone. */
+	close_fd(&s->stream);
+	if (r == -1)
+		slot_failed(s, ENGINE_TRANSIENT, "its worker takes no frames");
+	else
+		proc_deadline(s->worker, SETUP_LIMIT_MS);
+}
+
+static struct slot *
+slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
+{
+	const struct conf *cf = env.conf;
+	struct container_spec spec;
+	struct slot *s = NULL;
+	struct timeval tv;
+	uid_t uid;
+	gid_t gid;
+	int i;
+
+	for (i = 0; i < MAX_SLOTS && s == NULL; i++)
+		if (slots[i].state == SLOT_FREE)
+			s = &slots[i];
+	if (s == NULL)
+		return (NULL);
+	s->dead = s->creating = s->removing = 0;
+	s->container = NULL;
+	s->serial = ++serial;
+	snprintf(s->name, sizeof(s->name), "takod-%s-%llu", env.instance,
+	    (unsigned long long)s->serial);
+	strlcpy(s->job_type, jt->name, sizeof(s->job_type));
+	arc4random_buf(&s->token, sizeof(s->token));
+	s->token |= 1; /* never 0 */
+	s->began = time_mono_us();
+	s->run = run;
+	uid = env.worker_uid != 0 ? env.worker_uid
+				  : ID_WORKER(env.uid_base, s->index);
+	gid = env.worker_uid != 0 ? env.worker_gid : uid;
+	s->worker = proc_spawn(FROM_WORKER, uid, gid, worker_gone, s);
+	if (s->worker == NULL) {
+		s->run = NULL;
+		return (NULL);
+	}
+	/* It hears nothing until the container is there. */
+	proc_deadline(s->worker, 0);
+	s->state = SLOT_STARTING;
+	if (s->deadline == NULL &&
+	    (s->deadline = evtimer_new(env.base, slot_late, s)) == NULL) {
+		s->run = NULL;
+		pool_end(s, "no memory");
+		return (NULL);
+	}
+	if (deadline == 0)
+		deadline = s->began + START_LIMIT_S * 1000000LL;
+	tv.tv_sec = (deadline - s->began) / 1000000;
+	tv.tv_usec = (deadline - s->began) % 1000000;
+	event_add(s->deadline, &tv);
+	memset(&spec, 0, sizeof(spec));
+	spec.name = s->name;
+	spec.image = jt->base_image != NULL ? jt->base_image : cf->docker_image;
+	spec.runtime = env.runtime;
+	spec.slot = s->index;
+	spec.memory = jt->memory_limit;
+	spec.cpus = jt->cpu_limit;
+	spec.pids = cf->container_limits.pids_limit;
+	spec.limits = &cf->container_limits;
+	spec.environment = &jt->environment;
+	/* A page and its directory entry beside the one file. */
+	spec.code_size = cf->max_code_bytes + 65536;
+	spec.input_size = cf->max_input_bytes + 65536;
+	/* What is kept at the most, and one file more that is not. */
+	spec.output_size =
+	    cf->max_total_artifacts_bytes + cf->max_artifact_bytes;
+	spec.seccomp = cf->enable_seccomp;
+	spec.caps = cf->enable_cap_restrictions;
+	spec.userns = cf->enable_userns;
+	s->creating = 1;
+	env.engine_ops->create(env.engine, &spec, deadline, container_created,
+	    container_exited, s);
+	return (s);
+}
+
+void
+pool_worker_ready(struct slot *s)
+{
+	event_del(s->deadline);
+	engine_state_worked();
+	if (s->state != SLOT_STARTING)
+		return;
+	s->state = SLOT_READY;
+	log_debug("%s: ready after %lld ms", s->name,
+	    (long long)(time_mono_us() - s->began) / 1000);
+	if (s->run != NULL)
+		run_slot_ready(s->run);
+	else
+		queue_kick();
+}
+
+/* ---- giving them out
+ * --------------------------------------------------------- */
+
+struct slot *
+pool_take(const char *job_type)
+{
+	struct slot *s, *oldest = NULL;
+	int i;
+
+	for (i = 0; i < MAX_SLOTS; i++) {
+		s = &slots[i];
+		if (s->state == SLOT_READY && s->run == NULL && !s->dead &&
+		    s->worker->why == NULL &&
+		    strcmp(s->job_type, job_type) == 0 &&
+		    (oldest == NULL || s->serial < oldest->serial))
+			oldest = s;
+	}
+	if (oldest != NULL)
+		oldest->state = SLOT_RUNNING;
+	return (oldest);
+}
+
+void
+pool_give_back(struct slot *s)
+{
+	if (s->state != SLOT_RUNNING)
+		return;
+	if (s->dead || s->worker == NULL)
+		pool_end(s, "it ended while it was reserved");
+	else
+		s->state = SLOT_READY;
+}
+
+struct slot *
+pool_assign(const char *job_type, struct run *run)
+{
+	const struct conf_job_type *jt;
+	struct slot *s;
+	int64_t deadline;
+	int i;
+
+	if ((s = pool_take(job_type)) != NULL) {
+		s->run = run;
+		return (s);
+	}
+	for (i = 0; i < MAX_SLOTS; i++) {
+		s = &slots[i];
+		if (s->state == SLOT_STARTING && s->run == NULL &&
+		    strcmp(s->job_type, job_type) == 0) {
+			s->run = run;
+			return (s);
+		}
+	}
+	if ((jt = conf_job_type(env.conf, job_type)) == NULL)
+		return (NULL);
+	/* The run's own timer ends it first: that is the startup timeout. */
+	deadline = run->claimed + (run->job->startup_timeout + 1) * 1000000LL;
+	return (slot_start(jt, deadline, run));
+}
+
+/* Slots of a type that no job has yet. */
+static int
+unassigned(const char *job_type)
+{
+	int i, n = 0;
+
+	for (i = 0; i < MAX_SLOTS; i++)
+		if ((slots[i].state == SLOT_READY ||
+			slots[i].state == SLOT_STARTING) &&
+		    slots[i].run == NULL &&
+		    strcmp(slots[i].job_type, job_type) == 0)
+			n++;
+	return (n);
+}
+
+void
+pool_fill(void)
+{
+	const struct conf *cf = env.conf;
+	const struct conf_job_type *jt;
+	int want, have;
+	size_t i;
+
+	if (env.stopping || !env.ready)
+		return;
+	for (i = 0; i < cf->n_job_types; i++) {
+		jt = &cf->job_types[i];
+		want = jt->warm_pool_size;
+		if (want < 0)
+			want = strcmp(jt->name, "default") == 0
+				   ? cf->warm_pool_size
+				   : 0;
+		have = unassigned(jt->name);
+		while (have < want && engine_state_usable()) {
+			/* A half-open breaker is tried by one at a time. */
+			if (env.breaker.state == BREAKER_HALF_OPEN &&
+			    count(SLOT_STARTING) > 0)
+				return;
+			if (slot_start(jt, 0, NULL) == NULL)
+				return;
+			have++;
+		}
+	}
+}
+
+/* ---- taking one down
+ * ---------------------------------------------------------- */
+
+static void
+removed(enum engine_error error, const char *detail, void *arg)
+{
+	struct slot *s = arg;
+
+	if (error != ENGINE_OK)
+		log_error("%s: not removed: %s; the engine goes on trying",
+		    s->name, detail);
+	s->container = NULL;
+	s->removing = 0;
+	slot_settle(s);
+}
+
+/*
+ * Goes on with an ending slot: the container is removed while the worker is
+ * being reaped, and the slot is free when neither is left.
+ */
+static void
+slot_settle(struct slot *s)
+{
+	if (s->state != SLOT_ENDING)
+		return;
+	if (s->container != NULL && !s->removing) {
+		s->removing = 1;
+		env.engine_ops->remove(env.engine, s->container, removed, s);
+	}
+	if (s->worker != NULL || s->creating || s->removing)
+		return;
+	spool_remove(s->name);
+	log_debug("%s: gone", s->name);
+	s->state = SLOT_FREE;
+	takod_check_stopped();
+}
+
+void
+pool_kill(struct slot *s)
+{
+	if (s->container != NULL && !s->dead && s->state != SLOT_ENDING)
+		env.engine_ops->kill(env.engine, s->container);
+}
+
+void
+pool_end(struct slot *s, const char *why)
+{
+	if (s->state == SLOT_ENDING || s->state == SLOT_FREE)
+		return;
+	s->state = SLOT_ENDING;
+	log_debug("%s: ends%s%s", s->name, why != NULL ? ": " : "",
+	    why != NULL ? why : "");
+	if (s->deadline != NULL)
+		event_del(s->deadline);
+	close_fd(&s->stream);
+	if (s->creating) {
+		env.engine_ops->create_cancel(env.engine, s);
+		s->creating = 0;
+	}
+	if (s->worker != NULL)
+		proc_kill(s->worker, "its slot ends");
+	slot_settle(s);
+}

@@ -1,0 +1,573 @@
+/*
+ * run.c: a job in a slot, from the claim of its row to the commit of its end.
+ * Runs in the parent.
+ *
+ *	claimed		a row is ours (fenced); a slot is ready or on its way
+ *	started		code_started is committed; only then is the code handed
+ *			over, so a row without it can safely run again
+ *	went		JOB_START was sent: the execution timer runs
+ *	ended		the worker's last word, or the container's death, is
+ *here finishing	the terminal row is being committed; repeated until the
+ *			store says yes or that somebody else ended it
+ *
+ * The limits come from the timers here alone; what a job is charged with is
+ * decided in judge.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "takod.h"
+#include "util.h"
+
+/* After a container's death its worker has so long for its last word. */
+#define LAST_WORD_MS 10000
+/* Between attempts at a store that does not answer. */
+#define FINISH_RETRY_MS 1000
+
+struct run_list runs = TAILQ_HEAD_INITIALIZER(runs);
+
+static void run_try_end(struct run *);
+static void run_finish(struct run *);
+static void run_free(struct run *);
+
+struct run *
+run_find(const char *job_id)
+{
+	struct run *r;
+
+	TAILQ_FOREACH (r, &runs, entry)
+		if (strcmp(r->job->id, job_id) == 0)
+			return (r);
+	return (NULL);
+}
+
+unsigned
+run_count(void)
+{
+	struct run *r;
+	unsigned n = 0;
+
+	TAILQ_FOREACH (r, &runs, entry)
+		n++;
+	return (n);
+}
+
+static void
+arm(struct run *r, int64_t us)
+{
+	struct timeval tv;
+
+	if (us < 0)
+		us = 0;
+	tv.tv_sec = us / 1000000;
+	tv.tv_usec = us % 1000000;
+	event_add(r->timer, &tv);
+}
+
+static void
+run_timer(int fd, short events, void *arg)
+{
+	struct run *r = arg;
+
+	(void)fd;
+	(void)events;
+	if (r->finishing == 2) {
+		run_finish(r);
+	} else if (r->ended != 0) {
+		/* The container is dead and the worker has said nothing. */
+		r->incomplete = 1;
+		r->done = 1;
+		if (r->slot != NULL && r->slot->worker != NULL)
+			proc_violation(
+			    r->slot->worker, "deadline", "no last word");
+		run_try_end(r);
+	} else
+		run_end(r, r->went != 0 ? REASON_TIMEOUT : REASON_STARTUP);
+}
+
+/* ---- begin ------------------------------------------------------------------
+ */
+
+/* The code goes to the worker: from now on the job may have run. */
+static void
+run_go(struct run *r)
+{
+	struct msg_job_start m;
+	struct blob *parts[2] = { r->job->code, r->job->input };
+	struct blob *payload;
+	int fd, ret = -1;
+
+	memset(&m, 0, sizeof(m));
+	m.token = r->slot->token;
+	m.code_len = blob_len(r->job->code);
+	m.input_len = blob_len(r->job->input);
+	if ((payload = blob_concat(parts, 2)) != NULL &&
+	    (fd = blob_fd(payload)) != -1)
+		ret = proc_send(r->slot->worker, MSG_T_JOB_START, 0, &m, fd);
+	blob_unref(payload);
+	r->went = time_mono_us();
+	r->slot->state = SLOT_RUNNING;
+	r->slot->worker->state = CHILD_RUNNING;
+	arm(r, r->job->timeout * 1000000LL);
+	log_debug("job %s: handed over to %s", r->job->id, r->slot->name);
+	if (ret == -1)
+		proc_kill(r->slot->worker, "takes no frames");
+}
+
+static void
+run_started(enum store_result result, void *arg)
+{
+	struct run *r = arg;
+
+	r->starting = 0;
+	switch (result) {
+	case STORE_OK:
+		r->started = 1;
+		break;
+	case STORE_STALE:
+	case STORE_NOT_FOUND:
+		/* Somebody else ended it, or has it now. */
+		log_warnx("job %s: no longer ours", r->job->id);
+		run_free(r);
+		return;
+	default:
+		/* Unknown whether it was written: ask again when it is up. */
+		if (r->reason == REASON_NONE) {
+			r->restart = 1;
+			return;
+		}
+		break;
+	}
+	if (r->reason != REASON_NONE || r->slot == NULL)
+		run_try_end(r);
+	else
+		run_go(r);
+}
+
+void
+run_slot_ready(struct run *r)
+{
+	if (r->starting || r->went != 0 || r->reason != REASON_NONE)
+		return;
+	if (r->started) {
+		run_go(r);
+		return;
+	}
+	r->starting = 1;
+	env.store_ops->start(
+	    env.store, r->job->id, r->job->fence, run_started, r);
+}
+
+void
+run_begin(struct job *job, struct slot *slot, int started)
+{
+	const struct conf_job_type *jt;
+	char detail[256];
+	struct run *r;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL ||
+	    (r->timer = evtimer_new(env.base, run_timer, r)) == NULL) {
+		log_error("job %s: no memory to run it", job->id);
+		free(r);
+		if (slot != NULL)
+			pool_end(slot, "no memory");
+		if (!started)
+			env.store_ops->release(env.store, job->id, job->fence,
+			    time_wall_us() + 1000000, queue_released, NULL);
+		job_free(job);
+		return;
+	}
+	r->job = job;
+	r->claimed = time_mono_us();
+	r->started = started;
+	r->slot = slot;
+	r->facts.oom_kills = r->facts.memory_peak = r->facts.cpu_us = -1;
+	TAILQ_INSERT_TAIL(&runs, r, entry);
+	log_set_correlation(job->correlation_id);
+	arm(r, job->startup_timeout * 1000000LL);
+	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1) {
+		r->job->error = JERR_CONFIG;
+		strlcpy(r->job->error_message, detail,
+		    sizeof(r->job->error_message));
+		r->dead = r->done = 1;
+		run_try_end(r);
+	} else if (slot != NULL) {
+		slot->run = r;
+		run_slot_ready(r);
+	} else if ((r->slot = pool_assign(jt->name, r)) == NULL)
+		run_slot_failed(r, ENGINE_TRANSIENT, "no slot could be made");
+	else if (r->slot->worker->state == CHILD_READY)
+		run_slot_ready(r);
+	log_set_correlation(NULL);
+}
+
+/* ---- what happens to it
+ * ------------------------------------------------------- */
+
+void
+run_end(struct run *r, enum run_reason reason)
+{
+	if (r->reason != REASON_NONE || r->finishing)
+		return;
+	r->reason = reason;
+	log_debug("job %s: ended by takod (%d)", r->job->id, (int)reason);
+	if (r->went == 0) {
+		/* Nothing ran: the slot is given up, there is no last word. */
+		r->done = r->dead = 1;
+		if (r->slot != NULL) {
+			r->slot->run = NULL;
+			pool_end(r->slot, "its job ended before it began");
+			r->slot = NULL;
+		}
+		if (!r->starting)
+			run_try_end(r);
+		return;
+	}
+	pool_kill(r->slot);
+}
+
+/* The slot could not be made: another try, or the end. */
+void
+run_slot_failed(struct run *r, enum engine_error error, const char *detail)
+{
+	int64_t delay = (int64_t)(env.conf->retry_base_delay * 1e6);
+	int i;
+
+	r->slot = NULL;
+	if (r->finishing || r->reason != REASON_NONE) {
+		r->dead = r->done = 1;
+		run_try_end(r);
+		return;
+	}
+	if (error != ENGINE_NO_IMAGE && error != ENGINE_CONFIG && !r->started &&
+	    !r->starting &&
+	    (error == ENGINE_AWAY ||
+		r->job->attempt < env.conf->max_retry_attempts)) {
+		for (i = 1; i < r->job->attempt && delay < 30000000; i++)
+			delay *= 2;
+		if (delay > 30000000)
+			delay = 30000000;
+		/* Ten per cent either way: no herd. */
+		delay +=
+		    (int64_t)arc4random_uniform((uint32_t)(delay / 5 + 1)) -
+		    delay / 10;
+		log_warnx("job %s: attempt %d failed (%s); again in %lld ms",
+		    r->job->id, r->job->attempt, detail,
+		    (long long)delay / 1000);
+		env.store_ops->release(env.store, r->job->id, r->job->fence,
+		    time_wall_us() + delay, queue_released, NULL);
+		run_free(r);
+		return;
+	}
+	r->job->error = error == ENGINE_NO_IMAGE || error == ENGINE_CONFIG
+			    ? JERR_CONFIG
+			    : JERR_DOCKER;
+	strlcpy(r->job->error_message, detail, sizeof(r->job->error_message));
+	r->dead = r->done = 1;
+	run_try_end(r);
+}
+
+/* The container is gone: the worker reports what it has. */
+void
+run_slot_dead(struct run *r)
+{
+	struct msg_job_stop m;
+
+	r->dead = 1;
+	if (r->ended == 0)
+		r->ended = time_mono_us();
+	if (r->went == 0) {
+		/* Between ready and the hand-over: nothing ran. */
+		r->slot->run = NULL;
+		pool_end(r->slot, "its sandbox ended");
+		if (!r->starting && !r->started)
+			run_slot_failed(r, ENGINE_TRANSIENT,
+			    "the sandbox ended before the job began");
+		else {
+			r->slot = NULL;
+			r->done = 1;
+			if (!r->starting)
+				run_try_end(r);
+		}
+		return;
+	}
+	if (!r->done && r->slot->worker != NULL) {
+		memset(&m, 0, sizeof(m));
+		m.token = r->slot->token;
+		proc_send(r->slot->worker, MSG_T_JOB_STOP, 0, &m, -1);
+		arm(r, LAST_WORD_MS * 1000LL);
+	}
+	run_try_end(r);
+}
+
+void
+run_worker_gone(struct run *r, const char *why)
+{
+	if (r->done && r->finishing) {
+		pool_end(r->slot, why);
+		return;
+	}
+	if (r->went == 0 && !r->started && !r->starting) {
+		r->slot->run = NULL;
+		pool_end(r->slot, why);
+		run_slot_failed(r, ENGINE_TRANSIENT, why);
+		return;
+	}
+	if (!r->done) {
+		r->incomplete = 1;
+		if (r->reason == REASON_NONE && !r->dead)
+			r->reason = REASON_WORKER;
+	}
+	r->done = 1;
+	if (!r->dead)
+		pool_kill(r->slot);
+	run_try_end(r);
+}
+
+void
+run_phase(struct run *r, enum job_phase phase)
+{
+	if (phase == PHASE_COMPLETED && r->ended == 0) {
+		/*
+		 * The main process has ended and all else in the container was
+		 * killed. What is left is collecting, which has a bound too.
+		 */
+		r->ended = time_mono_us();
+		arm(r, env.conf->max_total_artifacts_bytes / 1000 * 1LL +
+			   30 * 1000000LL);
+	}
+}
+
+int
+run_output(struct run *r, const struct msg_job_output *m, struct blob *b)
+{
+	const struct conf *cf = env.conf;
+	static const char *const names[] = { "stdout", "stderr", "result" };
+	struct blob **dst[] = { &r->job->out, &r->job->err, &r->job->output };
+	uint64_t caps[] = { cf->max_stdout_bytes, cf->max_stderr_bytes,
+		cf->max_artifact_bytes };
+
+	if (*dst[m->which] != NULL || m->len > caps[m->which]) {
+		log_debug("job %s: %s of %llu bytes refused", r->job->id,
+		    names[m->which], (unsigned long long)m->len);
+		blob_unref(b);
+		return (-1);
+	}
+	*dst[m->which] = b;
+	if (m->which == OUTPUT_STDOUT)
+		r->job->out_truncated = (int)m->truncated;
+	else if (m->which == OUTPUT_STDERR)
+		r->job->err_truncated = (int)m->truncated;
+	return (0);
+}
+
+int
+run_artifact(struct run *r, const struct msg_job_artifact *m)
+{
+	struct job *job = r->job;
+	struct artifact *a;
+	uint64_t total = m->size;
+	int i;
+
+	if (m->number != (uint64_t)job->n_artifacts ||
+	    m->size > env.conf->max_artifact_bytes || m->name.len == 0 ||
+	    memchr(m->name.data, '/', m->name.len) != NULL ||
+	    memchr(m->name.data, '\0', m->name.len) != NULL)
+		return (-1);
+	for (i = 0; i < job->n_artifacts; i++)
+		total += job->artifacts[i].size;
+	if (total >
+	    env.conf->max_total_artifacts_bytes + env.conf->max_artifact_bytes)
+		return (-1);
+	a = reallocarray(
+	    job->artifacts, (size_t)job->n_artifacts + 1, sizeof(*a));
+	if (a == NULL) {
+		r->incomplete = 1;
+		return (0);
+	}
+	job->artifacts = a;
+	a += job->n_artifacts++;
+	memset(a, 0, sizeof(*a));
+	a->number = (int)m->number;
+	a->size = m->size;
+	a->name_len = m->name.len;
+	memcpy(a->name, m->name.data, m->name.len);
+	memcpy(a->sha256, m->sha256, sizeof(a->sha256));
+	strlcpy(a->content_type, m->content_type, sizeof(a->content_type));
+	return (0);
+}
+
+void
+run_done(struct run *r, const struct msg_job_done *m)
+{
+	r->last = *m;
+	r->done = 1;
+	if (r->ended == 0)
+		r->ended = time_mono_us();
+	if (m->output_incomplete)
+		r->incomplete = 1;
+	/* Nothing more is wanted of the container. */
+	if (m->end == END_LOST)
+		pool_kill(r->slot);
+	run_try_end(r);
+}
+
+/* ---- the end
+ * ------------------------------------------------------------------ */
+
+/*
+ * The row may be written when the worker has said its last word and all of the
+ * container is dead: by tako-init's word that it killed and reaped everything,
+ * or because its first process is gone.
+ */
+static void
+run_try_end(struct run *r)
+{
+	if (r->finishing || !r->done)
+		return;
+	if (!r->dead && r->last.end == END_LOST) {
+		/* The slot stays taken until the container is proven gone. */
+		pool_kill(r->slot);
+		arm(r, LAST_WORD_MS * 1000LL);
+		return;
+	}
+	event_del(r->timer);
+	if (r->ended == 0)
+		r->ended = time_mono_us();
+	if (r->slot != NULL && r->slot->container != NULL)
+		env.engine_ops->facts(
+		    env.engine, r->slot->container, &r->facts);
+	judge(r);
+	run_finish(r);
+}
+
+/*
+ * Artifacts move from the slot's spool to the job's own folder before the row
+ * that names them is committed: rows never point at files that are not there.
+ */
+static int
+keep_artifacts(struct run *r)
+{
+	char from[128], to[128];
+	int fd, ret = -1;
+
+	if (r->job->n_artifacts == 0 || r->slot == NULL)
+		return (0);
+	snprintf(from, sizeof(from), "spool/%s", r->slot->name);
+	snprintf(to, sizeof(to), "artifacts/%s", r->job->id);
+	if ((fd = pool_spool_fd(r->slot)) == -1)
+		goto fail;
+	/* The worker's id is another job's next: take the folder away. */
+	if (fchown(fd, 0, 0) == -1 || fchmod(fd, 0700) == -1 ||
+	    fsync(fd) == -1 ||
+	    renameat(env.data_fd, from, env.data_fd, to) == -1)
+		goto fail;
+	close_fd(&fd);
+	fd = openat(
+	    env.data_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd == -1 || fsync(fd) == -1)
+		goto fail;
+	ret = 0;
+fail:
+	if (ret == -1)
+		log_warn("job %s: artifacts cannot be kept", r->job->id);
+	close_fd(&fd);
+	return (ret);
+}
+
+/* The container goes once whoever waits has an answer. */
+static void
+run_drop_slot(struct run *r)
+{
+	if (r->slot == NULL)
+		return;
+	r->slot->run = NULL;
+	pool_end(r->slot, NULL);
+	r->slot = NULL;
+}
+
+static void
+run_finished(enum store_result result, void *arg)
+{
+	struct run *r = arg;
+
+	switch (result) {
+	case STORE_OK:
+		env.jobs_done++;
+		log_set_correlation(r->job->correlation_id);
+		log_info("job %s: %s%s%s after %lld ms", r->job->id,
+		    job_status_name(r->job->status),
+		    r->job->error != JERR_NONE ? ", " : "",
+		    r->job->error != JERR_NONE ? job_error_name(r->job->error)
+					       : "",
+		    (long long)(r->job->ended_at - r->job->started_at) / 1000);
+		log_set_correlation(NULL);
+		wait_job_ended(r->job);
+		break;
+	case STORE_STALE:
+	case STORE_NOT_FOUND:
+		log_warnx("job %s: somebody else ended it; our end is dropped",
+		    r->job->id);
+		break;
+	case STORE_FAILED:
+		log_error("job %s: its end cannot be stored; trying again",
+		    r->job->id);
+		/* FALLTHROUGH */
+	default:
+		/* Held until the store takes it: it fills a worker's place. */
+		r->finishing = 2;
+		run_drop_slot(r);
+		arm(r, FINISH_RETRY_MS * 1000LL);
+		return;
+	}
+	run_free(r);
+}
+
+static void
+run_finish(struct run *r)
+{
+	if (!r->finishing && keep_artifacts(r) == -1) {
+		r->job->n_artifacts = 0;
+		r->job->status = JOB_FAILED;
+		r->job->error = JERR_INTERNAL;
+		strlcpy(r->job->error_message, "Artifacts could not be stored",
+		    sizeof(r->job->error_message));
+	}
+	r->finishing = 1;
+	env.store_ops->finish(env.store, r->job, run_finished, r);
+}
+
+static void
+run_free(struct run *r)
+{
+	TAILQ_REMOVE(&runs, r, entry);
+	run_drop_slot(r);
+	event_free(r->timer);
+	job_free(r->job);
+	free(r);
+	pool_fill();
+	queue_kick();
+	takod_check_stopped();
+}
+
+void
+run_store_up(void)
+{
+	struct run *r, *next;
+
+	TAILQ_FOREACH_SAFE (r, &runs, entry, next) {
+		if (r->finishing == 2)
+			run_finish(r);
+		else if (r->restart) {
+			r->restart = 0;
+			if (r->slot != NULL)
+				run_slot_ready(r);
+		}
+	}
+}

@@ -1,0 +1,290 @@
+/*
+ * takod.h: the parent's own interfaces, file by file. main.c has the theory of
+ * operation. Everything here runs in one process and one event loop.
+ */
+#ifndef TAKOD_H
+#define TAKOD_H
+
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+
+#include "conf.h"
+#include "engine.h"
+#include "imsgev.h"
+#include "job.h"
+#include "msg.h"
+#include "store.h"
+#include "tako.h"
+
+/* Circuit breaker of the engine: figures of api.md, "Others". */
+#define BREAKER_FAILURES 5
+#define BREAKER_OPEN_US	 (30 * 1000000LL)
+#define BREAKER_CLOSE	 2
+
+enum breaker_state {
+	BREAKER_CLOSED,
+	BREAKER_OPEN,
+	BREAKER_HALF_OPEN
+};
+
+struct breaker {
+	enum breaker_state state;
+	unsigned failures, successes; /* in a row */
+	int64_t opened_at;	      /* monotonic */
+	int64_t last_failure;	      /* wall clock; 0: never */
+};
+
+/* The daemon: one of it. */
+struct takod {
+	struct event_base *base;
+	struct conf *conf;
+	char instance[17]; /* names this takod on the host */
+	uid_t uid_base;
+	uid_t api_uid;
+	gid_t api_gid;
+	uid_t worker_uid; /* 0: one id per slot */
+	gid_t worker_gid;
+	int data_fd;	 /* the data directory */
+	int64_t started; /* monotonic */
+
+	const struct engine_ops *engine_ops;
+	struct engine *engine;
+	int engine_up;
+	struct breaker breaker;
+	enum runtime runtime;	   /* what jobs run under */
+	int gvisor;		   /* runsc was seen working */
+	int fallback;		   /* permissive mode took runc */
+	struct engine_probe probe; /* as it was found */
+
+	const struct store_ops *store_ops;
+	struct store *store;
+	int store_up;
+	char store_detail[256];
+
+	int ready;    /* recovered, probed, reconciled */
+	int draining; /* takes no new job */
+	int stopping; /* ends when nothing runs */
+	int protected_mode;
+
+	int64_t queued; /* waiting rows, as far as this takod knows */
+	uint64_t jobs_done, violations, respawns;
+};
+
+extern struct takod env;
+
+/* ---- priv.c: ids, the instance's name, the parent's own privileges ------ */
+void priv_check(void);
+void priv_ids(void);
+
+/* ---- proc.c: children --------------------------------------------------- */
+enum child_state {
+	CHILD_STARTING = 1 << 0, /* exec'd; its sandbox is not on yet */
+	CHILD_SERVING = 1 << 1,	 /* tako-api: at work */
+	CHILD_IDLE = 1 << 2,	 /* tako-worker: shakes hands with tako-init */
+	CHILD_READY = 1 << 3,	 /* tako-worker: the interpreter waits */
+	CHILD_RUNNING = 1 << 4,
+	CHILD_COLLECTING = 1 << 5, /* the main process has ended */
+	CHILD_DONE = 1 << 6	   /* said its last word */
+};
+
+struct child;
+typedef void (*child_gone_cb)(struct child *, void *arg);
+
+struct child {
+	TAILQ_ENTRY(child) entry;
+	const char *name;
+	enum msg_sender kind;
+	pid_t pid;
+	int pidfd;
+	uid_t uid;
+	enum child_state state;
+	uint64_t seen; /* types that came, a bit each: dispatch.c */
+	int64_t started;
+	struct imsgev *iev; /* NULL once the channel ended */
+	struct event *exit_ev;
+	struct event *deadline;
+	const char *why; /* it is being killed for this, or NULL */
+	child_gone_cb gone;
+	void *arg; /* worker: its slot */
+};
+TAILQ_HEAD(child_list, child);
+extern struct child_list children;
+
+/*
+ * Starts tako-api or tako-worker. gone is called once when the process is
+ * reaped; the child is freed after it. NULL when it cannot be started.
+ */
+struct child *proc_spawn(enum msg_sender, uid_t, gid_t, child_gone_cb, void *);
+/* SIGKILL; why (constant) is logged. gone follows from the loop. */
+void proc_kill(struct child *, const char *why);
+/* A child's frame broke a rule: one line, SIGKILL. */
+void proc_violation(struct child *, const char *what, const char *why);
+/* The child must reach another state within ms; 0 takes the limit away. */
+void proc_deadline(struct child *, int ms);
+int proc_send(struct child *, uint32_t type, uint32_t id, const void *, int fd);
+void proc_api_start(void);
+struct child *proc_api(void); /* NULL while it is being replaced */
+void proc_api_setup(void);    /* configuration and listeners, again */
+void proc_stop(void);	      /* ends every child */
+
+/* ---- listen.c: the sockets that tako-api accepts from ------------------- */
+int listen_open(char *detail, size_t);
+void listen_close(void);
+size_t listen_count(void);
+int listen_fd(size_t i, const char **name);
+
+/* ---- dispatch.c: what children may say, and who hears it ----------------- */
+int dispatch_child(
+    struct imsgev *, const struct msg_frame *, int fd, void *child);
+
+/* ---- admit.c: who may ask ------------------------------------------------ */
+int admit_needed(void);
+void admit_request(const struct msg_req_admit *, struct msg_rep_admit *);
+int admit_open(char *detail, size_t); /* protected mode's key */
+
+/* ---- pool.c: slots, each a worker and a container ----------------------- */
+enum slot_state {
+	SLOT_FREE,
+	SLOT_STARTING,
+	SLOT_READY,
+	SLOT_RUNNING, /* the job was handed over */
+	SLOT_ENDING   /* being taken down */
+};
+
+struct run; /* job.c: a job that this takod runs */
+
+struct slot {
+	int index;
+	enum slot_state state;
+	uint64_t serial;
+	char name[64]; /* of the container and the spool folder */
+	char job_type[MAX_JOB_TYPE_NAME + 1];
+	struct child *worker;
+	struct container *container;
+	int creating, removing; /* the engine works on it */
+	int dead;		/* the container's first process is gone */
+	int stream;		/* until the worker has it; -1 */
+	int mux;
+	uint64_t token;
+	int64_t began; /* monotonic */
+	struct run *run;
+	struct event *deadline;
+};
+extern struct slot slots[MAX_SLOTS];
+
+void pool_init(void);
+/* A ready slot of that type, reserved for the caller; NULL: none. */
+struct slot *pool_take(const char *job_type);
+void pool_give_back(struct slot *);
+/* A slot for a run: ready, on its way, or begun now. NULL: none can be. */
+struct slot *pool_assign(const char *job_type, struct run *);
+void pool_fill(void);
+/* Takes a slot down: kills what lives, removes what was made. */
+void pool_end(struct slot *, const char *why);
+void pool_kill(struct slot *); /* the container only: its job is over */
+void pool_counts(unsigned *ready, unsigned *starting);
+int pool_empty(void);
+/* Messages of the slot's worker. */
+void pool_setup_done(struct slot *);
+void pool_worker_ready(struct slot *);
+int pool_spool_fd(const struct slot *); /* -1; the caller closes */
+
+/* ---- engine_state.c: is the engine there, may it be asked ---------------- */
+void engine_state_start(void (*done)(void));
+int engine_state_usable(void);
+void engine_state_failed(enum engine_error, const char *detail);
+void engine_state_worked(void);
+
+/* ---- job.c: from submit to the terminal row ------------------------------ */
+void job_submit(uint32_t req, const struct msg_req_submit *, struct blob *);
+void job_get(uint32_t req, const struct msg_req_get *);
+void job_cancel(uint32_t req, const struct msg_req_cancel *);
+void job_gone(uint32_t req); /* the client of that request went away */
+void job_api_died(void);
+
+/* ---- run.c: a job in a slot ---------------------------------------------- */
+enum run_reason { /* why the parent ended it; the first one counts */
+	REASON_NONE,
+	REASON_TIMEOUT,
+	REASON_STARTUP,
+	REASON_CANCEL,
+	REASON_STOP,  /* takod stops */
+	REASON_WORKER /* its worker broke a rule or died */
+};
+
+struct run {
+	TAILQ_ENTRY(run) entry;
+	struct job *job;
+	struct slot *slot; /* NULL once that is being taken down */
+	enum run_reason reason;
+	struct event *timer;
+	int64_t claimed, went, ended; /* monotonic; 0: not yet */
+	int started;		      /* code_started is durable */
+	int starting;		      /* is being written */
+	int restart;   /* could not be: again when the store is up */
+	int done;      /* the worker's last word is here */
+	int dead;      /* the container is gone */
+	int finishing; /* 1: being written, 2: held */
+	struct msg_job_done last;
+	struct container_facts facts;
+	int incomplete; /* output was lost */
+};
+TAILQ_HEAD(run_list, run);
+extern struct run_list runs;
+
+void run_begin(struct job *, struct slot *, int started);
+struct run *run_find(const char *job_id);
+unsigned run_count(void);
+void run_end(struct run *, enum run_reason); /* kills its container */
+void run_slot_ready(struct run *);
+void run_slot_failed(struct run *, enum engine_error, const char *detail);
+void run_slot_dead(struct run *);
+void run_worker_gone(struct run *, const char *why);
+void run_phase(struct run *, enum job_phase);
+int run_output(struct run *, const struct msg_job_output *, struct blob *);
+int run_artifact(struct run *, const struct msg_job_artifact *);
+void run_done(struct run *, const struct msg_job_done *);
+void run_store_up(void); /* commits what waited for the store */
+
+/* ---- judge.c: how a job ended, from facts it cannot forge ---------------- */
+void judge(struct run *);
+
+/* ---- queue.c: from waiting rows to runs ---------------------------------- */
+void queue_init(void);
+void queue_kick(void);
+void queue_released(enum store_result, void *);
+int queue_job_type(
+    const char *asked, const struct conf_job_type **, char *detail, size_t);
+
+/* ---- wait.c: requests that wait for a job's end -------------------------- */
+void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
+    int sync, int keep);
+/* What was asked by that request, or NULL; *keep: it has an own key. */
+const char *wait_gone(uint32_t req, int *cancel);
+void wait_job_ended(const struct job *);
+void wait_drop_all(void);
+
+/* ---- reply.c: answers to tako-api ---------------------------------------- */
+void reply_error(
+    uint32_t req, enum rep, const char *job_id, const char *detail);
+void reply_record(struct child *, uint32_t req, const struct job *, enum view,
+    int timed_out, int64_t queue_position);
+void reply_submit(uint32_t req, const struct job *);
+void reply_stats_fill(struct msg_rep_stats *);
+int reply_record_to(struct imsgev *, uint32_t req, const struct job *,
+    enum view, int timed_out, int64_t queue_position);
+
+/* ---- control.c: takoctl ---------------------------------------------------
+ */
+int control_open(char *detail, size_t);
+void control_close(void);
+
+/* ---- main.c ----------------------------------------------------------------
+ */
+void takod_ready(void);
+void takod_stop(int now);
+void takod_check_stopped(void);
+
+#endif
