@@ -1,0 +1,272 @@
+/*
+ * ctl.c: one request to takod over its control socket, and the answer. Runs in
+ * takoctl. The daemon ends every answer with CTL_END.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "blob.h"
+#include "log.h"
+#include "takoctl.h"
+#include "util.h"
+
+/* The daemon answers from memory or by one statement of its store. */
+#define ANSWER_S 30
+
+struct call {
+	struct event_base *base;
+	int status; /* exit status */
+	int ended;
+};
+
+static int
+status_of(enum rep error)
+{
+	switch (error) {
+	case REP_NONE:
+		return (EX_OK);
+	case REP_NOT_FOUND:
+		return (EX_DATAERR);
+	case REP_DENIED:
+		return (EX_NOPERM);
+	case REP_UNAVAILABLE:
+	case REP_STARTING:
+	case REP_QUEUE_FULL:
+		return (EX_TEMPFAIL);
+	default:
+		return (EX_SOFTWARE);
+	}
+}
+
+/* The record's sections come in a memfd. */
+static int
+show_record_fd(const struct msg_rep_record *m, int fd)
+{
+	size_t len = m->stdout_len + m->stderr_len + m->output_len +
+		     m->artifacts_len + m->extras_len;
+	struct blob *b = NULL;
+
+	if (len > 0 && (fd == -1 || (b = blob_from_memfd(fd, len)) == NULL)) {
+		close_fd(&fd);
+		return (-1);
+	}
+	if (len == 0)
+		close_fd(&fd);
+	show_record(m, (const char *)blob_data(b));
+	blob_unref(b);
+	return (0);
+}
+
+#define READ(name, m)                                                          \
+	do {                                                                   \
+		if (msg_##name##_read(f, &(m), &why) == -1) {                  \
+			close_fd(&fd);                                         \
+			imsgev_violation(iev, why);                            \
+			return (-1);                                           \
+		}                                                              \
+	} while (0)
+
+static int
+answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+{
+	static struct msg_rep_record record;
+	struct call *call = arg;
+	struct msg_rep_stats stats;
+	struct msg_ctl_daemon daemon;
+	struct msg_ctl_child child;
+	struct msg_ctl_end end;
+	const char *why;
+
+	switch (f->hdr.type) {
+	case MSG_T_REP_RECORD:
+		READ(rep_record, record);
+		return (show_record_fd(&record, fd));
+	case MSG_T_REP_STATS:
+		READ(rep_stats, stats);
+		show_stats(&stats);
+		return (0);
+	case MSG_T_CTL_DAEMON:
+		READ(ctl_daemon, daemon);
+		show_daemon(&daemon);
+		return (0);
+	case MSG_T_CTL_CHILD:
+		READ(ctl_child, child);
+		show_child(&child);
+		return (0);
+	case MSG_T_CTL_END:
+		READ(ctl_end, end);
+		show_end(&end);
+		call->ended = 1;
+		call->status = status_of((enum rep)end.error);
+		event_base_loopbreak(call->base);
+		return (0);
+	}
+	close_fd(&fd);
+	imsgev_violation(iev, "not an answer");
+	return (-1);
+}
+
+static void
+closed(struct imsgev *iev, const char *why, void *arg)
+{
+	struct call *call = arg;
+
+	(void)iev;
+	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
+	    why != NULL ? ": " : "", why != NULL ? why : "");
+	call->status = EX_PROTOCOL;
+	event_base_loopbreak(call->base);
+}
+
+static int
+ctl_connect(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlcpy(sun.sun_path, path, sizeof(sun.sun_path)) >=
+	    sizeof(sun.sun_path)) {
+		fprintf(stderr, "takoctl: socket path is too long\n");
+		return (-EX_USAGE);
+	}
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd != -1 &&
+	    connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0) {
+		fd_nonblock(fd);
+		return (fd);
+	}
+	if (errno == EACCES) {
+		fprintf(stderr, "takoctl: %s: permission denied\n", path);
+		close_fd(&fd);
+		return (-EX_NOPERM);
+	}
+	fprintf(stderr, "takoctl: no takod is running at %s\n", path);
+	close_fd(&fd);
+	return (-EX_UNAVAILABLE);
+}
+
+static int
+level_of(const char *name)
+{
+	static const char *const names[] = { "debug", "info", "warning",
+		"error", "critical" };
+	int i;
+
+	for (i = 0; i < (int)nitems(names); i++)
+		if (strcasecmp(names[i], name) == 0)
+			return (i);
+	return (-1);
+}
+
+/* Fills the request from the operands. Not 0: an exit status. */
+static int
+request(const struct command *c, int argc, char **argv, void *buf)
+{
+	struct msg_ctl_jobs *jobs = buf;
+	struct msg_ctl_job *job = buf;
+	struct msg_ctl_stop *stop = buf;
+	struct msg_ctl_verbose *verbose = buf;
+	const char *errstr = NULL;
+	int ch, level;
+
+	if (c->type == MSG_T_CTL_JOBS) {
+		jobs->limit = 20;
+		jobs->status = -1;
+	}
+	optind = 0;
+	while ((ch = getopt(argc, argv,
+		    c->type == MSG_T_CTL_JOBS	? "+l:t:"
+		    : c->type == MSG_T_CTL_STOP ? "+n"
+						: "+")) != -1)
+		switch (ch) {
+		case 'l':
+			jobs->limit =
+			    (uint64_t)strtonum(optarg, 1, 1000, &errstr);
+			break;
+		case 't':
+			if ((jobs->status = job_status_byname(optarg)) == -1)
+				errstr = "no such status";
+			break;
+		case 'n':
+			stop->now = 1;
+			break;
+		default:
+			return (EX_USAGE);
+		}
+	argc -= optind;
+	argv += optind;
+	if (errstr != NULL) {
+		fprintf(stderr, "takoctl: %s: %s\n", c->name, errstr);
+		return (EX_USAGE);
+	}
+	if (argc < c->min || argc > c->max) {
+		fprintf(stderr, "usage: takoctl %s %s\n", c->name, c->args);
+		return (EX_USAGE);
+	}
+	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL) {
+		if (!job_id_valid(argv[0])) {
+			fprintf(stderr, "takoctl: %s: not a job id\n", c->name);
+			return (EX_USAGE);
+		}
+		/* Both requests have the id alone. */
+		strlcpy(job->job_id, argv[0], sizeof(job->job_id));
+	} else if (c->type == MSG_T_CTL_VERBOSE) {
+		if ((level = level_of(argv[0])) == -1) {
+			fprintf(stderr, "takoctl: verbose: debug, info, "
+					"warning, error or critical\n");
+			return (EX_USAGE);
+		}
+		verbose->level = (uint64_t)level;
+	}
+	return (0);
+}
+
+int
+ctl_run(
+    const char *path, const struct command *c, int argc, char **argv, int json)
+{
+	struct timeval limit = { ANSWER_S, 0 };
+	struct call call = { NULL, EX_TEMPFAIL, 0 };
+	struct msg_ctl_hello hello;
+	struct imsgev *iev;
+	union {
+		struct msg_ctl_jobs jobs;
+		struct msg_ctl_job job;
+		struct msg_ctl_cancel cancel;
+		struct msg_ctl_stop stop;
+		struct msg_ctl_verbose verbose;
+		struct msg_ctl_status status;
+	} m;
+	int fd, ret;
+
+	memset(&m, 0, sizeof(m));
+	if ((ret = request(c, argc, argv, &m)) != 0)
+		return (ret);
+	if ((fd = ctl_connect(path)) < 0)
+		return (-fd);
+	if ((call.base = event_base_new()) == NULL)
+		fatal(NULL);
+	iev = imsgev_new(
+	    call.base, fd, FROM_PARENT, MSG_MAX_FRAME, answer, closed, &call);
+	if (iev == NULL)
+		fatal(NULL);
+	memset(&hello, 0, sizeof(hello));
+	strlcpy(hello.version, TAKO_VERSION, sizeof(hello.version));
+	show_begin(c, json);
+	if (imsgev_compose(iev, MSG_T_CTL_HELLO, 0, &hello, -1) == -1 ||
+	    imsgev_compose(iev, c->type, 0, &m, -1) == -1)
+		fatal("cannot send");
+	event_base_loopexit(call.base, &limit);
+	event_base_dispatch(call.base);
+	if (!call.ended && call.status == EX_TEMPFAIL)
+		fprintf(stderr, "takoctl: no answer within %d s\n", ANSWER_S);
+	imsgev_free(iev);
+	event_base_free(call.base);
+	return (call.status);
+}

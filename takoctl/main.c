@@ -1,0 +1,140 @@
+/*
+ * takoctl: asks a running takod, and builds images without one. Called as
+ * tako-vm it has the commands that work on the configuration (vm.c).
+ */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "image.h"
+#include "log.h"
+#include "takoctl.h"
+#include "util.h"
+
+const struct command commands[] = {
+	{ "status", "", "the daemon, its engine, store and queue",
+	    MSG_T_CTL_STATUS, 0, 0 },
+	{ "workers", "", "its children and their slots", MSG_T_CTL_WORKERS, 0,
+	    0 },
+	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
+	    0, 0 },
+	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
+	{ "cancel", "id", "end a waiting or running job", MSG_T_CTL_CANCEL, 1,
+	    1 },
+	{ "drain", "", "take no new jobs; running ones go on", MSG_T_CTL_DRAIN,
+	    0, 0 },
+	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0 },
+	{ "stop", "[-n]", "drain, then end; -n: end now", MSG_T_CTL_STOP, 0,
+	    0 },
+	{ "verbose", "level", "log level of all its processes",
+	    MSG_T_CTL_VERBOSE, 1, 1 },
+	{ "image", "build | list | remove name",
+	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8 },
+	{ NULL, NULL, NULL, MSG_NONE, 0, 0 }
+};
+
+static void __attribute__((noreturn)) usage(void)
+{
+	const struct command *c;
+
+	fprintf(stderr,
+	    "usage: takoctl [-c file] [-s socket] [--json] command ...\n\n");
+	for (c = commands; c->name != NULL; c++)
+		fprintf(stderr, "  %-8s %-28s %s\n", c->name, c->args, c->help);
+	exit(EX_USAGE);
+}
+
+static struct conf *
+configuration(const char *path)
+{
+	struct conf_errors errors = { 0 }, warnings = { 0 };
+	struct conf *cf;
+	size_t i;
+
+	cf = conf_load(path, &errors, &warnings);
+	for (i = 0; i < errors.n; i++)
+		conf_error_print(stderr, &errors.items[i]);
+	conf_errors_free(&errors);
+	conf_errors_free(&warnings);
+	if (cf == NULL)
+		exit(EX_CONFIG);
+	return (cf);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = { { "json", no_argument, NULL,
+						     'j' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 } };
+	const char *config = NULL, *path = NULL, *name;
+	const struct command *c;
+	char socket_path[4096];
+	struct conf *cf = NULL;
+	int ch, json = 0, i, ret;
+
+	name =
+	    strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
+	log_init(name, LOG_LEVEL_WARNING, 0);
+	if (strcmp(name, "tako-vm") == 0)
+		return (vm_main(argc, argv));
+	/* A leading + stops at the command: its flags are its own. */
+	while ((ch = getopt_long(argc, argv, "+c:s:jh", options, NULL)) != -1)
+		switch (ch) {
+		case 'c':
+			config = optarg;
+			break;
+		case 's':
+			path = optarg;
+			break;
+		case 'j':
+			json = 1;
+			break;
+		default:
+			usage();
+		}
+	argc -= optind;
+	argv += optind;
+	if (argc == 0)
+		usage();
+	/* --json is understood behind the command too. */
+	for (i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--json") == 0) {
+			json = 1;
+			memmove(&argv[i], &argv[i + 1],
+			    (size_t)(argc - i) * sizeof(*argv));
+			argc--;
+			i--;
+		}
+	for (c = commands; c->name != NULL; c++)
+		if (strcmp(c->name, argv[0]) == 0)
+			break;
+	if (c->name == NULL) {
+		fprintf(stderr, "takoctl: no such command\n");
+		usage();
+	}
+	if (c->type == MSG_NONE || path == NULL)
+		cf = configuration(config);
+	if (c->type == MSG_NONE) {
+		if (json)
+			argv[argc++] = (char *)(uintptr_t) "--json";
+		ret = image_main(argc, argv, cf);
+		conf_free(cf);
+		return (ret);
+	}
+	if (path == NULL) {
+		if (cf->control_socket != NULL)
+			strlcpy(socket_path, cf->control_socket,
+			    sizeof(socket_path));
+		else
+			snprintf(socket_path, sizeof(socket_path),
+			    "%s/takod.sock", cf->data_dir);
+		path = socket_path;
+	}
+	ret = ctl_run(path, c, argc, argv, json);
+	conf_free(cf);
+	return (ret);
+}

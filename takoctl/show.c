@@ -1,0 +1,337 @@
+/*
+ * show.c: what takod answered, as aligned text with units, or as one JSON
+ * object. Runs in takoctl. Text that a job or a client chose is escaped
+ * (log_escape), so that it cannot drive the terminal.
+ */
+#include <string.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "log.h"
+#include "takoctl.h"
+#include "util.h"
+
+static const struct command *shown;
+static int json;
+static json_t *doc, *rows;
+static unsigned n_rows;
+
+void
+show_begin(const struct command *c, int as_json)
+{
+	shown = c;
+	json = as_json;
+	n_rows = 0;
+	doc = json_object();
+	rows = NULL;
+	if (json &&
+	    (c->type == MSG_T_CTL_WORKERS || c->type == MSG_T_CTL_JOBS)) {
+		rows = json_array();
+		json_object_set_new(
+		    doc, c->type == MSG_T_CTL_JOBS ? "jobs" : "workers", rows);
+	}
+}
+
+static const char *
+duration(char *buf, size_t len, uint64_t ms)
+{
+	if (ms < 10000)
+		snprintf(buf, len, "%llu ms", (unsigned long long)ms);
+	else if (ms < 600000)
+		snprintf(buf, len, "%.1f s", (double)ms / 1e3);
+	else if (ms < 100 * 3600000ULL)
+		snprintf(buf, len, "%llu h %llu min",
+		    (unsigned long long)ms / 3600000,
+		    (unsigned long long)ms / 60000 % 60);
+	else
+		snprintf(buf, len, "%llu d", (unsigned long long)ms / 86400000);
+	return (buf);
+}
+
+static void line(const char *name, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+line(const char *name, const char *fmt, ...)
+{
+	char text[2048], safe[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	printf("%-14s %s\n", name,
+	    log_escape(safe, sizeof(safe), text, strlen(text)));
+}
+
+static const char *const breakers[] = { "closed", "open", "half_open" };
+
+void
+show_stats(const struct msg_rep_stats *m)
+{
+	if (json) {
+		json_object_set_new(doc, "ready", json_boolean(m->ready));
+		json_object_set_new(doc, "detail", json_string(m->detail));
+		json_object_set_new(doc, "engine",
+		    json_pack("{s:s, s:b, s:s, s:b, s:s, s:I}", "name",
+			m->engine, "up", (int)m->engine_up, "runtime",
+			m->runtime, "fallback", (int)m->fallback, "breaker",
+			breakers[m->breaker], "failures",
+			(json_int_t)m->failures));
+		json_object_set_new(doc, "store",
+		    json_pack("{s:s, s:b}", "name", m->store, "up",
+			(int)m->store_up));
+		json_object_set_new(doc, "queue",
+		    json_pack("{s:I, s:I, s:I, s:I}", "pending",
+			(json_int_t)m->pending, "running",
+			(json_int_t)m->running, "max_workers",
+			(json_int_t)m->max_workers, "max_queue_size",
+			(json_int_t)m->max_queue));
+		json_object_set_new(doc, "pool",
+		    json_pack("{s:I, s:I, s:I}", "ready",
+			(json_int_t)m->slots_ready, "starting",
+			(json_int_t)m->slots_starting, "warm_pool_size",
+			(json_int_t)m->warm_pool_size));
+		return;
+	}
+	line("state", "%s%s%s", m->ready ? "ready" : "not ready",
+	    m->detail[0] ? ": " : "", m->detail);
+	line("engine", "%s, %s, breaker %s", m->engine,
+	    m->engine_up ? "up" : "away", breakers[m->breaker]);
+	line("runtime", "%s%s", m->runtime[0] ? m->runtime : "unknown",
+	    m->fallback ? " (PERMISSIVE: gVisor does not work here)" : "");
+	line("store", "%s, %s", m->store, m->store_up ? "up" : "away");
+	line("jobs", "%llu running of %llu, %llu waiting of %llu",
+	    (unsigned long long)m->running, (unsigned long long)m->max_workers,
+	    (unsigned long long)m->pending, (unsigned long long)m->max_queue);
+	line("slots", "%llu ready, %llu starting, pool size %llu",
+	    (unsigned long long)m->slots_ready,
+	    (unsigned long long)m->slots_starting,
+	    (unsigned long long)m->warm_pool_size);
+}
+
+void
+show_daemon(const struct msg_ctl_daemon *m)
+{
+	static const char *const levels[] = { "debug", "info", "warning",
+		"error", "critical" };
+	char up[32];
+
+	if (json) {
+		json_object_set_new(doc, "daemon",
+		    json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:s, "
+			      "s:I, s:I, s:I}",
+			"pid", (json_int_t)m->pid, "version", m->version,
+			"instance", m->instance, "config", m->config,
+			"data_dir", m->data_dir, "listen", m->listen,
+			"uptime_ms", (json_int_t)m->uptime_ms, "draining",
+			(int)m->draining, "log_level", levels[m->log_level],
+			"jobs_done", (json_int_t)m->jobs_done, "violations",
+			(json_int_t)m->violations, "respawns",
+			(json_int_t)m->respawns));
+		return;
+	}
+	line("daemon", "takod %s, pid %llu, up %s%s", m->version,
+	    (unsigned long long)m->pid, duration(up, sizeof(up), m->uptime_ms),
+	    m->draining ? ", draining" : "");
+	line("listening", "%s", m->listen);
+	line("configuration", "%s", m->config[0] ? m->config : "(defaults)");
+	line("data", "%s (instance %s)", m->data_dir, m->instance);
+	line("log level", "%s", levels[m->log_level]);
+	line("since start", "%llu jobs done, %llu violations, %llu respawns",
+	    (unsigned long long)m->jobs_done, (unsigned long long)m->violations,
+	    (unsigned long long)m->respawns);
+}
+
+void
+show_child(const struct msg_ctl_child *m)
+{
+	char age[32];
+
+	if (json) {
+		json_array_append_new(rows,
+		    json_pack("{s:s, s:I, s:I, s:s, s:I, s:s, s:s, s:s, s:I}",
+			"name", m->name, "pid", (json_int_t)m->pid, "uid",
+			(json_int_t)m->uid, "state", m->state, "slot",
+			(json_int_t)m->slot, "container", m->container,
+			"job_type", m->job_type, "job_id", m->job_id, "age_ms",
+			(json_int_t)m->age_ms));
+		return;
+	}
+	if (n_rows++ == 0)
+		printf("%-12s %8s %10s %-10s %4s %-14s %8s  %s\n", "PROCESS",
+		    "PID", "UID", "STATE", "SLOT", "JOB TYPE", "AGE", "JOB");
+	printf("%-12s %8llu %10llu %-10s ", m->name, (unsigned long long)m->pid,
+	    (unsigned long long)m->uid, m->state);
+	if (m->slot >= 0)
+		printf("%4lld ", (long long)m->slot);
+	else
+		printf("%4s ", "-");
+	printf("%-14s %8s  %s\n", m->job_type[0] ? m->job_type : "-",
+	    duration(age, sizeof(age), m->age_ms),
+	    m->job_id[0] ? m->job_id : "-");
+}
+
+/* ---- records
+ * ------------------------------------------------------------------ */
+
+static json_t *
+time_json(int64_t us)
+{
+	char buf[33];
+
+	return (us == 0 ? json_null()
+			: json_string(time_iso(buf, sizeof(buf), us)));
+}
+
+static json_t *
+record_json(const struct msg_rep_record *m, const char *sections)
+{
+	json_t *o;
+
+	o = json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:I, s:s?, s:I}",
+	    "job_id", m->job_id, "status",
+	    job_status_name((enum job_status)m->status), "job_type",
+	    m->job_type, "created_at", time_json(m->created_at), "started_at",
+	    time_json(m->started_at), "ended_at", time_json(m->ended_at),
+	    "exit_code", (json_int_t)m->exit_code, "error_type",
+	    job_error_name((enum job_error)m->error), "attempt",
+	    (json_int_t)m->attempt);
+	if (shown->type != MSG_T_CTL_JOB)
+		return (o);
+	json_object_set_new(o, "error_message", json_string(m->error_message));
+	json_object_set_new(o, "runtime",
+	    json_string(
+		m->runtime ? runtime_name((enum runtime)m->runtime) : ""));
+	json_object_set_new(o, "execution_ms", json_integer(m->execution_ms));
+	json_object_set_new(o, "startup_ms", json_integer(m->startup_ms));
+	json_object_set_new(o, "max_rss_kb", json_integer(m->max_rss_kb));
+	json_object_set_new(o, "cpu_ms", json_integer(m->cpu_ms));
+	json_object_set_new(o, "stdout", json_stringn(sections, m->stdout_len));
+	json_object_set_new(
+	    o, "stderr", json_stringn(sections + m->stdout_len, m->stderr_len));
+	json_object_set_new(o, "output",
+	    m->output_len == 0
+		? json_null()
+		: json_stringn(
+		      sections + m->stdout_len + m->stderr_len, m->output_len));
+	return (o);
+}
+
+static void
+text_section(const char *name, const char *p, size_t len)
+{
+	const char *nl;
+	char safe[8192];
+	size_t n;
+
+	if (len == 0)
+		return;
+	printf("\n%s:\n", name);
+	while (len > 0) {
+		nl = memchr(p, '\n', len);
+		n = nl != NULL ? (size_t)(nl - p) : len;
+		if (n > 2000)
+			n = 2000;
+		printf("    %s\n", log_escape(safe, sizeof(safe), p, n));
+		if (nl != NULL && p + n == nl)
+			n++;
+		p += n;
+		len -= n;
+	}
+}
+
+static void
+record_text(const struct msg_rep_record *m, const char *sections)
+{
+	char buf[40];
+
+	line("job", "%s", m->job_id);
+	line("status", "%s", job_status_name((enum job_status)m->status));
+	line("type", "%s", m->job_type);
+	line("created", "%s", time_iso(buf, sizeof(buf), m->created_at));
+	if (m->started_at != 0)
+		line(
+		    "started", "%s", time_iso(buf, sizeof(buf), m->started_at));
+	if (m->ended_at != 0) {
+		line("ended", "%s", time_iso(buf, sizeof(buf), m->ended_at));
+		line("exit code", "%lld", (long long)m->exit_code);
+	}
+	if (m->error != JERR_NONE)
+		line("error", "%s: %s",
+		    job_error_name((enum job_error)m->error), m->error_message);
+	if (m->runtime != RUNTIME_NONE)
+		line("runtime", "%s", runtime_name((enum runtime)m->runtime));
+	if (m->execution_ms >= 0)
+		line("time", "startup %lld ms, execution %lld ms, cpu %lld ms",
+		    (long long)m->startup_ms, (long long)m->execution_ms,
+		    (long long)m->cpu_ms);
+	if (m->max_rss_kb >= 0)
+		line(
+		    "memory", "%.1f MiB at most", (double)m->max_rss_kb / 1024);
+	line("attempt", "%llu", (unsigned long long)m->attempt);
+	text_section("stdout", sections, m->stdout_len);
+	text_section("stderr", sections + m->stdout_len, m->stderr_len);
+	text_section(
+	    "output", sections + m->stdout_len + m->stderr_len, m->output_len);
+}
+
+void
+show_record(const struct msg_rep_record *m, const char *sections)
+{
+	char when[40], took[32];
+	json_t *o;
+
+	if (json) {
+		o = record_json(m, sections);
+		if (rows != NULL)
+			json_array_append_new(rows, o);
+		else {
+			json_object_update(doc, o);
+			json_decref(o);
+		}
+		return;
+	}
+	if (shown->type == MSG_T_CTL_JOB) {
+		record_text(m, sections);
+		return;
+	}
+	if (n_rows++ == 0)
+		printf("%-40s %-10s %-20s %-19s %9s %4s\n", "JOB", "STATUS",
+		    "TYPE", "CREATED (UTC)", "TOOK", "EXIT");
+	time_iso(when, sizeof(when), m->created_at);
+	when[19] = '\0';
+	if (m->ended_at != 0 && m->started_at != 0)
+		duration(took, sizeof(took),
+		    (uint64_t)(m->ended_at - m->started_at) / 1000);
+	else
+		strlcpy(took, "-", sizeof(took));
+	printf("%-40s %-10s %-20.20s %-19s %9s ", m->job_id,
+	    job_status_name((enum job_status)m->status), m->job_type, when,
+	    took);
+	if (m->ended_at != 0)
+		printf("%4lld\n", (long long)m->exit_code);
+	else
+		printf("%4s\n", "-");
+}
+
+void
+show_end(const struct msg_ctl_end *m)
+{
+	char safe[2048];
+
+	if (m->error != REP_NONE)
+		fprintf(stderr, "takoctl: %s: %s\n", shown->name,
+		    log_escape(
+			safe, sizeof(safe), m->detail, strlen(m->detail)));
+	else if (json) {
+		if (json_object_size(doc) == 0)
+			json_object_set_new(doc, "ok", json_true());
+		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+		putchar('\n');
+	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_JOBS ||
+				      shown->type == MSG_T_CTL_WORKERS))
+		printf("none\n");
+	json_decref(doc);
+}

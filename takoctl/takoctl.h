@@ -1,0 +1,45 @@
+/*
+ * takoctl.h: the operator's client, and under the name tako-vm the file-side
+ * commands. It has the caller's privileges and one connected socket.
+ */
+#ifndef TAKOCTL_H
+#define TAKOCTL_H
+
+#include <stdio.h>
+
+#include "conf.h"
+#include "imsgev.h"
+#include "msg.h"
+
+/* A command of takoctl: one row of the table in main.c. */
+struct command {
+	const char *name;
+	const char *args; /* as in the usage text */
+	const char *help;
+	uint32_t type; /* what is sent; MSG_NONE: served without takod */
+	int min, max;  /* operands */
+};
+extern const struct command commands[];
+
+/* ---- ctl.c: one request to takod, and its answer ------------------------- */
+/*
+ * Connects to path, sends the request and prints the answer. Returns an exit
+ * status of sysexits(3): EX_UNAVAILABLE when no daemon answers, EX_NOPERM when
+ * it may not be asked, EX_DATAERR when there is no such job.
+ */
+int ctl_run(
+    const char *path, const struct command *, int argc, char **argv, int json);
+
+/* ---- show.c: answers for people and for programs ------------------------- */
+void show_begin(const struct command *, int json);
+void show_stats(const struct msg_rep_stats *);
+void show_daemon(const struct msg_ctl_daemon *);
+void show_child(const struct msg_ctl_child *);
+void show_record(const struct msg_rep_record *, const char *sections);
+void show_end(const struct msg_ctl_end *);
+
+/* ---- vm.c: tako-vm ----------------------------------------------------------
+ */
+int vm_main(int argc, char **argv);
+
+#endif
