@@ -103,8 +103,10 @@ def test_seccomp_filter(facts, combo):
 
 
 def test_privileged_calls_fail(facts):
-    for name in ("setuid0", "chroot", "mknod"):
+    for name in ("setuid0", "chroot"):
         assert facts[name] in ("EPERM", "EINVAL"), (name, facts[name])
+    # gVisor lets anybody make a node; it leads to no device.
+    assert facts["disk"] in ("EPERM", "EACCES", "ENXIO"), facts["disk"]
     assert facts["mount"] == -1
 
 
@@ -131,7 +133,7 @@ def test_sees_no_other_processes(facts):
 # ---- files ------------------------------------------------------------------
 
 def test_root_is_read_only(facts):
-    assert facts["root_readonly"] is True
+    assert "ro" in mount_of(facts, "/")[1]
     for path, word in facts["create"].items():
         if path in ("/tmp/x", "/output/x.txt"):
             assert word == "ok", (path, word)
@@ -168,10 +170,12 @@ def test_no_host_path_is_mounted(facts):
         assert word not in facts["mounts"], facts["mounts"]
 
 
-def test_no_devices_of_the_host(facts):
+def test_no_devices_of_the_host(facts, combo):
     harmless = {"core", "fd", "full", "mqueue", "null", "ptmx", "pts",
                 "random", "shm", "stderr", "stdin", "stdout", "tty",
                 "urandom", "zero", "console"}
+    if combo.runtime == "runsc":
+        harmless |= {"fuse", "net"}  # gVisor's own
     assert set(facts["listing"]["/dev"]) <= harmless
 
 
