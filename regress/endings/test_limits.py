@@ -2,6 +2,8 @@
 How it ended: time, memory, cancelling, and a sandbox that dies; also what is
 left behind by a job that forks, ignores signals or stops itself.
 """
+import http.client
+import json
 import os
 import signal
 import time
@@ -145,9 +147,6 @@ def test_cancel_waiting(combo):
 
 
 def test_client_that_goes_away_cancels(combo):
-    before = {e["execution_id"] for e in listed(combo)}
-    import http.client
-    import json
     connection = http.client.HTTPConnection(combo.host, combo.port, timeout=5)
     body = json.dumps({"code": "import time\ntime.sleep(60)", "timeout": 60})
     connection.request("POST", "/execute", body,
@@ -156,12 +155,6 @@ def test_client_that_goes_away_cancels(combo):
     connection.close()
     host.wait_for("it is cancelled",
                   lambda: combo.stats()["running"] == 0, 10)
-    del before
-
-
-def listed(combo):
-    answer = combo.get("/executions?limit=100")
-    return answer[2]["items"] if answer[0] == 200 else []
 
 
 # ---- a sandbox that dies ----------------------------------------------------
@@ -182,12 +175,9 @@ def test_sandbox_killed_from_outside(combo):
 
 def job_pids(combo, job):
     """Host pids of the container that runs the job."""
-    import json
-    workers = json.loads(combo.takoctl("--json", "workers",
-                                       check=True).stdout)
-    children = workers["children"] if isinstance(workers, dict) else workers
-    names = [c["container"] for c in children if c.get("job_id") == job]
-    assert len(names) == 1, workers
+    names = [c["container"] for c in combo.workers()
+             if c["job_id"] == job]
+    assert len(names) == 1, combo.workers()
     if combo.engine == "docker":
         return [c["Pid"] for c in combo.docker_containers()
                 if names[0] in c["Name"]]
@@ -225,10 +215,7 @@ print('main ends')
 
 def busy(combo):
     """Containers that have had their job, still there."""
-    import json
-    answer = json.loads(combo.takoctl("--json", "workers", check=True).stdout)
-    children = answer["children"] if isinstance(answer, dict) else answer
-    return [c for c in children if c.get("job_id")]
+    return [c for c in combo.workers() if c["job_id"]]
 
 
 def test_grandchild_holds_the_pipes(combo):

@@ -19,6 +19,13 @@ START_SECONDS = 60
 TERMINAL = ("succeeded", "failed", "timeout", "oom", "cancelled")
 
 
+def unique(pairs):
+    """An object of an answer, in which no name may come twice."""
+    names = [name for name, _ in pairs]
+    assert len(set(names)) == len(names), "a name twice: %r" % names
+    return dict(pairs)
+
+
 def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -33,8 +40,9 @@ class Takod:
     """
 
     def __init__(self, engine="oci", runtime="runsc", store="sqlite",
-                 config=None, env=None, wait=True):
+                 config=None, env=None, wait=True, program=None):
         self.engine, self.runtime, self.store = engine, runtime, store
+        self.program = program or shared.program("takod")
         self.name = "t%d-%d" % (os.getpid(), next(SERIAL))
         self.dir = os.path.join(host.scratch(), self.name)
         os.mkdir(self.dir, 0o711)
@@ -86,7 +94,7 @@ class Takod:
     # ---- life ---------------------------------------------------------------
 
     def start(self, wait=True):
-        argv = [shared.program("takod"), "-c", self.file]
+        argv = [self.program, "-c", self.file]
         with open(self.log_path, "ab") as log:
             self.proc = subprocess.Popen(
                 argv, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
@@ -118,7 +126,7 @@ class Takod:
         api = host.wait_for("tako-api runs", lambda: self.children("tako-api"))
         self.uid_base = host.Process(api[0]).uids()[0]
         status = self.takoctl("--json", "status", check=True)
-        self.instance = json.loads(status.stdout)["instance"]
+        self.instance = json.loads(status.stdout)["daemon"]["instance"]
         host.note_instance("takod-" + self.instance)
 
     def log(self):
@@ -245,7 +253,8 @@ class Takod:
             connection.close()
         names = {k.lower(): v for k, v in reply.getheaders()}
         if names.get("content-type", "").startswith("application/json"):
-            return reply.status, names, json.loads(data)
+            return reply.status, names, json.loads(
+                data, object_pairs_hook=unique)
         return reply.status, names, data.decode(errors="replace")
 
     def get(self, path, timeout=60, headers=None):
@@ -302,6 +311,11 @@ class Takod:
 
     def stats(self):
         return self.get("/pool/stats")[2]
+
+    def workers(self):
+        """Its children as takoctl shows them: name, pid, job_id ..."""
+        shown = self.takoctl("--json", "workers", check=True).stdout
+        return json.loads(shown)["workers"]
 
     def takoctl(self, *args, check=False):
         """takoctl on this daemon; a CompletedProcess with text."""
