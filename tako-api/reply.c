@@ -1,0 +1,252 @@
+/*
+ * reply.c: answers to clients. Runs in tako-api. Here alone an error becomes
+ * an HTTP status and a text; what every answer carries is put in here too.
+ * Each rep_ function ends the request that it is given.
+ */
+#include <string.h>
+
+#include "log.h"
+#include "tako-api.h"
+#include "util.h"
+
+/* Every error that a client can meet, validation lists excepted. */
+static const struct {
+	int status;
+	const char *detail;
+} errors[API_ERROR_MAX] = {
+	[API_BAD_PATH] = { 400, "Invalid path" },
+	[API_NO_ROUTE] = { 404, "Not Found" },
+	[API_METHOD] = { 405, "Method Not Allowed" },
+	[API_KEY] = { 401, "Missing or invalid API key." },
+	[API_RATE] = { 429, "Rate limit exceeded. Try again later." },
+	[API_TOO_LARGE] = { 413, NULL }, /* names the limit */
+	[API_ENCODING] = { 415, "Content-Encoding is not supported" },
+	[API_NO_JOB] = { 404, "Job not found" },
+	[API_NO_EXECUTION] = { 404, "Execution not found" },
+	[API_NO_CANCEL] = { 404, "Job not found or already completed" },
+	[API_WAIT] = { 408, "Timeout waiting for job" },
+	[API_CONFLICT] = { 409,
+	    "Idempotency key reused with different payload" },
+	[API_INVALID] = { 422, NULL }, /* says what to mend */
+	[API_QUEUE_FULL] = { 503, "Job queue is full, try again later" },
+	[API_UNAVAILABLE] = { 503, "Service temporarily unavailable" },
+	[API_STARTING] = { 503, "Server is not ready yet" },
+	[API_BUSY] = { 503, "Too many requests are under way" },
+	[API_INTERNAL] = { 500, "Internal server error" },
+};
+
+/* The parent's word for it, and a client's. */
+static const enum api_error refusals[REP_MAX] = {
+	[REP_NONE] = API_INTERNAL,
+	[REP_NOT_FOUND] = API_NO_JOB, /* or as the route says */
+	[REP_CONFLICT] = API_CONFLICT,
+	[REP_QUEUE_FULL] = API_QUEUE_FULL,
+	[REP_UNAVAILABLE] = API_UNAVAILABLE,
+	[REP_STARTING] = API_STARTING,
+	[REP_INVALID] = API_INVALID,
+	[REP_DENIED] = API_INTERNAL, /* takoctl's alone */
+	[REP_INTERNAL] = API_INTERNAL,
+};
+
+/* Seconds after which a client may come again, where nobody knows better. */
+#define RETRY_AFTER 1
+
+static struct evbuffer *
+body_new(void)
+{
+	struct evbuffer *body;
+
+	if ((body = evbuffer_new()) == NULL)
+		fatal(NULL);
+	return (body);
+}
+
+/*
+ * Sends an answer: JSON unless body is NULL. more: further fields, each with
+ * its line end, or "". Takes body over.
+ */
+static void
+rep_send(struct request *req, int status, const char *more,
+    struct evbuffer *body)
+{
+	struct evbuffer *head = body_new();
+
+	if (body == NULL)
+		body = body_new();
+	else
+		render_text(head, "Content-Type: application/json\r\n");
+	render_printf(head,
+	    "X-Correlation-ID: %s\r\n"
+	    "X-Content-Type-Options: nosniff\r\n"
+	    "X-Frame-Options: DENY\r\n"
+	    "X-XSS-Protection: 1; mode=block\r\n"
+	    "%s", req->correlation, more);
+	route_answer(req, status, head, body);
+}
+
+#define NO_STORE "Cache-Control: no-store\r\n"
+
+static void
+detail_put(struct evbuffer *body, const struct request *req)
+{
+	render_name(body, "correlation_id");
+	render_string(body, req->correlation, strlen(req->correlation));
+}
+
+void
+rep_error(struct request *req, enum api_error error, const char *detail,
+    unsigned retry_after, const char *job_id)
+{
+	struct evbuffer *body = body_new();
+	char more[128] = "";
+
+	if (detail == NULL)
+		detail = errors[error].detail;
+	render_name(body, "{detail");
+	render_string(body, detail, strlen(detail));
+	detail_put(body, req);
+	if (job_id != NULL) {
+		render_name(body, "existing_job_id");
+		render_string(body, job_id, strlen(job_id));
+	}
+	render_text(body, "}");
+	if (error == API_KEY)
+		strlcpy(more, "WWW-Authenticate: Bearer\r\n", sizeof(more));
+	else if (error == API_METHOD)
+		snprintf(more, sizeof(more), "Allow: %s\r\n",
+		    req->allow);
+	else if (retry_after > 0 || errors[error].status == 503)
+		snprintf(more, sizeof(more), "Retry-After: %u\r\n",
+		    retry_after > 0 ? retry_after : RETRY_AFTER);
+	rep_send(req, errors[error].status, more, body);
+}
+
+void
+rep_too_large(struct request *req)
+{
+	char detail[96];
+
+	snprintf(detail, sizeof(detail),
+	    "Payload too large. Maximum allowed size is %llu bytes.",
+	    (unsigned long long)api_conf.max_payload);
+	rep_error(req, API_TOO_LARGE, detail, 0, NULL);
+}
+
+/* 422 with a list; the list is freed. */
+void
+rep_errors(struct request *req, struct errors *e)
+{
+	struct evbuffer *body = body_new();
+
+	render_text(body, "{\"detail\":[");
+	if (evbuffer_add_buffer(body, e->list) == -1)
+		fatal(NULL);
+	render_text(body, "]");
+	detail_put(body, req);
+	render_text(body, "}");
+	errors_free(e);
+	rep_send(req, 422, "", body);
+}
+
+/* where: a path of ours, or a client's own target, which has no CR or LF. */
+void
+rep_redirect(struct request *req, const char *where)
+{
+	char more[HTTP_MAX_LINE + 32];
+
+	snprintf(more, sizeof(more), "Location: %s\r\n", where);
+	rep_send(req, 307, more, NULL);
+}
+
+/* OPTIONS *: what there is at all. */
+void
+rep_options(struct request *req)
+{
+	rep_send(req, 204, "Allow: GET, HEAD, POST\r\n", NULL);
+}
+
+/* ---- answers of the parent ---------------------------------------------- */
+
+void
+rep_record(struct request *req, const struct record *rec)
+{
+	struct evbuffer *body;
+
+	if (rec->m.timed_out) {
+		rep_error(req, API_WAIT, NULL, 0, NULL);
+		return;
+	}
+	body = body_new();
+	switch (route_form(req->route)) {
+	case FORM_EXECUTE:
+		render_execute(body, rec);
+		break;
+	case FORM_STATUS:
+		render_status(body, &rec->m);
+		break;
+	default:
+		render_record(body, rec, req->full);
+		break;
+	}
+	rep_send(req, 200, NO_STORE, body);
+}
+
+void
+rep_submit(struct request *req, const struct msg_rep_submit *m)
+{
+	struct evbuffer *body = body_new();
+	const char *status = job_status_name((enum job_status)m->status);
+
+	render_name(body, "{job_id");
+	render_string(body, m->job_id, strlen(m->job_id));
+	render_name(body, "status");
+	render_string(body, status, strlen(status));
+	render_text(body, "}");
+	rep_send(req, 200, NO_STORE, body);
+}
+
+void
+rep_cancel(struct request *req, const struct msg_rep_cancel *m)
+{
+	struct evbuffer *body = body_new();
+
+	render_text(body, "{\"status\":\"cancelled\",\"job_id\":");
+	render_string(body, m->job_id, strlen(m->job_id));
+	render_text(body, "}");
+	rep_send(req, 200, NO_STORE, body);
+}
+
+void
+rep_stats(struct request *req, const struct msg_rep_stats *m)
+{
+	struct evbuffer *body = body_new();
+
+	if (route_form(req->route) != FORM_HEALTH)
+		render_pool(body, m);
+	else if (m->ready)
+		render_health(body, m, api_conf.version);
+	else {
+		render_text(body,
+		    "{\"status\":\"starting\","
+		    "\"detail\":\"Server is not ready yet\"}");
+		rep_send(req, 503, "Retry-After: 1\r\n", body);
+		return;
+	}
+	rep_send(req, 200, "", body);
+}
+
+void
+rep_refused(struct request *req, const struct msg_rep_error *m)
+{
+	enum api_error error = refusals[m->error];
+	const char *detail = NULL;
+
+	if (error == API_NO_JOB)
+		error = route_not_found(req->route);
+	if (errors[error].detail == NULL || error == API_UNAVAILABLE)
+		detail = *m->detail != '\0' ? m->detail : NULL;
+	if (detail == NULL && errors[error].detail == NULL)
+		detail = "Invalid request";
+	rep_error(req, error, detail, (unsigned)m->retry_after,
+	    error == API_CONFLICT && *m->job_id != '\0' ? m->job_id : NULL);
+}

@@ -1,0 +1,965 @@
+/*
+ * request.c: is what a client asks well-formed? One table of fields for each
+ * kind of body and one of parameters for each query drive the checks. Runs in
+ * tako-api on bytes from anybody.
+ *
+ * Types, texts and order of the errors are those of Tako VM 0.3 (pydantic):
+ * every error of a body is reported at once, fields in their order, unknown
+ * ones last. What a client sent is never echoed, names of unknown fields
+ * excepted. input_data is not decoded: its bytes are passed on as they came.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "log.h"
+#include "tako-api.h"
+#include "util.h"
+
+/* Listed at most; a body of ten thousand faults is told of the first ones. */
+#define MAX_ERRORS	100
+#define MAX_ERROR_FIELD 128 /* bytes of an unknown field's name shown */
+#define MAX_INT_DIGITS	4300 /* as in 0.3: longer ones are no numbers */
+
+#define JOB_TYPE_PATTERN "^[a-zA-Z0-9_-]+(@[a-zA-Z0-9_.@:-]+)?$"
+#define KEY_PATTERN	 "^[a-zA-Z0-9_-]+$"
+#define MAX_CODE_CHARS	 100000
+#define MAX_INPUT_CHARS	 1048576
+
+/* ---- the list of errors ------------------------------------------------- */
+
+void
+errors_init(struct errors *e)
+{
+	memset(e, 0, sizeof(*e));
+	if ((e->list = evbuffer_new()) == NULL)
+		fatal(NULL);
+}
+
+void
+errors_free(struct errors *e)
+{
+	if (e->list != NULL)
+		evbuffer_free(e->list);
+	e->list = NULL;
+}
+
+/* Begins an entry: {"type":..,"loc":[where; 0 when the list is full. */
+static int
+errors_begin(struct errors *e, const char *type, const char *where)
+{
+	if (e->n++ >= MAX_ERRORS)
+		return (0);
+	render_printf(e->list, "%s{\"type\":\"%s\",\"loc\":[\"%s\"",
+	    e->n > 1 ? "," : "", type, where);
+	return (1);
+}
+
+static void
+errors_end(struct errors *e, const char *fmt, va_list ap)
+{
+	char msg[256];
+
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	render_text(e->list, "],\"msg\":");
+	render_string(e->list, msg, strlen(msg));
+	render_text(e->list, "}");
+}
+
+/* About the body or a query as a whole. */
+static void errors_whole(struct errors *, const char *, const char *,
+    const char *, ...) __attribute__((format(printf, 4, 5)));
+static void
+errors_whole(struct errors *e, const char *where, const char *type,
+    const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!errors_begin(e, type, where))
+		return;
+	va_start(ap, fmt);
+	errors_end(e, fmt, ap);
+	va_end(ap);
+}
+
+/* About a field; index is that of a list's item, or -1. */
+static void errors_field(struct errors *, const char *, const char *, int,
+    const char *, const char *, ...) __attribute__((format(printf, 6, 7)));
+static void
+errors_field(struct errors *e, const char *where, const char *field,
+    int index, const char *type, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!errors_begin(e, type, where))
+		return;
+	render_text(e->list, ",");
+	render_string(e->list, field, strlen(field));
+	if (index >= 0)
+		render_printf(e->list, ",%d", index);
+	va_start(ap, fmt);
+	errors_end(e, fmt, ap);
+	va_end(ap);
+}
+
+static void
+errors_unknown(struct errors *e, const char *name, size_t len)
+{
+	if (!errors_begin(e, "extra_forbidden", "body"))
+		return;
+	if (len > MAX_ERROR_FIELD)
+		len = utf8_span(name, MAX_ERROR_FIELD);
+	render_text(e->list, ",");
+	render_string(e->list, name, len);
+	render_text(e->list,
+	    "],\"msg\":\"Extra inputs are not permitted\"}");
+}
+
+static void
+errors_json(struct errors *e, size_t offset, const char *why)
+{
+	if (!errors_begin(e, "json_invalid", "body"))
+		return;
+	render_printf(e->list,
+	    ",%zu],\"msg\":\"JSON decode error\",\"input\":{},"
+	    "\"ctx\":{\"error\":", offset);
+	render_string(e->list, why, strlen(why));
+	render_text(e->list, "}}");
+}
+
+/* ---- patterns ----------------------------------------------------------- */
+
+static int
+is_word(int c)
+{
+	return (isascii(c) && (isalnum(c) || c == '_' || c == '-'));
+}
+
+static int
+match_key(const char *s)
+{
+	if (*s == '\0')
+		return (0);
+	for (; *s != '\0'; s++)
+		if (!is_word((unsigned char)*s))
+			return (0);
+	return (1);
+}
+
+static int
+match_job_type(const char *s)
+{
+	const char *p = s;
+
+	while (is_word((unsigned char)*p))
+		p++;
+	if (p == s)
+		return (0);
+	if (*p == '\0')
+		return (1);
+	if (*p++ != '@' || *p == '\0')
+		return (0);
+	for (; *p != '\0'; p++)
+		if (!is_word((unsigned char)*p) && strchr(".@:", *p) == NULL)
+			return (0);
+	return (1);
+}
+
+/* ---- requirements: a name, extras, versions, and nothing else ----------- */
+
+static int
+is_name_char(int c)
+{
+	return (is_word(c) || c == '.');
+}
+
+/* [A-Za-z0-9], or that at both ends of [A-Za-z0-9._-]; its length, or 0. */
+static size_t
+span_name(const char *s)
+{
+	size_t n = 0;
+
+	while (is_name_char((unsigned char)s[n]))
+		n++;
+	if (n == 0 || !isalnum((unsigned char)s[0]) ||
+	    !isalnum((unsigned char)s[n - 1]))
+		return (0);
+	return (n);
+}
+
+/* An installer takes such a name for a file, even without a slash in it. */
+static int
+is_archive(const char *s, size_t n)
+{
+	static const char *const ends[] = { ".whl", ".egg", ".zip", ".tar",
+		".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz",
+		".tar.lz", ".tlz", ".tar.lzma" };
+	size_t i, len;
+
+	for (i = 0; i < nitems(ends); i++) {
+		len = strlen(ends[i]);
+		if (n > len && strncasecmp(s + n - len, ends[i], len) == 0)
+			return (1);
+	}
+	return (0);
+}
+
+static const char *
+skip_extras(const char *s)
+{
+	size_t n;
+
+	do {
+		s++; /* the bracket, or a comma */
+		if ((n = span_name(s)) == 0)
+			return (NULL);
+		s += n;
+	} while (*s == ',');
+	return (*s == ']' ? s + 1 : NULL);
+}
+
+/* One clause: operator and version, .* behind == and != only. */
+static const char *
+skip_clause(const char *s)
+{
+	static const char *const ops[] = { "==", "!=", "<=", ">=", "~=", "<",
+		">" };
+	size_t i, n;
+
+	for (i = 0; i < nitems(ops); i++)
+		if (strncmp(s, ops[i], strlen(ops[i])) == 0)
+			break;
+	if (i == nitems(ops))
+		return (NULL);
+	s += strlen(ops[i]);
+	for (n = 0; is_name_char((unsigned char)s[n]); n++)
+		;
+	if (s[n] == '*' && n > 1 && s[n - 1] == '.' && i < 2 &&
+	    isalnum((unsigned char)s[n - 2]) && isalnum((unsigned char)s[0]))
+		return (s + n + 1);
+	return ((n = span_name(s)) == 0 ? NULL : s + n);
+}
+
+int
+requirement_valid(const char *s)
+{
+	size_t n;
+
+	if ((n = span_name(s)) == 0 || is_archive(s, n))
+		return (0);
+	s += n;
+	if (*s == '[' && (s = skip_extras(s)) == NULL)
+		return (0);
+	if (*s == '\0')
+		return (1);
+	do {
+		if ((s = skip_clause(s)) == NULL)
+			return (0);
+	} while (*s++ == ',');
+	return (s[-1] == '\0');
+}
+
+/* ---- values ------------------------------------------------------------- */
+
+/* Characters of UTF-8. */
+static size_t
+count_chars(const uint8_t *s, size_t len)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i++)
+		n += (s[i] & 0xc0) != 0x80;
+	return (n);
+}
+
+/* Characters that are left of valid JSON once its white space is gone. */
+static size_t
+count_compact(const uint8_t *s, size_t len)
+{
+	size_t i, n = 0;
+	int in = 0;
+
+	for (i = 0; i < len; i++) {
+		if (in && s[i] == '\\') {
+			n += 2; /* what is escaped is one ASCII byte */
+			i++;
+			continue;
+		}
+		if (s[i] == '"')
+			in = !in;
+		if (!in && strchr(" \t\r\n", s[i]) != NULL)
+			continue;
+		n += (s[i] & 0xc0) != 0x80;
+	}
+	return (n);
+}
+
+/* White space as Python's str.strip() knows it: bytes of it at s, or 0. */
+static size_t
+span_blank(const uint8_t *s, size_t len)
+{
+	unsigned c;
+
+	if (len >= 1 && (s[0] == ' ' || (s[0] >= 0x09 && s[0] <= 0x0d) ||
+			    (s[0] >= 0x1c && s[0] <= 0x1f)))
+		return (1);
+	if (len >= 2 && s[0] == 0xc2 && (s[1] == 0x85 || s[1] == 0xa0))
+		return (2);
+	if (len < 3 || s[0] < 0xe1 || s[0] > 0xe3)
+		return (0);
+	c = (s[0] & 0x0fU) << 12 | (s[1] & 0x3fU) << 6 | (s[2] & 0x3fU);
+	if (c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+	    c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000)
+		return (3);
+	return (0);
+}
+
+static int
+is_blank(const uint8_t *s, size_t len)
+{
+	size_t n;
+
+	for (; len > 0; s += n, len -= n)
+		if ((n = span_blank(s, len)) == 0)
+			return (0);
+	return (1);
+}
+
+/* What an integer came to. */
+enum number {
+	NUM_OK,
+	NUM_PARSE, /* no integer */
+	NUM_SIZE,  /* too long to look at */
+	NUM_FRACTION,
+	NUM_INFINITE
+};
+
+/* Digits (with single underscores when us is 1), saturating at 64 bits. */
+static size_t
+take_digits(const char *s, size_t len, int us, int64_t *v, size_t *digits)
+{
+	size_t i;
+
+	for (*v = 0, *digits = i = 0; i < len; i++) {
+		if (us && s[i] == '_' && i > 0 && s[i - 1] != '_')
+			continue;
+		if (!isdigit((unsigned char)s[i]))
+			break;
+		++*digits;
+		*v = *v > INT64_MAX / 10 - 1 ? INT64_MAX :
+					       *v * 10 + (s[i] - '0');
+	}
+	return (i > 0 && s[i - 1] == '_' ? i - 1 : i);
+}
+
+/* "5", " +5 ", "5.0", "1_000": as 0.3 reads an integer out of a string. */
+static enum number
+number_of_text(const char *s, size_t len, int64_t *v)
+{
+	size_t n, digits;
+	int minus;
+
+	while (len > 0 && (n = span_blank((const uint8_t *)s, len)) > 0)
+		s += n, len -= n;
+	while (len > 0 && isspace((unsigned char)s[len - 1]))
+		len--;
+	if (len > MAX_INT_DIGITS)
+		return (NUM_SIZE);
+	minus = len > 0 && *s == '-';
+	if (len > 0 && (*s == '-' || *s == '+'))
+		s++, len--;
+	n = take_digits(s, len, 1, v, &digits);
+	if (digits == 0)
+		return (NUM_PARSE);
+	if (n < len && s[n] == '.') {
+		size_t zeros = strspn(s + n + 1, "0");
+
+		if (zeros == 0)
+			return (NUM_PARSE);
+		n += 1 + zeros;
+	}
+	if (n != len)
+		return (NUM_PARSE);
+	if (minus)
+		*v = -*v;
+	return (NUM_OK);
+}
+
+/* A number of JSON; s is NUL-terminated. */
+static enum number
+number_of_json(const char *s, int64_t *v)
+{
+	size_t n, digits;
+	double d;
+
+	n = take_digits(s + (*s == '-'), strlen(s), 0, v, &digits);
+	if (s[n + (*s == '-')] == '\0') {
+		if (*s == '-')
+			*v = -*v;
+		return (NUM_OK);
+	}
+	d = strtod(s, NULL);
+	if (isinf(d))
+		return (NUM_INFINITE);
+	if (d != trunc(d))
+		return (NUM_FRACTION);
+	if (d >= 0x1p63 || d < -0x1p63)
+		return (NUM_SIZE);
+	*v = (int64_t)d;
+	return (NUM_OK);
+}
+
+/* ---- bodies ------------------------------------------------------------- */
+
+/*
+ * What kinds of fields there are; field_check() has the rule of each. min and
+ * max bound an integer's value, a string's characters or a list's items.
+ */
+enum field_kind {
+	FIELD_CODE,
+	FIELD_INPUT,
+	FIELD_INT,
+	FIELD_STRING,
+	FIELD_REQUIREMENTS
+};
+
+/* A value as it stands in the body. */
+struct value {
+	enum json_type type;
+	struct section raw;
+};
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	int required;
+	int nullable;
+	int64_t min, max;
+	int (*match)(const char *);
+	const char *pattern;
+	size_t offset; /* of its member of struct submit */
+};
+
+#define AT(m) offsetof(struct submit, m)
+static const struct field submit_fields[] = {
+	{ "code", FIELD_CODE, 1, 0, 1, MAX_CODE_CHARS, NULL, NULL, AT(code) },
+	{ "input_data", FIELD_INPUT, 0, 0, 0, MAX_INPUT_CHARS, NULL, NULL,
+	    AT(input) },
+	{ "timeout", FIELD_INT, 0, 1, 1, 86400, NULL, NULL, AT(timeout) },
+	{ "startup_timeout", FIELD_INT, 0, 1, 10, 600, NULL, NULL,
+	    AT(startup_timeout) },
+	{ "job_type", FIELD_STRING, 0, 1, 0, MAX_JOB_TYPE, match_job_type,
+	    JOB_TYPE_PATTERN, AT(job_type) },
+	{ "idempotency_key", FIELD_STRING, 0, 1, 8, MAX_IDEMPOTENCY, match_key,
+	    KEY_PATTERN, AT(idempotency_key) },
+	{ "requirements", FIELD_REQUIREMENTS, 0, 1, 0, 50, NULL, NULL,
+	    AT(requirements) },
+};
+#undef AT
+
+/* One body being checked. */
+struct check {
+	struct submit *out;
+	struct errors *e;
+	const struct msg_api_setup *conf;
+};
+
+static void *
+field_at(const struct check *c, const struct field *f)
+{
+	return ((char *)c->out + f->offset);
+}
+
+#define FIELD_ERROR(c, f, ...)                                                 \
+	errors_field((c)->e, "body", (f)->name, -1, __VA_ARGS__)
+
+static struct value
+value_of(const uint8_t *text, const struct json_part *part)
+{
+	return ((struct value) { part->type, { text + part->off, part->len } });
+}
+
+/* A string unescaped, closed by a NUL; the caller's. */
+static char *
+text_of(const struct section *raw, size_t *len)
+{
+	char *s = xmalloc(raw->len + 1);
+
+	*len = json_unescape(s, raw->data, raw->len);
+	s[*len] = '\0';
+	return (s);
+}
+
+/*
+ * A string's length in characters against the bounds of its field; index is
+ * that of a list's item, or -1.
+ */
+static int
+check_length(struct check *c, const struct field *f, int index, size_t chars,
+    int64_t min, int64_t max)
+{
+	if ((int64_t)chars < min)
+		errors_field(c->e, "body", f->name, index, "string_too_short",
+		    "String should have at least %" PRId64 " character%s", min,
+		    min == 1 ? "" : "s");
+	else if ((int64_t)chars > max)
+		errors_field(c->e, "body", f->name, index, "string_too_long",
+		    "String should have at most %" PRId64 " character%s", max,
+		    max == 1 ? "" : "s");
+	else
+		return (0);
+	return (-1);
+}
+
+static void
+check_code(struct check *c, const struct field *f, const struct value *v)
+{
+	char *code;
+	size_t len;
+
+	if (v->type != JSON_STRING) {
+		FIELD_ERROR(c, f, "string_type",
+		    "Input should be a valid string");
+		return;
+	}
+	code = text_of(&v->raw, &len);
+	if (check_length(c, f, -1, count_chars((uint8_t *)code, len), f->min,
+		f->max) == -1)
+		;
+	else if (is_blank((uint8_t *)code, len))
+		FIELD_ERROR(c, f, "value_error",
+		    "Value error, Code cannot be empty");
+	else if (memchr(code, '\0', len) != NULL)
+		/* No interpreter takes it: better said now than by a job. */
+		FIELD_ERROR(c, f, "value_error",
+		    "Value error, Code cannot contain null characters");
+	else if (len > c->conf->max_code)
+		FIELD_ERROR(c, f, "value_error",
+		    "Value error, Code exceeds the configured max_code_bytes "
+		    "(%" PRIu64 " bytes)", c->conf->max_code);
+	c->out->code = code;
+	c->out->code_len = len;
+}
+
+static void
+check_input(struct check *c, const struct field *f, const struct value *v)
+{
+	if (v->type != JSON_OBJECT) {
+		FIELD_ERROR(
+		    c, f, "dict_type", "Input should be a valid dictionary");
+		return;
+	}
+	if (count_compact(v->raw.data, v->raw.len) > (size_t)f->max)
+		FIELD_ERROR(c, f, "value_error",
+		    "Value error, input_data exceeds 1MB limit when "
+		    "serialized");
+	else if (v->raw.len > c->conf->max_input)
+		FIELD_ERROR(c, f, "value_error",
+		    "Value error, input_data exceeds the configured "
+		    "max_input_bytes (%" PRIu64 " bytes)",
+		    c->conf->max_input);
+	c->out->input = v->raw;
+}
+
+static enum number
+number_of(const struct value *v, int64_t *n)
+{
+	enum number ret;
+	char *s;
+	size_t len;
+
+	if (v->type == JSON_STRING) {
+		s = text_of(&v->raw, &len);
+		ret = number_of_text(s, len, n);
+	} else {
+		s = xmalloc(v->raw.len + 1);
+		memcpy(s, v->raw.data, v->raw.len);
+		s[v->raw.len] = '\0';
+		ret = number_of_json(s, n);
+	}
+	free(s);
+	return (ret);
+}
+
+static void
+check_int(struct check *c, const struct field *f, const struct value *v)
+{
+	int64_t *n = field_at(c, f);
+
+	if (v->type != JSON_STRING && v->type != JSON_INTEGER &&
+	    v->type != JSON_REAL) {
+		FIELD_ERROR(
+		    c, f, "int_type", "Input should be a valid integer");
+		return;
+	}
+	switch (number_of(v, n)) {
+	case NUM_PARSE:
+		FIELD_ERROR(c, f, "int_parsing",
+		    "Input should be a valid integer, unable to parse string "
+		    "as an integer");
+		return;
+	case NUM_SIZE:
+		FIELD_ERROR(c, f, "int_parsing_size",
+		    "Unable to parse input string as an integer, exceeded "
+		    "maximum size");
+		return;
+	case NUM_FRACTION:
+		FIELD_ERROR(c, f, "int_from_float",
+		    "Input should be a valid integer, got a number with a "
+		    "fractional part");
+		return;
+	case NUM_INFINITE:
+		FIELD_ERROR(c, f, "finite_number",
+		    "Input should be a finite number");
+		return;
+	case NUM_OK:
+		break;
+	}
+	if (*n < f->min)
+		FIELD_ERROR(c, f, "greater_than_equal",
+		    "Input should be greater than or equal to %" PRId64,
+		    f->min);
+	else if (*n > f->max)
+		FIELD_ERROR(c, f, "less_than_equal",
+		    "Input should be less than or equal to %" PRId64, f->max);
+}
+
+static void
+check_string(struct check *c, const struct field *f, const struct value *v)
+{
+	char *s;
+	size_t len;
+
+	if (v->type != JSON_STRING) {
+		FIELD_ERROR(c, f, "string_type",
+		    "Input should be a valid string");
+		return;
+	}
+	s = text_of(&v->raw, &len);
+	if (check_length(c, f, -1, count_chars((uint8_t *)s, len), f->min,
+		f->max) == -1)
+		;
+	else if (memchr(s, '\0', len) != NULL || !f->match(s))
+		FIELD_ERROR(c, f, "string_pattern_mismatch",
+		    "String should match pattern '%s'", f->pattern);
+	else /* ASCII by its pattern: characters are bytes */
+		memcpy(field_at(c, f), s, len + 1);
+	free(s);
+}
+
+#define MAX_REQUIREMENT 256
+static void
+check_requirement(struct check *c, const struct field *f, int index,
+    const struct value *v, struct evbuffer *list)
+{
+	char *s;
+	size_t len;
+
+	if (v->type != JSON_STRING) {
+		errors_field(c->e, "body", f->name, index, "string_type",
+		    "Input should be a valid string");
+		return;
+	}
+	s = text_of(&v->raw, &len);
+	if (check_length(c, f, index, count_chars((uint8_t *)s, len), 0,
+		MAX_REQUIREMENT) == -1)
+		;
+	else if (memchr(s, '\0', len) != NULL || !requirement_valid(s))
+		errors_field(c->e, "body", f->name, index, "value_error",
+		    "Value error, Invalid package requirement");
+	else
+		render_string(list, s, len);
+	free(s);
+}
+
+static void
+check_requirements(
+    struct check *c, const struct field *f, const struct value *v)
+{
+	struct json_doc doc;
+	struct evbuffer *list;
+	struct value item;
+	size_t i;
+
+	if (v->type != JSON_ARRAY) {
+		FIELD_ERROR(c, f, "list_type", "Input should be a valid list");
+		return;
+	}
+	/* Scanned once already, so that only memory can fail. */
+	if (json_scan(v->raw.data, v->raw.len, JSON_PARTS, &doc) == -1)
+		fatal(NULL);
+	if (doc.n_parts > (size_t)f->max) {
+		FIELD_ERROR(c, f, "too_long",
+		    "List should have at most %" PRId64
+		    " items after validation, not %zu", f->max, doc.n_parts);
+	} else if (doc.n_parts > 0) {
+		if ((list = evbuffer_new()) == NULL)
+			fatal(NULL);
+		for (i = 0; i < doc.n_parts; i++) {
+			item = value_of(v->raw.data, &doc.parts[i]);
+			render_text(list, i == 0 ? "[" : ",");
+			check_requirement(c, f, (int)i, &item, list);
+		}
+		render_bytes(list, "]", 2); /* with its NUL */
+		c->out->requirements =
+		    xstrdup((char *)evbuffer_pullup(list, -1));
+		evbuffer_free(list);
+	}
+	json_doc_free(&doc);
+}
+
+static void
+check_field(struct check *c, const struct field *f, const struct value *v)
+{
+	if (f->nullable && v->type == JSON_NULL)
+		return;
+	switch (f->kind) {
+	case FIELD_CODE:
+		check_code(c, f, v);
+		break;
+	case FIELD_INPUT:
+		check_input(c, f, v);
+		break;
+	case FIELD_INT:
+		check_int(c, f, v);
+		break;
+	case FIELD_STRING:
+		check_string(c, f, v);
+		break;
+	case FIELD_REQUIREMENTS:
+		check_requirements(c, f, v);
+		break;
+	}
+}
+
+/* Every field in its order, then what no field is. */
+static void
+check_fields(struct check *c, const uint8_t *text, const struct json_doc *doc)
+{
+	const struct json_part *part;
+	struct value v;
+	size_t i, k;
+
+	for (i = 0; i < nitems(submit_fields); i++) {
+		if ((part = json_find(doc, submit_fields[i].name)) != NULL) {
+			v = value_of(text, part);
+			check_field(c, &submit_fields[i], &v);
+		} else if (submit_fields[i].required)
+			FIELD_ERROR(c, &submit_fields[i], "missing",
+			    "Field required");
+	}
+	for (k = 0; k < doc->n_parts; k++) {
+		part = &doc->parts[k];
+		for (i = 0; i < nitems(submit_fields); i++)
+			if (strlen(submit_fields[i].name) == part->name_len &&
+			    memcmp(submit_fields[i].name, part->name,
+				part->name_len) == 0)
+				break;
+		if (i == nitems(submit_fields))
+			errors_unknown(c->e, part->name, part->name_len);
+	}
+}
+
+#define BOM "\xef\xbb\xbf"
+
+/*
+ * Checks a body of POST /execute. json: its Content-Type says so. out is for
+ * submit_free in any case, and complete when no error was added; its input
+ * points into the body.
+ */
+void
+submit_check(struct submit *out, const struct section *body, int json,
+    const struct msg_api_setup *conf, struct errors *e)
+{
+	static const char none[] = "{}";
+	struct check c = { out, e, conf };
+	struct json_doc doc;
+	size_t skip = 0;
+
+	memset(out, 0, sizeof(*out));
+	out->input.data = (const uint8_t *)none;
+	out->input.len = sizeof(none) - 1;
+	if (body->len == 0) {
+		errors_whole(e, "body", "missing", "Field required");
+		return;
+	}
+	if (body->len >= 3 && memcmp(body->data, BOM, 3) == 0)
+		skip = 3;
+	memset(&doc, 0, sizeof(doc));
+	if (json &&
+	    json_scan(body->data + skip, body->len - skip, JSON_PARTS, &doc) ==
+		-1) {
+		if (doc.error == JSON_MEMORY)
+			fatal(NULL);
+		errors_json(e, skip + doc.error_off,
+		    json_error_text(doc.error));
+	} else if (!json || doc.type != JSON_OBJECT)
+		errors_whole(e, "body", "model_attributes_type",
+		    "Input should be a valid dictionary or object to extract "
+		    "fields from");
+	else
+		check_fields(&c, body->data + skip, &doc);
+	json_doc_free(&doc);
+}
+
+void
+submit_free(struct submit *s)
+{
+	free(s->code);
+	free(s->requirements);
+	s->code = s->requirements = NULL;
+}
+
+/*
+ * A well-formed body may still ask for more than this takod gives: the text
+ * that says so (in buf), or NULL.
+ */
+const char *
+submit_ceiling(const struct submit *s, const struct msg_api_setup *conf,
+    char *buf, size_t len)
+{
+	const char *what = NULL;
+	uint64_t max = 0;
+
+	if (s->timeout > (int64_t)conf->max_timeout) {
+		what = "timeout";
+		max = conf->max_timeout;
+	} else if (s->startup_timeout > (int64_t)conf->max_startup_timeout) {
+		what = "startup_timeout";
+		max = conf->max_startup_timeout;
+	} else
+		return (NULL);
+	snprintf(buf, len,
+	    "%s must be less than or equal to the configured max_%s "
+	    "(%" PRIu64 " seconds)", what, what, max);
+	return (buf);
+}
+
+/* ---- queries ------------------------------------------------------------ */
+
+/* As 0.3 reads a boolean out of a query: -1 when it is none. */
+static int
+bool_of(const char *s)
+{
+	static const char *const words[] = { "0", "off", "f", "false", "n",
+		"no", "1", "on", "t", "true", "y", "yes" };
+	size_t i;
+
+	for (i = 0; i < nitems(words); i++)
+		if (strcasecmp(s, words[i]) == 0)
+			return (i >= nitems(words) / 2);
+	return (-1);
+}
+
+/* A decimal number, white space around it, single underscores within. */
+static int
+float_of(const char *s, double *v)
+{
+	char buf[128], *end;
+	size_t n = 0;
+
+	while (isspace((unsigned char)*s))
+		s++;
+	for (; *s != '\0' && n < sizeof(buf) - 1; s++) {
+		if (*s == '_' && n > 0 && isdigit((unsigned char)s[-1]) &&
+		    isdigit((unsigned char)s[1]))
+			continue;
+		if (*s == 'x' || *s == 'X' || *s == '(')
+			return (-1); /* of strtod's forms, not of 0.3's */
+		buf[n++] = *s;
+	}
+	while (n > 0 && isspace((unsigned char)buf[n - 1]))
+		n--;
+	buf[n] = '\0';
+	*v = strtod(buf, &end);
+	return (*s == '\0' && n > 0 && *end == '\0' ? 0 : -1);
+}
+
+static void
+check_wait(struct query *q, const char *value, struct errors *e)
+{
+	if ((q->wait = bool_of(value)) == -1)
+		errors_field(e, "query", "wait", -1, "bool_parsing",
+		    "Input should be a valid boolean, unable to interpret "
+		    "input");
+}
+
+static void
+check_timeout(struct query *q, const char *value, struct errors *e)
+{
+	if (float_of(value, &q->timeout) == -1)
+		errors_field(e, "query", "timeout", -1, "float_parsing",
+		    "Input should be a valid number, unable to parse string "
+		    "as a number");
+	else if (q->timeout < 1)
+		errors_field(e, "query", "timeout", -1, "greater_than_equal",
+		    "Input should be greater than or equal to 1");
+	else if (!(q->timeout <= 300)) /* and what is no number */
+		errors_field(e, "query", "timeout", -1, "less_than_equal",
+		    "Input should be less than or equal to 300");
+}
+
+static void
+check_view(struct query *q, const char *value, struct errors *e)
+{
+	(void)e;
+	q->full = strcmp(value, "full") == 0;
+}
+
+/* The parameters, in the order in which their errors are told. */
+const struct param params_result[] = { { "wait", check_wait },
+	{ "timeout", check_timeout }, { "view", check_view }, { NULL, NULL } };
+const struct param params_record[] = { { "view", check_view },
+	{ NULL, NULL } };
+
+/*
+ * Value of a parameter in a query, decoded into buf; NULL: not there. The
+ * last one counts. One that cannot be decoded reads as "?".
+ */
+static const char *
+query_value(const char *query, const char *name, char *buf, size_t size)
+{
+	const char *found = NULL, *eq;
+	char key[64];
+	size_t len;
+
+	for (; *query != '\0'; query += len + (query[len] == '&')) {
+		len = strcspn(query, "&");
+		eq = memchr(query, '=', len);
+		if (http_decode(key, sizeof(key), query,
+			eq == NULL ? len : (size_t)(eq - query), 1) == -1 ||
+		    strcmp(key, name) != 0)
+			continue;
+		if (eq == NULL)
+			eq = query + len - 1; /* no value is an empty one */
+		if (http_decode(buf, size, eq + 1,
+			(size_t)(query + len - eq - 1), 1) == -1)
+			strlcpy(buf, "?", size);
+		found = buf;
+	}
+	return (found);
+}
+
+/* Checks the query of a target; names that are not known are passed over. */
+void
+query_check(struct query *q, const struct param *params, const char *target,
+    struct errors *e)
+{
+	const char *query = strchr(target, '?'), *value;
+	char buf[256];
+
+	q->wait = 0;
+	q->timeout = 30;
+	q->full = 0;
+	if (query == NULL)
+		return;
+	for (; params->name != NULL; params++)
+		if ((value = query_value(query + 1, params->name, buf,
+			 sizeof(buf))) != NULL)
+			params->check(q, value, e);
+}

@@ -1,0 +1,442 @@
+/*
+ * route.c: from a request's head to the question that it asks the parent. Runs
+ * in tako-api on what conn.c took apart. The table of routes is the one place
+ * where an endpoint is named; to add one, add its row and its handler.
+ *
+ * The order is that of api.md: identity and rate first (the parent judges),
+ * then path and method, then the body.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "tako-api.h"
+#include "util.h"
+
+/* Bodies that are held at one time, all requests together. */
+#define MAX_BODIES (256 * 1024 * 1024)
+
+#define ROUTE_OPEN (1 << 0) /* to everybody: neither key nor rate */
+#define ROUTE_BODY (1 << 1) /* its body is kept, as JSON */
+#define ROUTE_SYNC (1 << 2) /* /execute: the answer is the job's end */
+
+struct route {
+	enum http_method method;
+	const char *pattern; /* {id}: a job's, a segment of its own */
+	void (*handler)(struct request *);
+	enum form form;
+	enum api_error not_found;
+	const struct param *params;
+	unsigned flags;
+};
+
+static void handle_root(struct request *);
+static void handle_stats(struct request *);
+static void handle_submit(struct request *);
+static void handle_get(struct request *);
+static void handle_cancel(struct request *);
+
+static const struct route routes[] = {
+	{ HTTP_GET, "/", handle_root, FORM_NONE, API_NO_ROUTE, NULL, 0 },
+	{ HTTP_GET, "/health", handle_stats, FORM_HEALTH, API_NO_ROUTE, NULL,
+	    ROUTE_OPEN },
+	{ HTTP_GET, "/pool/stats", handle_stats, FORM_POOL, API_NO_ROUTE, NULL,
+	    0 },
+	{ HTTP_POST, "/execute", handle_submit, FORM_EXECUTE, API_NO_JOB, NULL,
+	    ROUTE_BODY | ROUTE_SYNC },
+	{ HTTP_POST, "/execute/async", handle_submit, FORM_NONE, API_NO_JOB,
+	    NULL, ROUTE_BODY },
+	{ HTTP_GET, "/jobs/{id}", handle_get, FORM_STATUS, API_NO_JOB, NULL,
+	    0 },
+	{ HTTP_GET, "/jobs/{id}/result", handle_get, FORM_RECORD, API_NO_JOB,
+	    params_result, 0 },
+	{ HTTP_POST, "/jobs/{id}/cancel", handle_cancel, FORM_NONE,
+	    API_NO_CANCEL, NULL, 0 },
+	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
+	    API_NO_EXECUTION, params_record, 0 },
+};
+
+static size_t bodies; /* bytes held now */
+
+/* ---- handlers: the request is complete ---------------------------------- */
+
+static void
+handle_root(struct request *req)
+{
+	rep_redirect(req, "/docs");
+}
+
+static void
+ask(struct request *req, uint32_t type, const void *m, int fd)
+{
+	if (parent_ask(req, type, m, fd) == -1)
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+}
+
+static void
+handle_stats(struct request *req)
+{
+	struct msg_req_stats m;
+
+	memset(&m, 0, sizeof(m));
+	ask(req, MSG_T_REQ_STATS, &m, -1);
+}
+
+static void
+handle_get(struct request *req)
+{
+	struct msg_req_get m;
+	struct errors e;
+	struct query q;
+
+	errors_init(&e);
+	memset(&q, 0, sizeof(q));
+	if (req->route->params != NULL)
+		query_check(&q, req->route->params, req->target, &e);
+	if (e.n > 0) {
+		rep_errors(req, &e);
+		return;
+	}
+	errors_free(&e);
+	if (*req->job_id == '\0') {
+		rep_error(req, req->route->not_found, NULL, 0, NULL);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	req->full = q.full;
+	m.view = req->route->form == FORM_STATUS ? VIEW_STATUS :
+	    q.full				 ? VIEW_FULL :
+						   VIEW_RECORD;
+	if (q.wait)
+		m.wait_ms = (uint64_t)(q.timeout * 1000);
+	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
+	ask(req, MSG_T_REQ_GET, &m, -1);
+}
+
+static void
+handle_cancel(struct request *req)
+{
+	struct msg_req_cancel m;
+
+	if (*req->job_id == '\0') {
+		rep_error(req, req->route->not_found, NULL, 0, NULL);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
+	ask(req, MSG_T_REQ_CANCEL, &m, -1);
+}
+
+/* Code, input and requirements one behind the other, sealed. */
+static int
+submit_memfd(const struct submit *s)
+{
+	size_t n = s->requirements == NULL ? 0 : strlen(s->requirements);
+	int fd;
+
+	if ((fd = memfd_new("submit")) == -1)
+		return (-1);
+	if (write_all(fd, s->code, s->code_len) == -1 ||
+	    write_all(fd, s->input.data, s->input.len) == -1 ||
+	    write_all(fd, s->requirements, n) == -1 ||
+	    memfd_seal(fd) == -1)
+		close_fd(&fd);
+	return (fd);
+}
+
+static void
+submit_ask(struct request *req, const struct submit *s)
+{
+	struct msg_req_submit m;
+	int fd;
+
+	memset(&m, 0, sizeof(m));
+	m.sync = (uint64_t)req->sync;
+	m.code_len = s->code_len;
+	m.input_len = s->input.len;
+	if (s->requirements != NULL)
+		m.requirements_len = strlen(s->requirements);
+	m.timeout = (uint64_t)s->timeout;
+	m.startup_timeout = (uint64_t)s->startup_timeout;
+	strlcpy(m.job_type, s->job_type, sizeof(m.job_type));
+	strlcpy(m.idempotency_key, s->idempotency_key,
+	    sizeof(m.idempotency_key));
+	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
+	strlcpy(m.client, req->client, sizeof(m.client));
+	if ((fd = submit_memfd(s)) == -1) {
+		log_warn("submit");
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+		return;
+	}
+	ask(req, MSG_T_REQ_SUBMIT, &m, fd);
+	close_fd(&fd);
+}
+
+static void
+handle_submit(struct request *req)
+{
+	struct section body = { req->body, req->body_len };
+	struct submit s;
+	struct errors e;
+	char text[128];
+
+	errors_init(&e);
+	submit_check(&s, &body, req->json, &api_conf, &e);
+	if (e.n > 0)
+		rep_errors(req, &e);
+	else if (submit_ceiling(&s, &api_conf, text, sizeof(text)) != NULL) {
+		errors_free(&e);
+		rep_error(req, API_INVALID, text, 0, NULL);
+	} else {
+		errors_free(&e);
+		submit_ask(req, &s);
+	}
+	submit_free(&s);
+}
+
+/* ---- which route -------------------------------------------------------- */
+
+/*
+ * Does a path (not decoded, len bytes) have the form of a pattern? The segment
+ * in the place of {id} is left in id, empty when it is no job's id. -1 when a
+ * segment cannot be decoded.
+ */
+static int
+path_match(const char *pattern, const char *path, size_t len, char *id)
+{
+	const char *end = path + len;
+	char segment[256];
+	size_t n, k;
+
+	*id = '\0';
+	while (*pattern == '/' && path < end && *path == '/') {
+		pattern++;
+		path++;
+		k = strcspn(pattern, "/");
+		for (n = 0; path + n < end && path[n] != '/'; n++)
+			;
+		/* One too long to be decoded here is none of ours. */
+		if (n >= sizeof(segment))
+			return (0);
+		if (http_decode(segment, sizeof(segment), path, n, 0) == -1)
+			return (-1);
+		if (k == 4 && strncmp(pattern, "{id}", 4) == 0) {
+			if (*segment == '\0')
+				return (0);
+			if (job_id_valid(segment))
+				strlcpy(id, segment, MAX_JOB_ID + 1);
+		} else if (strlen(segment) != k ||
+		    strncmp(segment, pattern, k) != 0)
+			return (0);
+		pattern += k;
+		path += n;
+	}
+	return (*pattern == '\0' && path == end);
+}
+
+/*
+ * Sets route, or allow where a path is known but not with this method. Returns
+ * 1 when the path is known, -1 when it is none.
+ */
+static int
+route_find(struct request *req, size_t len)
+{
+	enum http_method method =
+	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
+	char id[MAX_JOB_ID + 1];
+	int found = 0, m;
+	size_t i;
+
+	for (i = 0; i < nitems(routes); i++) {
+		m = path_match(routes[i].pattern, req->target, len, id);
+		if (m == -1)
+			return (-1);
+		if (m == 0)
+			continue;
+		found = 1;
+		if (routes[i].flags & ROUTE_OPEN)
+			req->open = 1;
+		if (routes[i].method == method) {
+			req->route = &routes[i];
+			strlcpy(req->job_id, id, sizeof(req->job_id));
+		}
+		if (*req->allow != '\0')
+			strlcat(req->allow, ", ", sizeof(req->allow));
+		strlcat(req->allow,
+		    routes[i].method == HTTP_GET ?
+			"GET, HEAD" :
+			http_method_name(routes[i].method),
+		    sizeof(req->allow));
+	}
+	return (found);
+}
+
+/* What is wrong with the path is kept for after the parent's word. */
+static void
+route_choose(struct request *req)
+{
+	size_t len = strcspn(req->target, "?");
+	int found;
+
+	found = route_find(req, len);
+	if (found == -1)
+		req->fault = API_BAD_PATH;
+	else if (found && req->route == NULL)
+		req->fault = API_METHOD;
+	else if (!found)
+		req->fault = API_NO_ROUTE;
+	if (found == 0 && len > 1 && req->target[len - 1] == '/' &&
+	    route_find(req, len - 1) == 1)
+		req->slash = 1; /* as 0.3 does: it is sent on */
+}
+
+static void
+redirect_slash(struct request *req)
+{
+	size_t len = strcspn(req->target, "?");
+	char *where;
+
+	where = xasprintf("%.*s%s", (int)len - 1, req->target,
+	    req->target + len);
+	rep_redirect(req, where);
+	free(where);
+}
+
+/* ---- may it go on ------------------------------------------------------- */
+
+/* The key that a client shows: the configured field, else a bearer token. */
+static const char *
+shown_key(const struct http_request *h)
+{
+	char name[sizeof(api_conf.auth_header)];
+	const char *value;
+	unsigned n, i;
+
+	for (i = 0; api_conf.auth_header[i] != '\0'; i++)
+		name[i] = (char)tolower((unsigned char)api_conf.auth_header[i]);
+	name[i] = '\0';
+	/* Two keys are none: nobody is to guess which one counts. */
+	if ((value = http_field(h, name, &n)) != NULL)
+		return (n == 1 ? value : "");
+	value = http_field(h, "authorization", &n);
+	if (n != 1 || strncasecmp(value, "bearer ", 7) != 0)
+		return ("");
+	value += 7;
+	return (value + strspn(value, " "));
+}
+
+/* A text that is longer than its field, or no text, stands for nobody. */
+static void
+put_text(char *dst, size_t size, const char *src, const char *other)
+{
+	if (strlen(src) >= size || !utf8_valid(src, strlen(src)))
+		src = other;
+	strlcpy(dst, src, size);
+}
+
+static void
+route_admit(struct request *req, const struct http_request *h)
+{
+	struct msg_req_admit m;
+
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.peer, req->client, sizeof(m.peer));
+	put_text(m.host, sizeof(m.host), h->host, "?");
+	put_text(m.key, sizeof(m.key), shown_key(h), "");
+	m.forwarded = http_field(h, "forwarded", NULL) != NULL ||
+	    http_field(h, "x-forwarded-for", NULL) != NULL;
+	m.exempt = (uint64_t)req->open;
+	ask(req, MSG_T_REQ_ADMIT, &m, -1);
+	explicit_bzero(m.key, sizeof(m.key));
+}
+
+/* All that can be said before the body came; 0: go on with the body. */
+static int
+route_refuse(struct request *req)
+{
+	if (req->slash)
+		redirect_slash(req);
+	else if (req->star)
+		rep_options(req);
+	else if (req->fault != API_NONE)
+		rep_error(req, req->fault, NULL, 0, NULL);
+	else if (req->encoded)
+		rep_error(req, API_ENCODING, NULL, 0, NULL);
+	else if (req->length > (int64_t)api_conf.max_payload)
+		rep_too_large(req);
+	else
+		return (0);
+	return (1);
+}
+
+/* The head is accepted: with a complete body, the request is handled. */
+static void
+route_go(struct request *req)
+{
+	req->admitted = 1;
+	if (!route_refuse(req) && req->complete)
+		req->route->handler(req);
+}
+
+void
+route_admitted(struct request *req, const struct msg_rep_admit *m)
+{
+	if (m->verdict == ADMIT_KEY)
+		rep_error(req, API_KEY, NULL, 0, NULL);
+	else if (m->verdict == ADMIT_RATE)
+		rep_error(req, API_RATE, NULL,
+		    m->retry_after == 0 ? 1 : (unsigned)m->retry_after, NULL);
+	else
+		route_go(req);
+}
+
+/* ---- a request's life: what conn.c calls -------------------------------- */
+
+/* 1..128 visible ASCII characters are taken over, else there is a new one. */
+static void
+take_correlation(struct request *req, const char *value)
+{
+	char uuid[37];
+	size_t i;
+
+	for (i = 0; value != NULL && value[i] > ' ' && value[i] < 0x7f; i++)
+		;
+	if (value == NULL || i == 0 || value[i] != '\0' ||
+	    i > MAX_CORRELATION) {
+		uuid4(uuid);
+		value = uuid;
+	}
+	strlcpy(req->correlation, value, sizeof(req->correlation));
+}
+
+/* application/json, or application/<something>+json. */
+static int
+is_json(const char *type)
+{
+	size_t len;
+
+	if (type == NULL)
+		return (0);
+	len = strcspn(type, "; \t");
+	if (len <= 12 || strncasecmp(type, "application/", 12) != 0)
+		return (0);
+	return ((len == 16 && strncasecmp(type + 12, "json", 4) == 0) ||
+	    (len > 17 && strncasecmp(type + len - 5, "+json", 5) == 0));
+}
+
+static void
+take_head(struct request *req, const struct http_request *h)
+{
+	const char *encoding = http_field(h, "content-encoding", NULL);
+
+	req->method = h->method;
+	req->target = xstrdup(h->target);
+	req->length = h->content_length;
+	req->json = is_json(http_field(h, "content-type", NULL));
+	req->encoded =
+	    encoding != NULL && strcasecmp(encoding, "identity") != 0;
+	take_correlation(req, http_field(h, "x-correlation-id", NULL));
+}

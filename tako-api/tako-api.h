@@ -1,0 +1,204 @@
+/*
+ * tako-api.h: the HTTP front above its connections. One process, one loop, no
+ * state that matters: a request lives from its head to its answer.
+ *
+ * A request goes through route.c (which route, may it go on), request.c (is
+ * its body well-formed), parent.c (a question to takod), and reply.c with
+ * render.c (the answer). Configuration is in api_conf, as the parent sent it.
+ */
+#ifndef TAKO_API_H
+#define TAKO_API_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "blob.h"
+#include "conn.h"
+#include "http.h"
+#include "msg.h"
+#include "tako.h"
+
+struct route;
+
+/* Counted bytes that somebody else owns. */
+struct section {
+	const uint8_t *data;
+	size_t len;
+};
+
+enum api_error {
+	API_NONE,
+	API_BAD_PATH,
+	API_NO_ROUTE,
+	API_METHOD,
+	API_KEY,
+	API_RATE,
+	API_TOO_LARGE,
+	API_ENCODING,
+	API_NO_JOB,
+	API_NO_EXECUTION,
+	API_NO_CANCEL,
+	API_WAIT,
+	API_CONFLICT,
+	API_INVALID,
+	API_QUEUE_FULL,
+	API_UNAVAILABLE,
+	API_STARTING,
+	API_BUSY,
+	API_INTERNAL,
+	API_ERROR_MAX
+};
+
+/* What an answer of the parent becomes, where a route has the choice. */
+enum form {
+	FORM_NONE,
+	FORM_EXECUTE,
+	FORM_STATUS,
+	FORM_RECORD,
+	FORM_HEALTH,
+	FORM_POOL
+};
+
+/* One request, from its head to its answer or its client's end. */
+struct request {
+	struct conn *conn;
+	const struct route *route; /* NULL where fault says why */
+	enum api_error fault;	   /* of path or method */
+	enum http_method method;
+	char *target;	/* path and query as sent */
+	char allow[32]; /* the methods that its path knows */
+	char correlation[MAX_CORRELATION + 1];
+	char client[MAX_CLIENT + 1];
+	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
+	int open;		     /* the path asks for no key */
+	int slash;		     /* the path has one at its end too many */
+	int star;		     /* OPTIONS * */
+	int json;		     /* Content-Type says so */
+	int encoded;		     /* has a Content-Encoding */
+	int64_t length;		     /* Content-Length, or -1 */
+	int admitted;		     /* the parent lets it go on */
+	int complete;		     /* the body is all there */
+	int full;		     /* view=full */
+	int sync;		     /* /execute */
+	uint32_t id;		     /* of the question under way, or 0 */
+	int64_t started;	     /* us, monotonic */
+	uint8_t *body;		     /* as far as it came */
+	size_t body_len, body_size;
+};
+
+/* What the parent said of a job: the message, and parts of its memory. */
+struct record {
+	struct msg_rep_record m;
+	struct section out, err, output, artifacts, extras;
+};
+
+/* main.c */
+extern struct event_base *api_base;
+void api_configure(void); /* api_conf is new */
+void api_sandbox(void);
+void api_listen(int fd); /* takes fd over */
+void api_drain(uint64_t deadline_ms);
+
+/* parent.c */
+extern struct msg_api_setup api_conf;
+void parent_open(struct event_base *);
+int parent_ask(struct request *, uint32_t type, const void *, int fd);
+void parent_forget(struct request *);
+
+/* pending.c */
+struct pending {
+	struct pending *next;
+	struct request *req; /* NULL: gone, and the parent is still to hear */
+	uint32_t id;
+	uint32_t type; /* of the question */
+	int sync;
+};
+uint32_t pending_add(struct request *, uint32_t type, unsigned max);
+struct pending *pending_find(uint32_t id);
+void pending_remove(uint32_t id);
+int pending_known(uint32_t id);
+struct pending *pending_gone(void);
+
+/* request.c: checks. Errors are members of a JSON array. */
+struct errors {
+	struct evbuffer *list;
+	unsigned n;
+};
+void errors_init(struct errors *);
+void errors_free(struct errors *);
+
+/* A checked body of POST /execute. Its input is a part of the body. */
+struct submit {
+	char *code; /* UTF-8, NUL-terminated */
+	size_t code_len;
+	struct section input;
+	char *requirements; /* JSON array, or NULL for none */
+	int64_t timeout;    /* 0: none asked */
+	int64_t startup_timeout;
+	char job_type[MAX_JOB_TYPE + 1];
+	char idempotency_key[MAX_IDEMPOTENCY + 1];
+};
+void submit_check(struct submit *, const struct section *body, int json,
+    const struct msg_api_setup *, struct errors *);
+void submit_free(struct submit *);
+/* A ceiling that a well-formed body is above: its text, or NULL. */
+const char *submit_ceiling(
+    const struct submit *, const struct msg_api_setup *, char *, size_t);
+int requirement_valid(const char *);
+
+/* What a query says; a route's table names the parameters it knows. */
+struct query {
+	int wait;
+	double timeout; /* s */
+	int full;
+};
+struct param {
+	const char *name;
+	void (*check)(struct query *, const char *value, struct errors *);
+};
+extern const struct param params_result[], params_record[];
+void query_check(struct query *, const struct param *, const char *target,
+    struct errors *);
+
+/* route.c */
+extern const struct conn_ops route_ops;
+void route_admitted(struct request *, const struct msg_rep_admit *);
+enum form route_form(const struct route *);
+enum api_error route_not_found(const struct route *);
+/* Sends an answer and ends the request; takes the buffers over. */
+void route_answer(struct request *, int status, struct evbuffer *head,
+    struct evbuffer *body);
+
+/* reply.c: each ends the request. */
+/* detail NULL: the error's own text. retry_after in seconds, 0 for none. */
+void rep_error(struct request *, enum api_error, const char *detail,
+    unsigned retry_after, const char *job_id);
+void rep_errors(struct request *, struct errors *); /* 422; frees */
+void rep_too_large(struct request *);
+void rep_redirect(struct request *, const char *where);
+void rep_options(struct request *);
+void rep_record(struct request *, const struct record *);
+void rep_submit(struct request *, const struct msg_rep_submit *);
+void rep_cancel(struct request *, const struct msg_rep_cancel *);
+void rep_stats(struct request *, const struct msg_rep_stats *);
+void rep_refused(struct request *, const struct msg_rep_error *);
+
+/* render.c: JSON, appended. A name with '{' before it opens its object. */
+void render_bytes(struct evbuffer *, const void *, size_t);
+void render_text(struct evbuffer *, const char *);
+void render_printf(struct evbuffer *, const char *, ...)
+    __attribute__((format(printf, 2, 3)));
+void render_string(struct evbuffer *, const void *, size_t);
+void render_name(struct evbuffer *, const char *);
+int record_split(struct record *, struct blob *);
+void render_record(struct evbuffer *, const struct record *, int full);
+void render_execute(struct evbuffer *, const struct record *);
+void render_status(struct evbuffer *, const struct msg_rep_record *);
+void render_pool(struct evbuffer *, const struct msg_rep_stats *);
+void render_health(
+    struct evbuffer *, const struct msg_rep_stats *, const char *version);
+
+#endif
