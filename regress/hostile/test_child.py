@@ -1,0 +1,144 @@
+"""
+test_child.py: a hostile child in the place of tako-api or tako-worker tries
+every illegal frame, type, state, token, length, arity and descriptor, floods
+and keeps silent (regress/tools/hostile_child.c). After each the parent has to
+be the same process, with one line in its log, bounded memory and processor
+time; the other children are untouched; the job of that worker ends.
+"""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib import host, shared
+from lib.takod import Takod
+
+HOSTILE = shared.program("regress/tools/hostile_child")
+# What says nothing is ended by a deadline, what ends itself by nobody.
+NO_VIOLATION = {"closes", "dies", "silent_running", "early_done",
+                "done_twice"}
+
+
+def attacks(who):
+    lines = subprocess.run([HOSTILE, "-l"], check=True, text=True,
+                           capture_output=True).stdout.splitlines()
+    rows = [line.split() for line in lines]
+    return [pytest.param(int(n), name, id=name)
+            for n, kind, _, name in rows if kind == who]
+
+
+class Hostile(Takod):
+    """A takod whose tako-api or tako-worker is the hostile program."""
+
+    def __init__(self, who, folder, number, **more):
+        self.folder = folder
+        for name in ("takod", "tako-api", "tako-worker", "tako-init"):
+            source = HOSTILE if name == who else shared.program(name)
+            shutil.copy(source, os.path.join(folder, name))
+            os.chmod(os.path.join(folder, name), 0o755)
+        self.set_attack(number)
+        super().__init__(engine="oci", runtime="runc", wait=False,
+                         program=os.path.join(folder, "takod"), **more)
+
+    def set_attack(self, number):
+        path = os.path.join(self.folder, "attack")
+        with open(path, "w") as file:
+            file.write(str(number))
+        stage = os.path.join(self.folder, "stage")
+        with open(stage, "w"):
+            pass
+        os.chmod(stage, 0o666)
+        os.chmod(path, 0o644)
+
+    def stages(self):
+        return len(host.read(os.path.join(self.folder, "stage")))
+
+
+def parent_figures(pid):
+    with open("/proc/%d/stat" % pid) as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    ticks = int(fields[11]) + int(fields[12])
+    with open("/proc/%d/status" % pid) as file:
+        rss = next(int(line.split()[1]) for line in file
+                   if line.startswith("VmRSS"))
+    fds = len(os.listdir("/proc/%d/fd" % pid))
+    return ticks / os.sysconf("SC_CLK_TCK"), rss, fds
+
+
+def violations(log):
+    return [line for line in log.splitlines() if "violation by" in line]
+
+
+def folder_for(name):
+    path = os.path.join(host.scratch(), name)
+    shutil.rmtree(path, ignore_errors=True)
+    os.mkdir(path, 0o755)
+    return path
+
+
+@pytest.fixture(scope="module")
+def api_daemon():
+    """One takod whose front is hostile: each test sets its attack."""
+    daemon = Hostile("tako-api", folder_for("hostile-api"), 0,
+                     config={"warm_pool_size": 1})
+    yield daemon
+    daemon.discard()
+
+
+@pytest.mark.parametrize("number,name", attacks("api"))
+def test_hostile_api(api_daemon, number, name):
+    daemon = api_daemon
+    daemon.set_attack(number)
+    for pid in daemon.children("tako-api"):
+        host.signal_pid(pid, signal.SIGKILL)
+    before = len(daemon.log())
+    host.wait_for("the attack begins", lambda: daemon.stages() > 0, 40)
+    attacker = daemon.children("tako-api")
+    cpu, rss, fds = parent_figures(daemon.pid)
+    begun = time.monotonic()
+    host.wait_for("the attacker is gone", lambda: not set(attacker) &
+                  set(daemon.children("tako-api")), 30)
+    spent = parent_figures(daemon.pid)
+    assert daemon.alive()
+    lines = violations(daemon.log()[before:])
+    if name not in NO_VIOLATION:
+        assert lines, daemon.log()[before:][-2000:]
+        assert len(lines) <= 10, lines
+    # A flood may cost what it sends, but no more than that.
+    assert spent[0] - cpu <= 1.0 + (time.monotonic() - begun)
+    assert spent[1] - rss < 16 * 1024, "parent grew by %d KiB" % (
+        spent[1] - rss)
+    assert spent[2] - fds <= 12
+
+
+@pytest.mark.parametrize("number,name", attacks("worker"))
+def test_hostile_worker(number, name):
+    folder = folder_for("hostile-worker")
+    daemon = Hostile("tako-worker", folder, number, config={
+        "warm_pool_size": 0, "max_workers": 1, "max_retry_attempts": 1,
+        "default_startup_timeout": 15})
+    try:
+        daemon.wait_ready()
+        api = daemon.children("tako-api")
+        job = daemon.submit("print(1)", timeout=3, startup_timeout=15)
+        host.wait_for("the attack begins", lambda: daemon.stages() > 0, 30)
+        cpu, rss, fds = parent_figures(daemon.pid)
+        # silent at the start: the startup timeout ends it.
+        record = daemon.wait(job, 60)
+        assert record["status"] in ("failed", "timeout"), record
+        assert record["status"] != "succeeded"
+        if name not in NO_VIOLATION | {"silent"}:
+            assert violations(daemon.log()), daemon.log()[-2000:]
+        assert len(violations(daemon.log())) <= 10
+        assert daemon.alive() and daemon.children("tako-api") == api
+        spent = parent_figures(daemon.pid)
+        assert spent[0] - cpu <= 3.0, "parent spent %.1f s" % (spent[0] - cpu)
+        assert spent[1] - rss < 16 * 1024
+        assert spent[2] - fds <= 12
+        assert daemon.get("/health")[0] == 200
+        daemon.stop()
+    finally:
+        daemon.discard()
