@@ -76,9 +76,22 @@ enum conf_log_format {
 	LOG_FORMAT_JSON
 };
 
-/* Every key of configuration.md, under its own name. */
+enum conf_from {
+	CONF_FROM_DEFAULT,
+	CONF_FROM_FILE,
+	CONF_FROM_VARIABLE
+};
+
+struct conf_origin { /* where an effective value came from */
+	enum conf_from from;
+	unsigned line; /* in the file, from 1 */
+};
+
+/* Every key of takod.conf(5), under its own name. */
 struct conf {
 	char *path; /* the file read; NULL: defaults only */
+	/* One a key (conf_origin); for conf_print and messages. */
+	struct conf_origin *origins;
 
 	int production_mode;
 	int log_level; /* enum log_level */
@@ -157,23 +170,33 @@ struct conf_errors {
 };
 
 /*
- * Finds and reads the configuration as configuration.md says: path (from -c)
+ * Finds and reads the configuration as takod.conf(5) says: path (from -c)
  * wins, NULL searches. Returns a conf that conf_free ends, or NULL with at
- * least one error. Warnings (protected mode ...) go to warnings.
+ * least one error. Warnings (protected mode ...) go to warnings. Both lists
+ * are set by the call (what they held is lost) and freed by conf_errors_free.
  */
 struct conf *conf_load(
     const char *path, struct conf_errors *errors, struct conf_errors *warnings);
-void conf_free(struct conf *);
+/*
+ * The file that conf_load(NULL) would read, the caller's to free; NULL when
+ * there is none. *named is 1 when TAKO_VM_CONFIG names it (then it may be
+ * missing).
+ */
+char *conf_find(int *named);
+void conf_free(struct conf *); /* NULL is allowed */
 void conf_errors_free(struct conf_errors *);
 /* "file:line:column: key: text" */
 void conf_error_print(FILE *, const struct conf_error *);
 
 /*
  * Prints every key with its effective value; json: as one object, else as
- * YAML that loads again, with a comment that says where each came from.
- * Secrets are masked. defaults: the default values instead.
+ * YAML, with a comment that says where each came from. Both load again.
+ * Secrets are masked. defaults: the comments tell the default value too, and
+ * whether a change needs a restart. Returns -1 when writing failed.
  */
 int conf_print(FILE *, const struct conf *, int json, int defaults);
+/* Writes s as a JSON string, quotes included (valid YAML also). */
+void conf_print_string(FILE *, const char *s);
 
 /* The job type of that name (an @version is ignored), or NULL. */
 const struct conf_job_type *conf_job_type(

@@ -1,0 +1,825 @@
+/*
+ * conf_set.c: puts the values of a document into struct conf by the table:
+ * types, bounds, nulls, unknown, double and missing keys. Everything wrong is
+ * reported, and what is right is set all the same, so that one reading finds
+ * all faults. Used by takod (the parent) and takoctl.
+ */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf_int.h"
+#include "log.h"
+#include "util.h"
+
+static void set_fields(struct conf_loading *, const struct conf_key *,
+    void *base, const struct conf_node *, const char *path);
+
+static void *
+field(void *base, const struct conf_key *key)
+{
+	return ((char *)base + key->offset);
+}
+
+void
+conf_list_add(struct conf_list *list, char *item)
+{
+	char **grown;
+
+	grown = reallocarray(list->items, list->n + 1, sizeof(*grown));
+	if (grown == NULL)
+		fatal(NULL);
+	list->items = grown;
+	list->items[list->n++] = item;
+}
+
+static void
+pairs_add(struct conf_env *env, char *name, char *value)
+{
+	char **grown;
+
+	grown = reallocarray(env->names, env->n + 1, sizeof(*grown));
+	if (grown == NULL)
+		fatal(NULL);
+	env->names = grown;
+	grown = reallocarray(env->values, env->n + 1, sizeof(*grown));
+	if (grown == NULL)
+		fatal(NULL);
+	env->values = grown;
+	env->names[env->n] = name;
+	env->values[env->n++] = value;
+}
+
+static void
+list_free(struct conf_list *list)
+{
+	size_t i;
+
+	for (i = 0; i < list->n; i++)
+		freezero(list->items[i], strlen(list->items[i]));
+	free(list->items);
+	memset(list, 0, sizeof(*list));
+}
+
+static void
+pairs_free(struct conf_env *env)
+{
+	size_t i;
+
+	for (i = 0; i < env->n; i++) {
+		free(env->names[i]);
+		free(env->values[i]);
+	}
+	free(env->names);
+	free(env->values);
+	memset(env, 0, sizeof(*env));
+}
+
+static void
+types_free(struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_job_types; i++)
+		conf_set_free(conf_job_type_keys, &conf->job_types[i]);
+	free(conf->job_types);
+	conf->job_types = NULL;
+	conf->n_job_types = 0;
+}
+
+void
+conf_set_free(const struct conf_key *keys, void *base)
+{
+	char **text;
+
+	for (; keys->name != NULL; keys++) {
+		switch (keys->type) {
+		case CONF_TEXT:
+			text = field(base, keys);
+			if (*text != NULL)
+				freezero(*text, strlen(*text));
+			*text = NULL;
+			break;
+		case CONF_TEXTS:
+			list_free(field(base, keys));
+			break;
+		case CONF_PAIRS:
+			pairs_free(field(base, keys));
+			break;
+		case CONF_FIELDS:
+			conf_set_free(keys->fields, field(base, keys));
+			break;
+		case CONF_TYPES:
+			types_free(base);
+			break;
+		default:
+			break;
+		}
+	}
+}
+
+static void __attribute__((format(printf, 3, 4)))
+say(char *msg, size_t len, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg, len, fmt, ap);
+	va_end(ap);
+}
+
+/* "between 10 and 1000", for numbers that are whole or have one decimal. */
+static const char *
+bounds(const struct conf_key *key, const char *unit, char *msg, size_t len)
+{
+	int places = key->min == floor(key->min) ? 0 : 1;
+
+	if (key->max >= 2147483647.0 && key->type == CONF_INT)
+		say(msg, len, "must be at least %.*f%s", places, key->min,
+		    unit);
+	else
+		say(msg, len, "must be between %.*f%s and %.0f%s", places,
+		    key->min, unit, key->max, unit);
+	return (msg);
+}
+
+static const char *
+set_number(const struct conf_key *key, void *p, const struct conf_value *v,
+    const char *text, char *msg, size_t len)
+{
+	int64_t n;
+
+	if (conf_to_int(v, text, &n) == -1)
+		return ("must be a whole number");
+	if ((double)n < key->min || (double)n > key->max)
+		return (bounds(key, "", msg, len));
+	if (key->type == CONF_SIZE)
+		*(uint64_t *)p = (uint64_t)n;
+	else
+		*(int *)p = (int)n;
+	return (NULL);
+}
+
+static const char *
+set_float(const struct conf_key *key, void *p, const struct conf_value *v,
+    const char *text, char *msg, size_t len)
+{
+	double f;
+
+	if (conf_to_float(v, text, &f) == -1)
+		return ("must be a number");
+	if (!(f >= key->min && f <= key->max))
+		return (bounds(key, "", msg, len));
+	if (key->type == CONF_MS)
+		*(int *)p = (int)lround(f * 1000);
+	else
+		*(double *)p = f;
+	return (NULL);
+}
+
+static const char *
+set_bytes(const struct conf_key *key, void *p, const char *text, char *msg,
+    size_t len)
+{
+	int mega = (key->flags & CK_MEGA) != 0;
+	uint64_t bytes;
+	double whole;
+
+	if (conf_text_bytes(text, mega, &bytes) == -1)
+		return (mega ? "must be a whole number that ends with m or g"
+			     : "must be a whole number, with g, m or k behind "
+			       "it or a number of bytes");
+	/* 0.3 judges whole megabytes. */
+	whole = floor((double)bytes / (1024 * 1024));
+	if (whole < key->min || whole > key->max) {
+		say(msg, len, "must be between %.0fm and %.0fg", key->min,
+		    key->max / 1024);
+		return (msg);
+	}
+	*(uint64_t *)p = bytes;
+	return (NULL);
+}
+
+static const char *
+set_enum(const struct conf_key *key, void *p, const char *text, char *msg,
+    size_t len)
+{
+	const struct conf_name *name;
+	char *copy;
+	int found = 0;
+	size_t used;
+
+	copy = xstrdup(text);
+	if (key->flags & CK_TRIM)
+		conf_trim(copy);
+	for (name = key->values; name->name != NULL && !found; name++) {
+		found = key->flags & CK_ANYCASE
+			    ? strcasecmp(copy, name->name) == 0
+			    : strcmp(copy, name->name) == 0;
+		if (found)
+			*(int *)p = name->value;
+	}
+	free(copy);
+	if (found)
+		return (NULL);
+	say(msg, len, "must be one of");
+	for (name = key->values; name->name != NULL; name++) {
+		used = strlen(msg);
+		say(msg + used, len - used, "%s%s",
+		    name == key->values ? " " : ", ", name->name);
+	}
+	return (msg);
+}
+
+static int
+has_controls(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return (1);
+	return (0);
+}
+
+/* Checks a copy and keeps it in *p; NULL, or what is wrong. */
+static const char *
+set_text(const struct conf_key *key, char **p, const char *text)
+{
+	const char *wrong = NULL;
+	char *copy;
+
+	if (key->flags & CK_LINE) {
+		if (*text == '\0')
+			return ("must not be empty");
+		if (has_controls(text))
+			return ("must not contain control characters");
+	}
+	copy = xstrdup(text);
+	if (key->check != NULL)
+		wrong = key->check(&copy);
+	if (wrong != NULL) {
+		free(copy);
+		return (wrong);
+	}
+	/* A text that the check made empty stands for none. */
+	if (*copy == '\0' && (key->flags & CK_NULL)) {
+		free(copy);
+		copy = NULL;
+	}
+	free(*p);
+	*p = copy;
+	return (NULL);
+}
+
+static void
+set_null(const struct conf_key *key, void *p)
+{
+	char **text = p;
+
+	if (key->type == CONF_TEXT) {
+		free(*text);
+		*text = NULL;
+	} else
+		*(int *)p = key->flags & CK_UNSET ? -1 : 0;
+}
+
+const char *
+conf_set_scalar(const struct conf_key *key, void *base,
+    const struct conf_value *v, const char *text, char *msg, size_t len)
+{
+	void *p = field(base, key);
+	int b;
+
+	if (v->kind == VALUE_BAD)
+		return ("has a form or a tag that is not allowed");
+	if (v->kind == VALUE_NULL) {
+		if ((key->flags & CK_NULL) == 0)
+			return ("must not be null or left out");
+		set_null(key, p);
+		return (NULL);
+	}
+	switch (key->type) {
+	case CONF_BOOL:
+		if (conf_to_bool(v, text, &b) == -1)
+			return ("must be true or false");
+		*(int *)p = b;
+		return (NULL);
+	case CONF_INT:
+	case CONF_SIZE:
+		return (set_number(key, p, v, text, msg, len));
+	case CONF_FLOAT:
+	case CONF_MS:
+		return (set_float(key, p, v, text, msg, len));
+	case CONF_TEXTS:
+	case CONF_TYPES:
+		return ("must be a list");
+	case CONF_PAIRS:
+	case CONF_FIELDS:
+		return ("must be a mapping");
+	default:
+		break;
+	}
+	if (v->kind != VALUE_TEXT)
+		return ("must be a text: put it in quotes");
+	if (key->type == CONF_BYTES)
+		return (set_bytes(key, p, text, msg, len));
+	if (key->type == CONF_ENUM)
+		return (set_enum(key, p, text, msg, len));
+	return (set_text(key, p, text));
+}
+
+void
+conf_set_defaults(const struct conf_key *keys, void *base)
+{
+	struct conf_value v;
+	char msg[128];
+
+	for (; keys->name != NULL; keys++) {
+		if (keys->flags & CK_UNSET)
+			*(int *)field(base, keys) = -1;
+		if (keys->type == CONF_FIELDS)
+			conf_set_defaults(keys->fields, field(base, keys));
+		if (keys->def == NULL)
+			continue;
+		v = conf_resolve(keys->def,
+		    keys->type != CONF_TEXT && keys->type != CONF_BYTES &&
+			keys->type != CONF_ENUM,
+		    NULL);
+		if (conf_set_scalar(
+			keys, base, &v, keys->def, msg, sizeof(msg)) != NULL)
+			fatalx("the default of %s is wrong", keys->name);
+	}
+}
+
+/* path.name in buf, what cannot be shown escaped, cut where too long. */
+static const char *
+join(char buf[CONF_MAX_PATH], const char *path, const char *name)
+{
+	char shown[80];
+
+	log_escape(shown, sizeof(shown), name, strnlen(name, 64));
+	snprintf(buf, CONF_MAX_PATH, "%s%s%s", path, *path != '\0' ? "." : "",
+	    shown);
+	return (buf);
+}
+
+static const char *
+join_number(char buf[CONF_MAX_PATH], const char *path, size_t number)
+{
+	snprintf(buf, CONF_MAX_PATH, "%.200s.%zu", path, number);
+	return (buf);
+}
+
+/* Counts a look at a node; aliases must not multiply the work. */
+static int
+visit(struct conf_loading *ld, const struct conf_node *node)
+{
+	if (++ld->visits < CONF_MAX_NODES)
+		return (0);
+	if (ld->visits == CONF_MAX_NODES)
+		conf_error_at(
+		    ld, node, NULL, "aliases make too much of this file");
+	return (-1);
+}
+
+static int
+text_sound(
+    struct conf_loading *ld, const struct conf_node *node, const char *path)
+{
+	if (strlen(node->text) == node->len)
+		return (1);
+	conf_error_at(ld, node, path, "must not contain a NUL");
+	return (0);
+}
+
+static size_t
+pair_find(const struct conf_doc *doc, const struct conf_pair *pairs, size_t n,
+    const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(doc->nodes[pairs[i].key].text, name) == 0)
+			break;
+	return (i);
+}
+
+static void merge(struct conf_loading *, const struct conf_node *,
+    struct conf_pair *, size_t *, const char *, unsigned);
+
+/* Takes a pair of a mapping itself; a merge key waits for the second turn. */
+static int
+own_pair(struct conf_loading *ld, unsigned number, struct conf_pair *pairs,
+    size_t *n, const char *path)
+{
+	char buf[CONF_MAX_PATH];
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *key = conf_doc_node(doc, number);
+	const struct conf_node *at = &doc->nodes[number];
+
+	if (key->kind != NODE_SCALAR || key->value.kind != VALUE_TEXT) {
+		conf_error_at(ld, at, path, "a key must be a text");
+		return (0);
+	}
+	if (!text_sound(ld, key, path))
+		return (0);
+	if (pair_find(doc, pairs, *n, key->text) < *n) {
+		conf_error_at(
+		    ld, at, join(buf, path, key->text), "stands here twice");
+		return (0);
+	}
+	if (*n == CONF_MAX_PAIRS) {
+		conf_error_at(
+		    ld, at, path, "has more than %d keys", CONF_MAX_PAIRS);
+		return (-1);
+	}
+	pairs[*n].key = (unsigned)(key - doc->nodes);
+	pairs[(*n)++].value = at->next;
+	return (0);
+}
+
+static int
+is_merge(const struct conf_node *key)
+{
+	return (key->kind == NODE_SCALAR && key->value.kind == VALUE_MERGE);
+}
+
+/*
+ * The pairs of a mapping: its own first, then those that "<<" brings in and
+ * that are not there yet.
+ */
+static void
+collect(struct conf_loading *ld, const struct conf_node *map,
+    struct conf_pair *pairs, size_t *n, const char *path, unsigned depth)
+{
+	const struct conf_doc *doc = &ld->doc;
+	unsigned number, merged = 0;
+
+	for (number = map->first; number != 0;
+	     number = doc->nodes[doc->nodes[number].next].next) {
+		if (visit(ld, &doc->nodes[number]) == -1)
+			return;
+		if (is_merge(conf_doc_node(doc, number))) {
+			if (merged != 0)
+				conf_error_at(ld, &doc->nodes[number], path,
+				    "<< stands here twice");
+			merged = doc->nodes[number].next;
+		} else if (own_pair(ld, number, pairs, n, path) == -1)
+			return;
+	}
+	if (merged != 0)
+		merge(ld, &doc->nodes[merged], pairs, n, path, depth);
+}
+
+static void
+merge_one(struct conf_loading *ld, unsigned number, struct conf_pair *pairs,
+    size_t *n, const char *path, unsigned depth)
+{
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *map = conf_doc_node(doc, number);
+	struct conf_pair *theirs;
+	size_t i, n_theirs = 0;
+
+	if (visit(ld, &doc->nodes[number]) == -1)
+		return;
+	if (map->kind != NODE_MAP || depth == 8) {
+		conf_error_at(ld, &doc->nodes[number], path,
+		    map->kind == NODE_MAP ? "<< goes too deep"
+					  : "<< must name a mapping");
+		return;
+	}
+	theirs = xcalloc(CONF_MAX_PAIRS, sizeof(*theirs));
+	collect(ld, map, theirs, &n_theirs, path, depth + 1);
+	for (i = 0; i < n_theirs; i++) {
+		if (pair_find(doc, pairs, *n, doc->nodes[theirs[i].key].text) <
+		    *n)
+			continue;
+		if (*n == CONF_MAX_PAIRS) {
+			conf_error_at(ld, &doc->nodes[number], path,
+			    "has more than %d keys", CONF_MAX_PAIRS);
+			break;
+		}
+		pairs[(*n)++] = theirs[i];
+	}
+	free(theirs);
+}
+
+static void
+merge(struct conf_loading *ld, const struct conf_node *value,
+    struct conf_pair *pairs, size_t *n, const char *path, unsigned depth)
+{
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *list;
+	unsigned number;
+
+	number = (unsigned)(value - doc->nodes);
+	list = conf_doc_node(doc, number);
+	if (list->kind != NODE_LIST) {
+		merge_one(ld, number, pairs, n, path, depth);
+		return;
+	}
+	for (number = list->first; number != 0;
+	     number = doc->nodes[number].next)
+		merge_one(ld, number, pairs, n, path, depth);
+}
+
+static void
+set_texts(struct conf_loading *ld, const struct conf_key *key,
+    struct conf_list *list, const struct conf_node *node, const char *path)
+{
+	char buf[CONF_MAX_PATH];
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *item;
+	struct conf_key single = *key;
+	const char *wrong;
+	char *text;
+	unsigned number;
+	size_t i = 0;
+
+	single.flags &= ~(unsigned)CK_NULL;
+	if (node->n > key->max) {
+		conf_error_at(
+		    ld, node, path, "has more than %.0f items", key->max);
+		return;
+	}
+	for (number = node->first; number != 0;
+	     number = doc->nodes[number].next, i++) {
+		if (visit(ld, &doc->nodes[number]) == -1)
+			return;
+		item = conf_doc_node(doc, number);
+		join_number(buf, path, i);
+		if (item->kind != NODE_SCALAR ||
+		    item->value.kind != VALUE_TEXT) {
+			conf_error_at(ld, &doc->nodes[number], buf,
+			    "must be a text%s",
+			    item->kind == NODE_SCALAR ? ": put it in quotes"
+						      : "");
+			continue;
+		}
+		if (!text_sound(ld, item, buf))
+			continue;
+		text = NULL;
+		if ((wrong = set_text(&single, &text, item->text)) != NULL)
+			conf_error_at(
+			    ld, &doc->nodes[number], buf, "%s", wrong);
+		else
+			conf_list_add(list, text);
+	}
+}
+
+static void
+set_pairs(struct conf_loading *ld, struct conf_env *env,
+    const struct conf_node *node, const char *path)
+{
+	char buf[CONF_MAX_PATH];
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *value;
+	struct conf_pair *pairs;
+	const char *name;
+	size_t i, n = 0;
+
+	pairs = xcalloc(CONF_MAX_PAIRS, sizeof(*pairs));
+	collect(ld, node, pairs, &n, path, 0);
+	for (i = 0; i < n; i++) {
+		name = doc->nodes[pairs[i].key].text;
+		value = conf_doc_node(doc, pairs[i].value);
+		join(buf, path, name);
+		if (*name == '\0' || strchr(name, '=') != NULL)
+			conf_error_at(ld, &doc->nodes[pairs[i].key], path,
+			    "the name of a variable must not be empty or "
+			    "contain =");
+		else if (value->kind != NODE_SCALAR ||
+			 value->value.kind != VALUE_TEXT)
+			conf_error_at(ld, &doc->nodes[pairs[i].value], buf,
+			    "must be a text%s",
+			    value->kind == NODE_SCALAR ? ": put it in quotes"
+						       : "");
+		else if (text_sound(ld, value, buf))
+			pairs_add(env, xstrdup(name), xstrdup(value->text));
+	}
+	free(pairs);
+}
+
+static void
+set_types(struct conf_loading *ld, const struct conf_key *key,
+    const struct conf_node *node, const char *path)
+{
+	char buf[CONF_MAX_PATH];
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *item;
+	struct conf *conf = ld->conf;
+	struct conf_job_type *jt;
+	unsigned number;
+	size_t i = 0;
+
+	if (node->n > key->max) {
+		conf_error_at(
+		    ld, node, path, "has more than %.0f items", key->max);
+		return;
+	}
+	conf->job_types = xcalloc(node->n + 1, sizeof(*conf->job_types));
+	for (number = node->first; number != 0;
+	     number = doc->nodes[number].next, i++) {
+		if (visit(ld, &doc->nodes[number]) == -1)
+			return;
+		item = conf_doc_node(doc, number);
+		join_number(buf, path, i);
+		jt = &conf->job_types[conf->n_job_types++];
+		conf_set_defaults(conf_job_type_keys, jt);
+		if (item->kind != NODE_MAP)
+			conf_error_at(
+			    ld, &doc->nodes[number], buf, "must be a mapping");
+		else
+			set_fields(ld, conf_job_type_keys, jt, item, buf);
+	}
+}
+
+/* at: where the value stands, for messages; node: what it is. */
+static void
+set_key(struct conf_loading *ld, const struct conf_key *key, void *base,
+    const struct conf_node *at, const struct conf_node *node, const char *path)
+{
+	char msg[128];
+	const char *wrong = NULL;
+
+	if (node->kind == NODE_SCALAR) {
+		if (text_sound(ld, node, path))
+			wrong = conf_set_scalar(key, base, &node->value,
+			    node->text, msg, sizeof(msg));
+	} else if (node->kind == NODE_BAD_TAG)
+		wrong = "has a tag that is not allowed";
+	else if (key->type == CONF_TEXTS && node->kind == NODE_LIST)
+		set_texts(ld, key, field(base, key), node, path);
+	else if (key->type == CONF_TYPES && node->kind == NODE_LIST)
+		set_types(ld, key, node, path);
+	else if (key->type == CONF_PAIRS && node->kind == NODE_MAP)
+		set_pairs(ld, field(base, key), node, path);
+	else if (key->type == CONF_FIELDS && node->kind == NODE_MAP)
+		set_fields(ld, key->fields, field(base, key), node, path);
+	else if (key->type == CONF_TEXTS || key->type == CONF_TYPES)
+		wrong = "must be a list";
+	else if (key->type == CONF_PAIRS || key->type == CONF_FIELDS)
+		wrong = "must be a mapping";
+	else
+		wrong = "must be a single value";
+	if (wrong != NULL)
+		conf_error_at(ld, at, path, "%s", wrong);
+}
+
+static void
+unknown_key(struct conf_loading *ld, const struct conf_key *keys,
+    const struct conf_node *at, const char *path, const char *name)
+{
+	char buf[CONF_MAX_PATH], meant[CONF_MAX_PATH];
+	const struct conf_key *near, *nested;
+
+	join(buf, path, name);
+	if ((near = conf_key_near(keys, name)) != NULL)
+		conf_error_at(ld, at, buf, "unknown key; did you mean %s?",
+		    join(meant, path, near->name));
+	else if (keys == conf_keys &&
+		 (nested = conf_key_find(conf_limit_keys, name)) != NULL)
+		conf_error_at(ld, at, buf,
+		    "unknown key; did you mean container_limits.%s?",
+		    nested->name);
+	else
+		conf_error_at(ld, at, buf, "unknown key");
+}
+
+static void
+note_origin(struct conf_loading *ld, const struct conf_key *keys,
+    const struct conf_key *key, unsigned line)
+{
+	struct conf_origin *origin;
+
+	if (keys != conf_keys && keys != conf_limit_keys)
+		return;
+	origin = &ld->conf->origins[conf_key_number(key)];
+	origin->from = CONF_FROM_FILE;
+	origin->line = line;
+}
+
+static void
+set_fields(struct conf_loading *ld, const struct conf_key *keys, void *base,
+    const struct conf_node *map, const char *path)
+{
+	char buf[CONF_MAX_PATH];
+	unsigned char seen[CONF_MAX_PAIRS] = { 0 };
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *at;
+	const struct conf_key *key;
+	struct conf_pair *pairs;
+	size_t i, n = 0;
+
+	pairs = xcalloc(CONF_MAX_PAIRS, sizeof(*pairs));
+	collect(ld, map, pairs, &n, path, 0);
+	for (i = 0; i < n && ld->visits < CONF_MAX_NODES; i++) {
+		at = &doc->nodes[pairs[i].key];
+		if ((key = conf_key_find(keys, at->text)) == NULL) {
+			unknown_key(ld, keys, at, path, at->text);
+			continue;
+		}
+		join(buf, path, key->name);
+		if (seen[key - keys]++) {
+			conf_error_at(ld, at, buf, "stands here twice");
+			continue;
+		}
+		note_origin(ld, keys, key, at->line);
+		set_key(ld, key, base, &doc->nodes[pairs[i].value],
+		    conf_doc_node(doc, pairs[i].value), buf);
+	}
+	for (key = keys; key->name != NULL; key++)
+		if ((key->flags & CK_REQUIRED) && !seen[key - keys])
+			conf_error_at(
+			    ld, map, join(buf, path, key->name), "is missing");
+	free(pairs);
+}
+
+/* What 0.3 takes for an empty file: null, and all that is false in Python. */
+static int
+root_empty(const struct conf_node *root)
+{
+	if (root->kind == NODE_LIST || root->kind == NODE_MAP)
+		return (root->n == 0);
+	if (root->kind != NODE_SCALAR)
+		return (0);
+	switch (root->value.kind) {
+	case VALUE_NULL:
+		return (1);
+	case VALUE_BOOL:
+	case VALUE_INT:
+		return (root->value.i == 0);
+	case VALUE_FLOAT:
+		return (root->value.f == 0);
+	case VALUE_TEXT:
+		return (root->len == 0);
+	default:
+		return (0);
+	}
+}
+
+void
+conf_set_document(struct conf_loading *ld)
+{
+	const struct conf_node *root;
+
+	if (ld->doc.n == 0)
+		return;
+	root = &ld->doc.nodes[1];
+	if (root_empty(root))
+		return;
+	if (root->kind != NODE_MAP) {
+		conf_error_at(
+		    ld, root, NULL, "must be a mapping of keys to values");
+		return;
+	}
+	set_fields(ld, conf_keys, ld->conf, root, "");
+}
+
+/* Job types that are there without a file, unless it names them too. */
+void
+conf_set_builtin(struct conf *conf)
+{
+	static const struct {
+		const char *name, *packages[3];
+		uint64_t memory;
+		double cpus;
+		int timeout, startup;
+	} builtin[] = {
+		{ "default", { NULL }, 512, 1, 30, 60 },
+		{ "data-processing", { "pandas", "numpy", NULL }, 1024, 2, 60,
+		    180 },
+		{ "ml-inference", { "numpy", "scikit-learn", NULL }, 2048, 2,
+		    120, 180 },
+	};
+	struct conf_job_type *all, *jt;
+	const char *const *package;
+	size_t i, j, n = 0;
+
+	all = xcalloc(conf->n_job_types + nitems(builtin), sizeof(*all));
+	for (i = 0; i < nitems(builtin); i++) {
+		for (j = 0; j < conf->n_job_types; j++)
+			if (strcmp(conf->job_types[j].name, builtin[i].name) ==
+			    0)
+				break;
+		if (j < conf->n_job_types)
+			continue;
+		jt = &all[n++];
+		conf_set_defaults(conf_job_type_keys, jt);
+		jt->builtin = 1;
+		jt->name = xstrdup(builtin[i].name);
+		for (package = builtin[i].packages; *package != NULL; package++)
+			conf_list_add(&jt->requirements, xstrdup(*package));
+		jt->memory_limit = builtin[i].memory * 1024 * 1024;
+		jt->cpu_limit = builtin[i].cpus;
+		jt->timeout = builtin[i].timeout;
+		jt->startup_timeout = builtin[i].startup;
+	}
+	if (conf->n_job_types > 0)
+		memcpy(
+		    all + n, conf->job_types, conf->n_job_types * sizeof(*all));
+	free(conf->job_types);
+	conf->job_types = all;
+	conf->n_job_types += n;
+}
