@@ -20,16 +20,27 @@
 #include "msg.h"
 #include "util.h"
 
-enum stage { AT_START, AT_SERVING, AT_IDLE, AT_READY, AT_RUNNING,
-	AT_COLLECTING, AT_DONE };
-enum who { API, WORKER };
+enum stage {
+	AT_START,
+	AT_SERVING,
+	AT_IDLE,
+	AT_READY,
+	AT_RUNNING,
+	AT_COLLECTING,
+	AT_DONE
+};
+enum who {
+	API,
+	WORKER
+};
 
 static enum who me;
 static uint32_t seq;
 static uint64_t token;
 static char folder[4096];
 
-/* ---- sending whatever --------------------------------------------------------- */
+/* ---- sending whatever
+ * --------------------------------------------------------- */
 
 static void
 send_raw(const void *data, size_t len, const int *fds, unsigned nfds)
@@ -159,7 +170,8 @@ memfd(size_t len, int sealed)
 	return (fd);
 }
 
-/* ---- the attacks ---------------------------------------------------------------- */
+/* ---- the attacks
+ * ---------------------------------------------------------------- */
 
 static void
 short_frame(void)
@@ -363,14 +375,16 @@ arity_none(void)
 static void
 float_field(void)
 {
-	send_body(usual(), 0, me == API ? "\x91\xca\0\0\0\0" : "\x92\xca\0\0\0\0\x03",
+	send_body(usual(), 0,
+	    me == API ? "\x91\xca\0\0\0\0" : "\x92\xca\0\0\0\0\x03",
 	    me == API ? 6 : 7, NULL, 0);
 }
 
 static void
 ext_field(void)
 {
-	send_body(usual(), 0, me == API ? "\x91\xd4\x01\x00" : "\x92\xd4\x01\x00\x03",
+	send_body(usual(), 0,
+	    me == API ? "\x91\xd4\x01\x00" : "\x92\xd4\x01\x00\x03",
 	    me == API ? 4 : 5, NULL, 0);
 }
 
@@ -379,21 +393,25 @@ string_cut(void)
 {
 	/* A string of 65535 bytes that are not there. */
 	send_body(me == API ? MSG_T_REQ_CANCEL : usual(), 0,
-	    "\x91\xda\xff\xff" "a", 5, NULL, 0);
+	    "\x91\xda\xff\xff"
+	    "a",
+	    5, NULL, 0);
 }
 
 static void
 string_with_nul(void)
 {
-	send_body(me == API ? MSG_T_REQ_CANCEL : usual(), 0, "\x91\xa3" "a\0b", 5,
-	    NULL, 0);
+	send_body(me == API ? MSG_T_REQ_CANCEL : usual(), 0,
+	    "\x91\xa3"
+	    "a\0b",
+	    5, NULL, 0);
 }
 
 static void
 string_not_utf8(void)
 {
-	send_body(me == API ? MSG_T_REQ_CANCEL : usual(), 0,
-	    "\x91\xa2\xc0\x80", 4, NULL, 0);
+	send_body(me == API ? MSG_T_REQ_CANCEL : usual(), 0, "\x91\xa2\xc0\x80",
+	    4, NULL, 0);
 }
 
 static void
@@ -580,8 +598,8 @@ flood_cancel(void)
 	int i;
 
 	memset(&m, 0, sizeof(m));
-	strlcpy(m.job_id, "00000000-0000-4000-8000-000000000000",
-	    sizeof(m.job_id));
+	strlcpy(
+	    m.job_id, "00000000-0000-4000-8000-000000000000", sizeof(m.job_id));
 	for (i = 0; i < 200000; i++)
 		send_msg(MSG_T_REQ_CANCEL, &m, -1);
 }
@@ -614,50 +632,29 @@ silent(void)
 #define W 2
 static const struct {
 	const char *name;
-	int	    who;
-	enum stage  at;
+	int who;
+	enum stage at;
 	void (*make)(void);
 } attacks[] = {
-#define EVERY(f) \
-	{ #f, A, AT_SERVING, f }, { #f, W, AT_RUNNING, f },
-	EVERY(short_frame)
-	EVERY(head_only)
-	EVERY(length_lies)
-	EVERY(oversize)
-	EVERY(type_zero)
-	EVERY(type_huge)
-	EVERY(type_of_parent)
-	EVERY(type_of_sibling)
-	EVERY(type_of_takoctl)
-	EVERY(sequence_replayed)
-	EVERY(sequence_skips)
-	EVERY(descriptor_unwanted)
-	EVERY(descriptors_many)
-	EVERY(descriptor_missing)
-	EVERY(descriptor_pipe)
-	EVERY(descriptor_file)
-	EVERY(memfd_unsealed)
-	EVERY(memfd_short)
-	EVERY(memfd_long)
-	EVERY(array32_bomb)
-	EVERY(array16_bomb)
-	EVERY(map_instead)
-	EVERY(nested_array)
-	EVERY(arity_more)
-	EVERY(arity_none)
-	EVERY(float_field)
-	EVERY(ext_field)
-	EVERY(string_cut)
-	EVERY(string_with_nul)
-	EVERY(string_not_utf8)
-	EVERY(string_too_long)
-	EVERY(integer_negative)
-	EVERY(integer_huge)
-	EVERY(trailing_bytes)
-	EVERY(setup_twice)
-	EVERY(closes)
-	EVERY(dies)
-	{ "setup_foreign_pid", A, AT_START, setup_foreign_pid },
+#define EVERY(f) { #f, A, AT_SERVING, f }, { #f, W, AT_RUNNING, f },
+	EVERY(short_frame) EVERY(head_only) EVERY(length_lies) EVERY(oversize)
+	    EVERY(type_zero) EVERY(type_huge) EVERY(type_of_parent) EVERY(
+		type_of_sibling) EVERY(type_of_takoctl) EVERY(sequence_replayed)
+		EVERY(sequence_skips) EVERY(descriptor_unwanted) EVERY(
+		    descriptors_many) EVERY(descriptor_missing)
+		    EVERY(descriptor_pipe) EVERY(descriptor_file) EVERY(
+			memfd_unsealed) EVERY(memfd_short) EVERY(memfd_long)
+			EVERY(array32_bomb) EVERY(array16_bomb) EVERY(
+			    map_instead) EVERY(nested_array) EVERY(arity_more)
+			    EVERY(arity_none) EVERY(float_field)
+				EVERY(ext_field) EVERY(string_cut) EVERY(
+				    string_with_nul) EVERY(string_not_utf8)
+				    EVERY(string_too_long) EVERY(
+					integer_negative) EVERY(integer_huge)
+					EVERY(trailing_bytes) EVERY(setup_twice)
+					    EVERY(closes) EVERY(dies){
+						"setup_foreign_pid", A,
+						AT_START, setup_foreign_pid },
 	{ "setup_foreign_pid", W, AT_START, setup_foreign_pid },
 	{ "early_request", A, AT_START, early_request },
 	{ "early_done", W, AT_START, early_done },

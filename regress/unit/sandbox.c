@@ -1,0 +1,367 @@
+/*
+ * sandbox.c: the children's sandbox refuses what it must. Each attempt is a
+ * forked child that enters the sandbox as tako-api or tako-worker does and
+ * then tries one thing: refused means killed by SIGSYS, or an error.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "blob.h"
+#include "log.h"
+#include "sandbox.h"
+#include "util.h"
+
+#define API (PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ACCEPT)
+#define WORKER                                                                 \
+	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ARTIFACT)
+#define SOME_UID 1999999000
+
+static int artifact_fd = -1;
+static char artifact_dir[64];
+
+/* What a forked child answered. */
+enum verdict {
+	DID,
+	ERRNO,
+	KILLED
+};
+
+static enum verdict
+attempt(unsigned promises, int (*try)(void))
+{
+	struct sandbox sb = { .promises = promises,
+		.nofile = 64,
+		.fsize = 1 << 20,
+		.as = 0,
+		.artifact_fd = artifact_fd };
+	int status;
+	pid_t pid;
+
+	if ((pid = fork()) == 0) {
+		log_set_level(LOG_LEVEL_CRITICAL);
+		if (sandbox_drop_ids(SOME_UID, SOME_UID) == -1)
+			_exit(9);
+		sandbox_enter(&sb);
+		_exit(try() == -1 ? 1 : 0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status)) {
+		assert_int_equal(WTERMSIG(status), SIGSYS);
+		return (KILLED);
+	}
+	assert_in_range(WEXITSTATUS(status), 0, 1);
+	return (WEXITSTATUS(status) == 0 ? DID : ERRNO);
+}
+
+/* ---- what must be refused ---------------------------------------------------
+ */
+
+static int
+try_open_read(void)
+{
+	return (open("/etc/passwd", O_RDONLY));
+}
+static int
+try_open_proc(void)
+{
+	return (open("/proc/self/mem", O_RDWR));
+}
+static int
+try_open_write(void)
+{
+	return (open("/tmp/takod-hostile", O_WRONLY | O_CREAT, 0600));
+}
+static int
+try_socket(void)
+{
+	return (socket(AF_INET, SOCK_STREAM, 0));
+}
+static int
+try_unix(void)
+{
+	return (socket(AF_UNIX, SOCK_STREAM, 0));
+}
+static int
+try_connect(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_port = htons(1),
+		.sin_addr = { htonl(0x7f000001) } };
+
+	return (connect(0, (struct sockaddr *)&sin, sizeof(sin)));
+}
+static int
+try_exec(void)
+{
+	char *argv[] = { (char *)(uintptr_t) "/bin/true", NULL };
+
+	return (execve("/bin/true", argv, NULL));
+}
+static int
+try_fork(void)
+{
+	return ((int)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0));
+}
+static int
+try_clone3(void)
+{
+	return ((int)syscall(SYS_clone3, NULL, 0));
+}
+static int
+try_kill(void)
+{
+	return (kill(getppid(), 0));
+}
+static int
+try_ptrace(void)
+{
+	return ((int)ptrace(PTRACE_ATTACH, getppid(), NULL, NULL));
+}
+static int
+try_mount(void)
+{
+	return (mount("x", "/", "tmpfs", 0, NULL));
+}
+static int
+try_setuid(void)
+{
+	return (setuid(0));
+}
+static int
+try_unshare(void)
+{
+	return ((int)syscall(SYS_unshare, 0x10000000));
+}
+static int
+try_exec_memory(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return (p == MAP_FAILED ? -1 : 0);
+}
+static int
+try_mprotect(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return (mprotect(p, 4096, PROT_READ | PROT_EXEC));
+}
+static int
+try_prctl(void)
+{
+	return (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+}
+static int
+try_bpf(void)
+{
+	return ((int)syscall(SYS_bpf, 0, NULL, 0));
+}
+static int
+try_io_uring(void)
+{
+	return ((int)syscall(SYS_io_uring_setup, 1, NULL));
+}
+static int
+try_tioc(void)
+{
+	return ((int)syscall(SYS_ioctl, 0, 0x5412, "a"));
+}
+static int
+try_dup(void)
+{
+	return (fcntl(0, F_SETOWN, getppid()));
+}
+static int
+try_unlink(void)
+{
+	return (unlink("/etc/hostname"));
+}
+static int
+try_chmod(void)
+{
+	return (chmod("/tmp", 0777));
+}
+static int
+try_accept(void)
+{
+	return (accept4(0, NULL, NULL, 0) == -1 ? 0 : 0);
+}
+static int
+try_memfd(void)
+{
+	return (memfd_new("x"));
+}
+static int
+try_artifact(void)
+{
+	int fd = openat(artifact_fd, "0", O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	return (fd == -1 || write(fd, "a", 1) != 1 || fsync(fd) == -1 ? -1 : 0);
+}
+static int
+try_artifact_read(void)
+{
+	return (openat(artifact_fd, "secret", O_RDONLY));
+}
+static int
+try_artifact_up(void)
+{
+	return (openat(artifact_fd, "../etc-passwd", O_WRONLY | O_CREAT, 0600));
+}
+static int
+try_openat_cwd(void)
+{
+	return (openat(AT_FDCWD, "x", O_RDONLY));
+}
+static int
+try_big_file(void)
+{
+	static char block[65536];
+	int fd = memfd_new("big"), i;
+
+	for (i = 0; i < 32; i++)
+		if (write(fd, block, sizeof(block)) != sizeof(block))
+			return (-1);
+	return (0);
+}
+static int
+try_many_fds(void)
+{
+	int i;
+
+	for (i = 0; i < 100; i++)
+		if (fcntl(0, F_DUPFD_CLOEXEC, 0) == -1)
+			return (-1);
+	return (0);
+}
+
+static const struct {
+	const char *name;
+	int (*try)(void);
+	int killed; /* by seccomp alone: the sanitizer build has none */
+} refused[] = {
+	{ "open for reading", try_open_read, 0 },
+	{ "open /proc/self/mem", try_open_proc, 0 },
+	{ "open for writing", try_open_write, 0 },
+	{ "openat here", try_openat_cwd, 0 },
+	{ "socket", try_socket, 1 },
+	{ "unix socket", try_unix, 1 },
+	{ "connect", try_connect, 1 },
+	{ "exec", try_exec, 0 },
+	{ "fork", try_fork, 0 },
+	{ "clone3", try_clone3, 0 },
+	{ "kill", try_kill, 0 },
+	{ "ptrace", try_ptrace, 0 },
+	{ "mount", try_mount, 0 },
+	{ "setuid", try_setuid, 0 },
+	{ "unshare", try_unshare, 1 },
+	{ "memory to run", try_exec_memory, 1 },
+	{ "mprotect to run", try_mprotect, 1 },
+	{ "prctl", try_prctl, 1 },
+	{ "bpf", try_bpf, 0 },
+	{ "io_uring", try_io_uring, 0 },
+	{ "TIOCSTI", try_tioc, 0 },
+	{ "F_SETOWN", try_dup, 1 },
+	{ "unlink", try_unlink, 0 },
+	{ "chmod", try_chmod, 0 },
+	{ "file above its limit", try_big_file, 0 },
+	{ "descriptors above the limit", try_many_fds, 0 },
+};
+
+static void
+refuses(void **state)
+{
+	static const unsigned who[] = { API, WORKER };
+	size_t i, w;
+
+	(void)state;
+	for (w = 0; w < nitems(who); w++)
+		for (i = 0; i < nitems(refused); i++) {
+#ifdef SANDBOX_NULL
+			if (refused[i].killed)
+				continue;
+#endif
+			if (attempt(who[w], refused[i].try) == DID)
+				fail_msg("%s was not refused to %s",
+				    refused[i].name,
+				    who[w] == API ? "tako-api" : "tako-worker");
+		}
+}
+
+static void
+each_has_its_own(void **state)
+{
+	(void)state;
+	assert_int_equal(attempt(API, try_accept), DID);
+	assert_int_equal(attempt(API, try_memfd), DID);
+	assert_int_equal(attempt(WORKER, try_memfd), DID);
+	assert_int_equal(attempt(WORKER, try_artifact), DID);
+	assert_int_not_equal(attempt(API, try_artifact), DID);
+	assert_int_not_equal(attempt(WORKER, try_artifact_read), DID);
+	assert_int_not_equal(attempt(WORKER, try_artifact_up), DID);
+#ifndef SANDBOX_NULL
+	assert_int_equal(attempt(WORKER, try_accept), KILLED);
+	assert_int_equal(attempt(PROMISE_STDIO, try_memfd), KILLED);
+#endif
+}
+
+static int
+make_dir(void **state)
+{
+	int fd;
+
+	(void)state;
+	strlcpy(
+	    artifact_dir, "/tmp/takod-sandbox-XXXXXX", sizeof(artifact_dir));
+	if (mkdtemp(artifact_dir) == NULL)
+		return (-1);
+	artifact_fd = open(artifact_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(artifact_fd, "secret", O_WRONLY | O_CREAT, 0644);
+	close(fd);
+	return (artifact_fd == -1 ||
+			fchown(artifact_fd, SOME_UID, SOME_UID) == -1 ||
+			fchmod(artifact_fd, 0300) == -1
+		    ? -1
+		    : 0);
+}
+
+static int
+remove_dir(void **state)
+{
+	(void)state;
+	unlinkat(artifact_fd, "secret", 0);
+	unlinkat(artifact_fd, "0", 0);
+	close(artifact_fd);
+	return (rmdir(artifact_dir));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(refuses),
+		cmocka_unit_test(each_has_its_own) };
+
+	return (cmocka_run_group_tests(tests, make_dir, remove_dir));
+}
