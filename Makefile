@@ -57,14 +57,14 @@ comma = ,
 
 # What each program links. Only the parent has libraries that open
 # connections and files late (libcurl, libpq, libsqlite3).
-LIBS_COMMON = $(call pkg,libevent_core msgpack libseccomp libcap-ng libbsd libmd)
+LIBS_COMMON = $(call pkg,libevent_core msgpack libseccomp libcap-ng libbsd libmd) -lm
 LIBS_takod = $(call pkg,yaml-0.1 libpq sqlite3 libcurl jansson)
 LIBS_tako-api = $(call pkg,jansson)
 LIBS_tako-worker =
 LIBS_takoctl = $(call pkg,yaml-0.1 libcurl jansson)
 
 srcs = $(sort $(wildcard $(1)/*.c))
-objs = $(patsubst %.c,$(B)/%.o,$(1))
+objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
 CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
@@ -73,7 +73,7 @@ LIB_conf = $(B)/libconf.a
 	regress-programs FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
-$(B)/%.o: %.c $(B)/flags
+$(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
 
@@ -91,7 +91,7 @@ $(B)/lib%.a:
 # Everything of a program but its main.c, so that a test can link it.
 define program
 $(B)/lib$(1).a: $(call objs,$(filter-out $(1)/main.c,$(call srcs,$(1))))
-$(B)/$(1): $(B)/$(1)/main.o $(B)/lib$(1).a $(LIB_conf) $(LIB_common)
+$(B)/$(1): $(B)/obj/$(1)/main.o $(B)/lib$(1).a $(LIB_conf) $(LIB_common)
 	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_COMMON)
 endef
 $(foreach p,takod tako-api tako-worker takoctl,$(eval $(call program,$(p))))
