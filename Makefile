@@ -203,4 +203,4 @@ uninstall:
 clean:
 	rm -rf build build-asan build-lint
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/regress -name '*.d' 2>/dev/null)
