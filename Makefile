@@ -173,7 +173,9 @@ C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \
 	regress/*/*.[ch])
 lint: check-deps
 	clang-format --dry-run --Werror $(C_FILES)
-	mandoc -Tlint -Wstyle $(MAN)
+	@# Pages that refer to each other before they are installed are fine.
+	! mandoc -Tlint -Wstyle $(MAN) 2>/dev/null | \
+	    grep -v 'referenced manual not found'
 	$(MAKE) -s -j2 B=build-lint WERROR=-Werror all
 	@rm -rf build-lint
 
