@@ -5,7 +5,6 @@
  * by takoctl, and by takod for its log.
  */
 #include <locale.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

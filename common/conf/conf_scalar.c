@@ -592,16 +592,19 @@ conf_to_int(const struct conf_value *v, const char *text, int64_t *n)
 		*n = v->i;
 		return (0);
 	case VALUE_FLOAT:
-		if (!isfinite(v->f) || v->f != floor(v->f))
+		if (!isfinite(v->f))
 			return (-1);
-		/* 2^63 and beyond: as far as an int64_t goes */
-		if (v->f >= 9223372036854775807.0)
+		/* 2^62 and beyond are whole, and out of any bounds */
+		if (v->f >= 4611686018427387904.0)
 			*n = INT64_MAX;
-		else if (v->f <= -9223372036854775807.0)
+		else if (v->f <= -4611686018427387904.0)
 			*n = -INT64_MAX;
 		else
 			*n = (int64_t)v->f;
-		return (0);
+		return (
+		    *n == INT64_MAX || *n == -INT64_MAX || (double)*n == v->f
+			? 0
+			: -1);
 	case VALUE_TEXT:
 		return (text_whole(text, n));
 	default:

@@ -4,7 +4,6 @@
  * reported, and what is right is set all the same, so that one reading finds
  * all faults. Used by takod (the parent) and takoctl.
  */
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,7 +133,7 @@ say(char *msg, size_t len, const char *fmt, ...)
 static const char *
 bounds(const struct conf_key *key, const char *unit, char *msg, size_t len)
 {
-	int places = key->min == floor(key->min) ? 0 : 1;
+	int places = key->min == (double)(int64_t)key->min ? 0 : 1;
 
 	if (key->max >= 2147483647.0 && key->type == CONF_INT)
 		say(msg, len, "must be at least %.*f%s", places, key->min,
@@ -173,7 +172,7 @@ set_float(const struct conf_key *key, void *p, const struct conf_value *v,
 	if (!(f >= key->min && f <= key->max))
 		return (bounds(key, "", msg, len));
 	if (key->type == CONF_MS)
-		*(int *)p = (int)lround(f * 1000);
+		*(int *)p = (int)(f * 1000 + 0.5);
 	else
 		*(double *)p = f;
 	return (NULL);
@@ -185,15 +184,15 @@ set_bytes(const struct conf_key *key, void *p, const char *text, char *msg,
 {
 	int mega = (key->flags & CK_MEGA) != 0;
 	uint64_t bytes;
-	double whole;
+	uint64_t whole;
 
 	if (conf_text_bytes(text, mega, &bytes) == -1)
 		return (mega ? "must be a whole number that ends with m or g"
 			     : "must be a whole number, with g, m or k behind "
 			       "it or a number of bytes");
 	/* 0.3 judges whole megabytes. */
-	whole = floor((double)bytes / (1024 * 1024));
-	if (whole < key->min || whole > key->max) {
+	whole = bytes / (1024 * 1024);
+	if ((double)whole < key->min || (double)whole > key->max) {
 		say(msg, len, "must be between %.0fm and %.0fg", key->min,
 		    key->max / 1024);
 		return (msg);
