@@ -731,19 +731,22 @@ current_key(const char *images, char key[IMAGE_KEY_LEN + 1])
 static json_t *
 list_tree(const char *images, const char *key, const char *current)
 {
-	char *path = xasprintf("%s/%s/manifest.json", images, key);
+	char *manifest = xasprintf("%s/%s/manifest.json", images, key);
+	char *rootfs = xasprintf("%s/%s/rootfs", images, key);
 	json_t *m, *row = NULL;
 
-	if ((m = json_load_file(path, JSON_REJECT_DUPLICATES, NULL)) != NULL) {
-		row = json_pack("{s:s s:s s:s s:o s:O* s:O* s:O*}", "name", key,
-		    "key", key, "engine", "oci", "current",
-		    json_boolean(strcmp(key, current) == 0), "suite",
+	m = json_load_file(manifest, JSON_REJECT_DUPLICATES, NULL);
+	if (m != NULL) {
+		row = json_pack("{s:s s:s s:s s:s s:b s:O* s:O* s:O*}", "name",
+		    key, "key", key, "engine", "oci", "path", rootfs, "current",
+		    strcmp(key, current) == 0, "suite",
 		    json_object_get(m, "suite"), "built_at",
 		    json_object_get(m, "built_at"), "size",
 		    json_object_get(m, "size"));
 		json_decref(m);
 	}
-	free(path);
+	free(rootfs);
+	free(manifest);
 	return (row);
 }
 
@@ -756,11 +759,12 @@ list_docker(const struct conf *conf, const char *current)
 	if (image_docker_key(conf, key, &size, detail, sizeof(detail)) == -1 ||
 	    key[0] == '\0')
 		return (NULL);
-	return (json_pack("{s:s s:s s:s s:o s:I}", "name", conf->docker_image,
+	return (json_pack("{s:s s:s s:s s:b s:I}", "name", conf->docker_image,
 	    "key", key, "engine", "docker", "current",
-	    json_boolean(strcmp(key, current) == 0), "size", (json_int_t)size));
+	    strcmp(key, current) == 0, "size", (json_int_t)size));
 }
 
+/* The one in use is the first row. */
 static json_t *
 list_all(const struct conf *conf, const char *images)
 {
@@ -774,7 +778,11 @@ list_all(const struct conf *conf, const char *images)
 		while ((e = readdir(d)) != NULL)
 			if (is_key(e->d_name) &&
 			    (row = list_tree(images, e->d_name, current)))
-				json_array_append_new(rows, row);
+				json_array_insert_new(rows,
+				    strcmp(e->d_name, current) == 0
+					? 0
+					: json_array_size(rows),
+				    row);
 		closedir(d);
 	}
 	if (conf->engine != CONF_ENGINE_OCI &&

@@ -66,7 +66,10 @@ class Dockerd:
 
     def start(self):
         self.configure()
-        for stale in (self.socket, self.path("docker.pid")):
+        # A process id in one of these files may be another process' by now,
+        # or a zombie's: dockerd takes that for a containerd that runs.
+        for stale in (self.socket, self.path("docker.pid"),
+                      self.path("exec", "containerd", "containerd.pid")):
             if os.path.lexists(stale):
                 os.unlink(stale)
         log = open(self.path("dockerd.log"), "ab")
@@ -112,10 +115,14 @@ class Dockerd:
         shutil.rmtree(self.path("exec"), ignore_errors=True)
 
     def kill(self):
-        """kill -9 of the daemon alone: its containers go on."""
+        """kill -9 of the daemon, and of its containerd, which it takes with
+        it: its containers go on."""
         self.process.kill()
         self.process.wait()
         self.process = None
+        for pid in self.named("containerd"):
+            if not self.is_shim(pid):
+                self.end(pid)
 
     # ---- what a former engine left --------------------------------------
 
@@ -141,6 +148,10 @@ class Dockerd:
         return [process.pid for process in host.processes()
                 if process.comm.startswith(name[:15])
                 and any(self.folder + "/" in word for word in process.argv)]
+
+    @staticmethod
+    def is_shim(pid):
+        return "shim" in host.read("/proc/%d/cmdline" % pid).split("\0")[0]
 
     @staticmethod
     def end(pid):
