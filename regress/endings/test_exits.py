@@ -2,8 +2,6 @@
 How it ended: exit codes, signals, exceptions. What a job is charged with
 comes from facts that it cannot forge; its own number stays its own number.
 """
-import pytest
-
 SIGNALS = {
     "SIGSEGV": (139, "segfault"), "SIGABRT": (134, "abort"),
     "SIGFPE": (136, "arithmetic_error"), "SIGBUS": (135, "bus_error"),
@@ -57,31 +55,38 @@ def test_sys_exit_zero_after_errors_on_stderr(combo):
     assert record["status"] == "succeeded" and record["error"] is None
 
 
+def run_all(combo, codes, **fields):
+    """Runs many at once; the records in the same order."""
+    jobs = [combo.submit(code, **fields) for code in codes]
+    return [combo.wait(job, 120) for job in jobs]
+
+
 # R19: numbers that other programs give a meaning have none here.
-@pytest.mark.parametrize("code", [1, 2, 3, 77, 124, 125, 126, 127, 128, 130,
-                                  134, 137, 139, 143, 255])
-def test_exit_code(combo, code):
-    record = combo.run("import os\nos._exit(%d)" % code)
-    assert record["status"] == "failed", record
-    assert record["exit_code"] == code
-    assert record["error"]["type"] == "runtime_error", record["error"]
-    assert record["error"]["message"] == "Exit code %d" % code
-    assert record["error"]["phase"] == "execution"
+def test_exit_codes(combo):
+    codes = (1, 2, 3, 77, 124, 125, 126, 127, 128, 130, 134, 137, 139, 143,
+             255)
+    records = run_all(combo, ["import os\nos._exit(%d)" % n for n in codes])
+    for code, record in zip(codes, records):
+        assert record["status"] == "failed", record
+        assert record["exit_code"] == code
+        assert record["error"] == {
+            "type": "runtime_error", "message": "Exit code %d" % code,
+            "phase": "execution"}
+        assert record["takod"]["attempt"] == 1
 
 
-@pytest.mark.parametrize("name", list(SIGNALS))
-def test_signal(combo, name):
-    code, kind = SIGNALS[name]
-    record = combo.run(
+def test_signals(combo):
+    records = run_all(combo, [
         "import os, signal\n"
         "number = signal.%s\n"
         "if number != signal.SIGKILL:\n"
         "    signal.signal(number, signal.SIG_DFL)\n"
         "os.kill(os.getpid(), number)\n"
-        "signal.pause()\n" % name, timeout=10)
-    assert record["status"] == "failed", record
-    assert record["exit_code"] == code
-    assert record["error"]["type"] == kind, record["error"]
+        "signal.pause()\n" % name for name in SIGNALS], timeout=10)
+    for (name, (code, kind)), record in zip(SIGNALS.items(), records):
+        assert (record["status"], record["exit_code"]) == ("failed", code), (
+            name, record)
+        assert record["error"]["type"] == kind, (name, record["error"])
 
 
 def test_abort_and_real_segfault(combo):
@@ -91,11 +96,14 @@ def test_abort_and_real_segfault(combo):
     assert (record["exit_code"], record["error"]["type"]) == (139, "segfault")
 
 
-@pytest.mark.parametrize("code", list(EXCEPTIONS))
-def test_exception(combo, code):
-    record = combo.run(code)
-    assert record["status"] == "failed" and record["exit_code"] == 1, record
-    assert record["error"]["type"] == EXCEPTIONS[code], record["error"]
+def test_exceptions(combo):
+    wrong = []
+    for code, record in zip(EXCEPTIONS, run_all(combo, EXCEPTIONS)):
+        found = (record["status"], record["exit_code"],
+                 (record["error"] or {}).get("type"))
+        if found != ("failed", 1, EXCEPTIONS[code]):
+            wrong.append((code, found, EXCEPTIONS[code], record["stderr"]))
+    assert wrong == []
 
 
 def test_message_is_the_last_line(combo):
@@ -113,17 +121,21 @@ def test_words_on_stderr_are_no_class(combo):
 
 
 # R19: phrases of engines and kernels.
-@pytest.mark.parametrize("text", [
-    "Killed", "Out of memory: Killed process 1 (python3)",
-    "cannot connect to the docker daemon", "docker: Error response from",
-    "OCI runtime exec failed", "container is not running",
-    "Execution timed out", "sandbox died", "urpc method failed: EOF"])
-def test_phrases_are_only_text(combo, text):
-    record = combo.run("import os, sys\n"
-                       "print(%r); print(%r, file=sys.stderr)\n"
-                       "sys.stdout.flush(); os._exit(125)" % (text, text))
-    assert record["status"] == "failed" and record["exit_code"] == 125
-    assert record["error"]["type"] == "runtime_error", record["error"]
+def test_phrases_are_only_text(combo):
+    phrases = (
+        "Killed", "Out of memory: Killed process 1 (python3)",
+        "cannot connect to the docker daemon", "docker: Error response from",
+        "OCI runtime exec failed", "container is not running",
+        "Execution timed out", "sandbox died", "urpc method failed: EOF")
+    records = run_all(combo, [
+        "import os, sys\nprint(%r); print(%r, file=sys.stderr)\n"
+        "sys.stdout.flush(); os._exit(125)" % (text, text)
+        for text in phrases])
+    for text, record in zip(phrases, records):
+        assert record["status"] == "failed" and record["exit_code"] == 125
+        assert record["error"]["type"] == "runtime_error", record["error"]
+        assert record["stdout"] == record["stderr"] == text + "\n"
+        assert record["takod"]["attempt"] == 1
     health = combo.get("/health")[2]
     assert health["status"] == "healthy"
     assert health["circuit_breaker"]["failure_count"] == 0
@@ -159,17 +171,23 @@ def test_kills_everything_it_can(combo):
         assert record["stdout"] == "still here\n"
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGSTOP", "SIGINT",
-                                  "SIGSEGV", "SIGCHLD", "SIGPIPE"])
-def test_signals_to_pid_1(combo, name):
-    record = combo.run(
+def test_signals_to_pid_1(combo):
+    names = ("SIGKILL", "SIGTERM", "SIGSTOP", "SIGINT", "SIGSEGV", "SIGCHLD",
+             "SIGPIPE")
+    records = run_all(combo, [
         "import os, signal, time\n"
         "try:\n"
         "    os.kill(1, signal.%s)\n"
         "except OSError:\n"
         "    pass\n"
         "time.sleep(0.2)\n"
-        "print('still here', flush=True)\n" % name, timeout=5)
+        "print('still here', flush=True)\n" % name for name in names],
+        timeout=3)
+    for name, record in zip(names, records):
+        assert_survived(combo, name, record)
+
+
+def assert_survived(combo, name, record):
     if record["status"] == "succeeded":
         assert record["stdout"] == "still here\n"
     elif combo.runtime == "runsc" and name in ("SIGKILL", "SIGSTOP",
