@@ -1,0 +1,373 @@
+/*
+ * cgroup.c: reads counters of containers' control groups, kills what is in
+ * them, removes them. Runs in takod, as root. The files are the kernel's own
+ * and short; nothing a job writes is in them.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "util.h"
+
+#define MAX_HIERARCHIES 32
+#define MAX_CGROUP_FILE 4096
+
+struct hierarchy {
+	char *mount;
+	int v2;
+	int memory, cpuacct; /* v1: the controllers of interest in it */
+};
+
+struct cgroups {
+	struct hierarchy h[MAX_HIERARCHIES];
+	size_t n;
+	int swap;
+};
+
+/* Whether word is in a comma list. */
+static int
+in_list(const char *list, const char *word)
+{
+	size_t n = strlen(word);
+	const char *p;
+
+	for (p = list; (p = strstr(p, word)) != NULL; p += n)
+		if ((p == list || p[-1] == ',') &&
+		    (p[n] == '\0' || p[n] == ',' || p[n] == '\n'))
+			return (1);
+	return (0);
+}
+
+/*
+ * A line: "36 35 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory".
+ * A hierarchy may be mounted in more places than one; any of them will do.
+ */
+static void
+add_mount(struct cgroups *cg, char *line)
+{
+	char *sep = strstr(line, " - "), *mount = NULL, *type, *options = NULL;
+	char *p = line;
+	struct hierarchy *h;
+	int i;
+
+	if (sep == NULL || cg->n == MAX_HIERARCHIES)
+		return;
+	*sep = '\0';
+	for (i = 0; i < 5; i++)
+		mount = strsep(&p, " ");
+	p = sep + 3;
+	type = strsep(&p, " ");
+	(void)strsep(&p, " ");
+	options = p;
+	if (mount == NULL || options == NULL ||
+	    (strcmp(type, "cgroup") != 0 && strcmp(type, "cgroup2") != 0))
+		return;
+	h = &cg->h[cg->n++];
+	h->mount = xstrdup(mount);
+	h->v2 = strcmp(type, "cgroup2") == 0;
+	h->memory = !h->v2 && in_list(options, "memory");
+	h->cpuacct = !h->v2 && in_list(options, "cpuacct");
+}
+
+/* v2: groups have memory.swap.max by default; v1: swap accounting is on. */
+static int
+find_swap(const struct cgroups *cg)
+{
+	char path[512];
+	size_t i;
+
+	for (i = 0; i < cg->n; i++) {
+		if (!cg->h[i].memory)
+			continue;
+		snprintf(path, sizeof(path), "%s/memory.memsw.limit_in_bytes",
+		    cg->h[i].mount);
+		return (access(path, F_OK) == 0);
+	}
+	return (1);
+}
+
+struct cgroups *
+cgroups_open(const char *mountinfo, char *detail, size_t len)
+{
+	struct cgroups *cg = xcalloc(1, sizeof(*cg));
+	char *line = NULL;
+	size_t size = 0;
+	FILE *f;
+
+	if (mountinfo == NULL)
+		mountinfo = "/proc/self/mountinfo";
+	if ((f = fopen(mountinfo, "re")) == NULL) {
+		snprintf(detail, len, "%s: %s", mountinfo, strerror(errno));
+		free(cg);
+		return (NULL);
+	}
+	while (getline(&line, &size, f) != -1)
+		add_mount(cg, line);
+	free(line);
+	fclose(f);
+	if (cg->n == 0) {
+		snprintf(detail, len,
+		    "no control groups are mounted: mount cgroup2 on "
+		    "/sys/fs/cgroup");
+		free(cg);
+		return (NULL);
+	}
+	cg->swap = find_swap(cg);
+	return (cg);
+}
+
+void
+cgroups_free(struct cgroups *cg)
+{
+	size_t i;
+
+	if (cg == NULL)
+		return;
+	for (i = 0; i < cg->n; i++)
+		free(cg->h[i].mount);
+	free(cg);
+}
+
+int
+cgroups_swap(const struct cgroups *cg)
+{
+	return (cg->swap);
+}
+
+static int
+open_group(const struct hierarchy *h, const char *path)
+{
+	char full[1024];
+
+	if ((size_t)snprintf(full, sizeof(full), "%s%s", h->mount, path) >=
+	    sizeof(full)) {
+		errno = ENAMETOOLONG;
+		return (-1);
+	}
+	return (open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+/* Kills each process of one group's list; returns how many there were. */
+static unsigned
+kill_listed(int dir)
+{
+	unsigned n = 0;
+	char line[32];
+	int fd, pid;
+	FILE *f;
+
+	if ((fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC)) == -1)
+		return (0);
+	if ((f = fdopen(fd, "r")) == NULL) {
+		close(fd);
+		return (0);
+	}
+	while (fgets(line, sizeof(line), f) != NULL) {
+		n++;
+		/* 0: a process of a pid namespace that is not ours. */
+		if ((pid = atoi(line)) > 1)
+			kill(pid, SIGKILL);
+	}
+	fclose(f);
+	return (n);
+}
+
+/*
+ * Two passes: cgroup.kill of v2 first, which no fork can outrun, then the
+ * lists. On v1 a fork may outrun one list; the caller comes back until it is
+ * empty, pids_limit bounds what is there, and the death of the first process
+ * ends a pid namespace at once.
+ */
+unsigned
+cgroup_kill(const struct cgroups *cg, const char *path)
+{
+	unsigned most = 0, n;
+	size_t i;
+	int dir, fd;
+
+	for (i = 0; i < cg->n; i++) {
+		if ((dir = open_group(&cg->h[i], path)) == -1)
+			continue;
+		if (cg->h[i].v2 && (fd = openat(dir, "cgroup.kill",
+					O_WRONLY | O_CLOEXEC)) != -1) {
+			(void)!write(fd, "1", 1);
+			close(fd);
+		}
+		n = kill_listed(dir);
+		close(dir);
+		most = n > most ? n : most;
+	}
+	return (most);
+}
+
+int
+cgroup_has(const char *path, pid_t pid)
+{
+	char file[64], *text, *p;
+	size_t len, n = strlen(path);
+	int found = 0;
+
+	snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+	if ((text = read_file(AT_FDCWD, file, 65536, &len)) == NULL)
+		return (0);
+	for (p = text; !found && (p = strstr(p, path)) != NULL; p += n)
+		found = p[n] == '\n' || p[n] == '\0';
+	free(text);
+	return (found);
+}
+
+/*
+ * The number of a file: of the whole, or after a key at a line's start.
+ * -1 when it is not to be had.
+ */
+static int64_t
+read_number(int dir, const char *name, const char *key)
+{
+	char buf[MAX_CGROUP_FILE], *p = buf;
+	long long value;
+	ssize_t n;
+	int fd;
+
+	if ((fd = openat(dir, name, O_RDONLY | O_CLOEXEC)) == -1)
+		return (-1);
+	n = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (n <= 0)
+		return (-1);
+	buf[n] = '\0';
+	while (key != NULL && p != NULL) {
+		if (strncmp(p, key, strlen(key)) == 0 && p[strlen(key)] == ' ')
+			break;
+		if ((p = strchr(p, '\n')) != NULL)
+			p++;
+	}
+	if (p == NULL ||
+	    sscanf(p + (key != NULL ? strlen(key) : 0), "%lld", &value) != 1)
+		return (-1);
+	return (value);
+}
+
+static void
+take(int64_t *fact, int64_t value, int64_t divisor)
+{
+	if (value >= 0)
+		*fact = value / divisor;
+}
+
+void
+cgroup_facts(
+    const struct cgroups *cg, const char *path, struct container_facts *f)
+{
+	size_t i;
+	int dir;
+
+	f->oom_kills = f->memory_peak = f->cpu_us = -1;
+	for (i = 0; i < cg->n; i++) {
+		const struct hierarchy *h = &cg->h[i];
+
+		if (!(h->v2 || h->memory || h->cpuacct) ||
+		    (dir = open_group(h, path)) == -1)
+			continue;
+		if (h->v2) {
+			/* Without the controller a file is not there. */
+			take(&f->oom_kills,
+			    read_number(dir, "memory.events", "oom_kill"), 1);
+			take(&f->memory_peak,
+			    read_number(dir, "memory.peak", NULL), 1);
+			if (f->cpu_us == -1)
+				take(&f->cpu_us,
+				    read_number(dir, "cpu.stat", "usage_usec"),
+				    1);
+		}
+		if (h->memory) {
+			take(&f->oom_kills,
+			    read_number(dir, "memory.oom_control", "oom_kill"),
+			    1);
+			take(&f->memory_peak,
+			    read_number(dir, "memory.max_usage_in_bytes", NULL),
+			    1);
+		}
+		if (h->cpuacct)
+			take(&f->cpu_us,
+			    read_number(dir, "cpuacct.usage", NULL), 1000);
+		close(dir);
+	}
+}
+
+/* Directories below a group, deepest first; files go with their group. */
+static int
+remove_tree(int parent, const char *name, int depth)
+{
+	struct dirent *d;
+	DIR *dir;
+	int fd;
+
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return (0);
+	fd = openat(
+	    parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd == -1)
+		return (errno == ENOENT ? 0 : -1);
+	if (depth == 0 || (dir = fdopendir(fd)) == NULL) {
+		close(fd);
+		errno = EBUSY;
+		return (-1);
+	}
+	while ((d = readdir(dir)) != NULL)
+		if (d->d_type == DT_DIR && strcmp(d->d_name, ".") != 0 &&
+		    strcmp(d->d_name, "..") != 0)
+			(void)remove_tree(dirfd(dir), d->d_name, depth - 1);
+	closedir(dir);
+	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return (0);
+	return (-1);
+}
+
+int
+cgroup_remove(const struct cgroups *cg, const char *path)
+{
+	int root, r, left = 0;
+	size_t i;
+
+	for (i = 0; i < cg->n; i++) {
+		if ((root = open_group(&cg->h[i], "")) == -1)
+			continue;
+		r = remove_tree(root, path + 1, 8);
+		if (r == -1)
+			left = errno;
+		close(root);
+	}
+	errno = left;
+	return (left == 0 ? 0 : -1);
+}
+
+void
+cgroup_children(const struct cgroups *cg, const char *path,
+    void (*cb)(const char *, void *), void *arg)
+{
+	struct dirent *d;
+	DIR *dir;
+	size_t i;
+	int fd;
+
+	for (i = 0; i < cg->n; i++) {
+		if ((fd = open_group(&cg->h[i], path)) == -1)
+			continue;
+		if ((dir = fdopendir(fd)) == NULL) {
+			close(fd);
+			continue;
+		}
+		while ((d = readdir(dir)) != NULL)
+			if (d->d_type == DT_DIR && d->d_name[0] != '.')
+				cb(d->d_name, arg);
+		closedir(dir);
+	}
+}

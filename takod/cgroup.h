@@ -1,0 +1,38 @@
+/*
+ * cgroup.h: the control groups of containers, as the OCI engine needs them:
+ * who is in one, kill them, read counters, remove it. Works with cgroup v1,
+ * v2 and the hybrid of both; the runtime makes the groups and sets limits.
+ */
+#ifndef CGROUP_H
+#define CGROUP_H
+
+#include "engine.h"
+
+struct cgroups;
+
+/*
+ * Finds the hierarchies that are mounted. mountinfo: the file to look into,
+ * NULL for the real one. NULL with detail when there is none to be used.
+ */
+struct cgroups *cgroups_open(const char *mountinfo, char *detail, size_t);
+void cgroups_free(struct cgroups *);
+/* Whether memory and swap together can be limited. */
+int cgroups_swap(const struct cgroups *);
+
+/*
+ * path is one below the hierarchies' roots: "/takod-x/name". SIGKILL to all
+ * that is in it; returns how many processes were there: 0 says it is empty.
+ */
+unsigned cgroup_kill(const struct cgroups *, const char *path);
+/* Whether a process is in it (a hierarchy is enough). */
+int cgroup_has(const char *path, pid_t);
+/* Fills what can be had. */
+void cgroup_facts(
+    const struct cgroups *, const char *path, struct container_facts *);
+/* 0 when nothing of it is left; -1 with errno (EBUSY: not empty yet). */
+int cgroup_remove(const struct cgroups *, const char *path);
+/* Calls back for each group right below path; a name may come many times. */
+void cgroup_children(const struct cgroups *, const char *path,
+    void (*cb)(const char *name, void *arg), void *arg);
+
+#endif
