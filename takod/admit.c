@@ -191,7 +191,7 @@ rate_over(const char *who)
 	uint8_t digest[TAKO_SHA256];
 	struct bucket *b;
 	double share, used;
-	char text[600];
+	char text[640];
 	uint64_t id;
 
 	if (rate_seed == 0)
