@@ -86,6 +86,13 @@ def start():
         end(daemon)
 
 
+@pytest.fixture(scope="session")
+def sanitized():
+    """Whether this is the sanitizer build, which has no system call filter."""
+    with open(shared.program("takod"), "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_things():
     yield

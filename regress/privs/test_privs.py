@@ -1,0 +1,150 @@
+"""
+test_privs.py: what each process may do, read from /proc of a running takod:
+ids, capabilities, no_new_privs, seccomp, dumpable, limits, environment and
+every descriptor. Without this a filter rots.
+"""
+import os
+import re
+
+import pytest
+
+from lib import host
+
+
+def status(pid):
+    with open("/proc/%d/status" % pid) as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file
+                    if ":\t" in line)
+
+
+def descriptors(pid):
+    """{number: what it is}"""
+    found = {}
+    for name in os.listdir("/proc/%d/fd" % pid):
+        try:
+            found[int(name)] = re.sub(
+                r"\d+", "N", os.readlink("/proc/%d/fd/%s" % (pid, name)))
+        except OSError:
+            pass
+    return found
+
+
+def limits(pid):
+    with open("/proc/%d/limits" % pid) as file:
+        return {line[:26].strip(): line[26:47].strip()
+                for line in file.read().splitlines()[1:]}
+
+
+def settled(takod):
+    """Pids of tako-api and of workers whose interpreter waits."""
+    def ready():
+        stats = takod.get("/pool/stats")[2]
+        return stats["takod"]["slots_ready"] >= 2
+    host.wait_for("the warm pool is full", ready, 60)
+    return takod.children("tako-api"), takod.children("tako-worker")
+
+
+@pytest.fixture(scope="module")
+def daemon(takod):
+    return takod
+
+
+def both(daemon):
+    api, workers = settled(daemon)
+    assert len(api) == 1 and len(workers) >= 2
+    return api + workers
+
+
+def test_children_are_unprivileged(daemon):
+    for pid in both(daemon):
+        now = status(pid)
+        for kind in ("Uid", "Gid"):
+            ids = set(now[kind].split())
+            assert len(ids) == 1 and int(ids.pop()) > 65535, now[kind]
+        assert now["Groups"].strip() == ""
+        for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(now[caps], 16) == 0, (caps, now[caps])
+        assert now["NoNewPrivs"].strip() == "1"
+
+
+def test_children_are_filtered(daemon, sanitized):
+    for pid in both(daemon):
+        if not sanitized:
+            assert status(pid)["Seccomp"].strip() == "2"
+        # Not dumpable: its /proc belongs to root.
+        assert os.stat("/proc/%d/mem" % pid).st_uid == 0
+
+
+def test_each_worker_has_its_own_id(daemon):
+    pids = both(daemon)
+    ids = [status(pid)["Uid"].split()[0] for pid in pids]
+    assert len(set(ids)) == len(ids)
+
+
+def test_limits(daemon):
+    for pid in both(daemon):
+        now = limits(pid)
+        assert now["Max processes"] == "0"
+        assert now["Max core file size"] == "0"
+        assert int(now["Max open files"]) <= 65536
+        assert now["Max file size"] != "unlimited"
+
+
+def test_environment_is_empty(daemon, sanitized):
+    for pid in both(daemon):
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            assert file.read() == b""
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            assert file.read().rstrip(b"\0") in (b"tako-api", b"tako-worker")
+
+
+COMMON = {0: "/dev/null", 1: "/dev/null", 3: "socket:[N]"}
+
+
+def test_descriptors_of_the_front(daemon):
+    api = settled(daemon)[0][0]
+    found = descriptors(api)
+    for number, what in COMMON.items():
+        assert found[number] == what
+    rest = [w for n, w in found.items() if n not in (0, 1, 2, 3)]
+    allowed = {"socket:[N]", "anon_inode:[eventpoll]", "anon_inode:[eventfd]",
+               "anon_inode:[timerfd]", "pipe:[N]"}
+    assert set(rest) <= allowed, found
+    assert len(rest) <= 16
+
+
+def test_descriptors_of_a_worker(daemon):
+    for worker in settled(daemon)[1]:
+        found = descriptors(worker)
+        for number, what in COMMON.items():
+            assert found[number] == what
+        rest = sorted(w for n, w in found.items() if n > 3)
+        folders = [w for w in rest if "/spool/" in w]
+        assert len(folders) == 1, found
+        allowed = {"socket:[N]", "anon_inode:[eventpoll]",
+                   "anon_inode:[eventfd]", "anon_inode:[timerfd]",
+                   folders[0]}
+        assert set(rest) <= allowed, found
+        assert len(rest) <= 8, found
+
+
+def test_parent_is_closed_to_others(daemon):
+    assert os.stat("/proc/%d/mem" % daemon.pid).st_uid == 0
+    assert oct(os.stat(daemon.data_dir).st_mode & 0o777) == "0o700"
+    socket = os.path.join(daemon.data_dir, "takod.sock")
+    assert oct(os.stat(socket).st_mode & 0o777) == "0o660"
+
+
+def test_secrets_stay_with_the_parent(daemon):
+    """The canary of the parent's environment is in no child and no log."""
+    from conftest import CANARY
+    for pid in both(daemon):
+        for name in ("environ", "cmdline"):
+            with open("/proc/%d/%s" % (pid, name), "rb") as file:
+                assert CANARY.encode() not in file.read()
+    assert CANARY not in daemon.log()
+    seen = daemon.execute(
+        "import os; print(dict(os.environ)); "
+        "print(open('/proc/1/environ').read() "
+        "if os.access('/proc/1/environ', os.R_OK) else '')")
+    assert CANARY not in seen["stdout"]
