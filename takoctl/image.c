@@ -15,18 +15,12 @@
  * build is killed at, what is under a key is whole.
  */
 #include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +37,6 @@
 #define IMAGE_RECIPE  1
 #define IMAGE_SUITE   "bookworm"
 #define IMAGE_INCLUDE "python3"
-
-#define MAX_CAPTURE (4 << 20) /* bytes of a helper's output */
-#define TAIL_LINES  12	      /* of mmdebstrap's, shown when it fails */
 
 /*
  * What is done to the tree after its packages are in; $1 is the tree. Nothing
@@ -78,155 +69,6 @@ static const char recipe[] =
     "test -n \"$(find usr/lib/python3* -name 'os.*.pyc')\"\n"
     "test -n \"$(find usr/lib/python3*/encodings -name '*.pyc')\"\n";
 
-static int tty;
-
-static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
-{
-	va_list ap;
-
-	fputs(tty ? "\r\033[Kimage: " : "image: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-}
-
-/* ---- children ----------------------------------------------------------- */
-
-/*
- * Forks and execs argv with its stdout, and its stderr too when both is set,
- * on a pipe whose reading end is returned in *out. The child does not outlive
- * this process, and its mounts are its own: none is left when it is killed.
- */
-static pid_t
-child_start(char *const argv[], int both, int *out)
-{
-	int p[2], null;
-	pid_t pid, parent = getpid();
-
-	if (pipe2(p, O_CLOEXEC) == -1)
-		return (-1);
-	if ((pid = fork()) == -1) {
-		close_fd(&p[0]);
-		close_fd(&p[1]);
-		return (-1);
-	}
-	if (pid != 0) {
-		close_fd(&p[1]);
-		*out = p[0];
-		return (pid);
-	}
-	if (prctl(PR_SET_PDEATHSIG, SIGTERM) == -1 || getppid() != parent)
-		_exit(127);
-	if (geteuid() == 0 &&
-	    (unshare(CLONE_NEWNS) == -1 ||
-		mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)) {
-		perror("mount namespace");
-		_exit(127);
-	}
-	if ((null = open("/dev/null", O_RDONLY)) == -1 || dup2(null, 0) == -1 ||
-	    dup2(p[1], 1) == -1 || (both && dup2(p[1], 2) == -1))
-		_exit(127);
-	umask(022);
-	setenv("LC_ALL", "C.UTF-8", 1);
-	execvp(argv[0], argv);
-	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
-	_exit(127);
-}
-
-static int
-child_wait(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) == -1)
-		if (errno != EINTR)
-			return (-1);
-	return (WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-}
-
-/* What argv prints, NUL after it; NULL when it fails or prints too much. */
-static char *
-child_capture(char *const argv[], size_t *len)
-{
-	char *buf;
-	int fd;
-	ssize_t n = 0;
-	pid_t pid;
-
-	if ((pid = child_start(argv, 0, &fd)) == -1)
-		return (NULL);
-	buf = xmalloc(MAX_CAPTURE + 1);
-	for (*len = 0; *len < MAX_CAPTURE; *len += (size_t)n) {
-		n = read(fd, buf + *len, MAX_CAPTURE - *len);
-		if (n == -1 && errno == EINTR)
-			n = 0;
-		else if (n <= 0)
-			break;
-	}
-	close_fd(&fd);
-	if (child_wait(pid) != 0 || *len == MAX_CAPTURE) {
-		free(buf);
-		return (NULL);
-	}
-	buf[*len] = '\0';
-	return (buf);
-}
-
-static void
-show_step(const char *line, time_t began)
-{
-	char clean[256];
-
-	if (strncmp(line, "I: ", 3) != 0)
-		return;
-	strlcpy(clean, line + 3, sizeof(clean));
-	clean[strcspn(clean, "\n")] = '\0';
-	if (tty)
-		fprintf(stderr, "\r\033[Kimage: %s (%llds)", clean,
-		    (long long)(time(NULL) - began));
-	else
-		fprintf(stderr, "image: %s\n", clean);
-}
-
-/* Runs argv with its steps shown; prints the end of its output if it fails. */
-static int
-child_show(char *const argv[])
-{
-	char *tail[TAIL_LINES] = { NULL }, *line = NULL;
-	size_t cap = 0, n = 0, i;
-	time_t began = time(NULL);
-	FILE *f;
-	int fd, status;
-	pid_t pid;
-
-	if ((pid = child_start(argv, 1, &fd)) == -1) {
-		say("%s: %s", argv[0], strerror(errno));
-		return (-1);
-	}
-	if ((f = fdopen(fd, "r")) == NULL) {
-		close_fd(&fd);
-		kill(pid, SIGTERM);
-		child_wait(pid);
-		return (-1);
-	}
-	while (getline(&line, &cap, f) != -1) {
-		show_step(line, began);
-		free(tail[n % TAIL_LINES]);
-		tail[n++ % TAIL_LINES] = xstrdup(line);
-	}
-	fclose(f);
-	free(line);
-	if ((status = child_wait(pid)) != 0) {
-		say("%s failed (status %d); it said last:", argv[0], status);
-		for (i = n > TAIL_LINES ? n - TAIL_LINES : 0; i < n; i++)
-			fprintf(stderr, "  %s", tail[i % TAIL_LINES]);
-	}
-	for (i = 0; i < TAIL_LINES; i++)
-		free(tail[i]);
-	return (status == 0 ? 0 : -1);
-}
-
 /* ---- inputs ------------------------------------------------------------- */
 
 /*
@@ -245,7 +87,7 @@ host_sources(void)
 	char comp[128];
 	size_t len, cap;
 
-	if ((all = child_capture(argv, &len)) == NULL)
+	if ((all = image_capture(argv, &len)) == NULL)
 		return (xstrdup(""));
 	cap = len + 2;
 	out = xcalloc(1, cap);
@@ -284,7 +126,7 @@ host_fetch_options(void)
 	char *all, *line, *save = NULL, *out;
 	size_t len, i;
 
-	if ((all = child_capture(argv, &len)) == NULL)
+	if ((all = image_capture(argv, &len)) == NULL)
 		return (xstrdup(""));
 	out = xcalloc(1, len + 2);
 	for (line = strtok_r(all, "\n", &save); line != NULL;
@@ -374,7 +216,7 @@ remove_stale(const char *images)
 			continue;
 		path = xasprintf("%s/%s", images, e->d_name);
 		if (tree_remove(path) == -1)
-			say("%s: %s", path, strerror(errno));
+			image_say("%s: %s", path, strerror(errno));
 		free(path);
 	}
 	closedir(d);
@@ -411,7 +253,7 @@ tree_versions(const char *rootfs)
 	json_t *versions;
 	size_t len;
 
-	all = child_capture(argv, &len);
+	all = image_capture(argv, &len);
 	free(admin);
 	if (all == NULL || (versions = json_object()) == NULL) {
 		free(all);
@@ -436,7 +278,7 @@ write_manifest(const char *tmp, const char *rootfs, const char *key)
 	int r;
 
 	if ((versions = tree_versions(rootfs)) == NULL) {
-		say("the package list of the new tree cannot be read");
+		image_say("the package list of the new tree cannot be read");
 		return (-1);
 	}
 	m = json_pack("{s:s s:i s:s s:[s] s:s s:I s:o}", "key", key, "recipe",
@@ -445,12 +287,12 @@ write_manifest(const char *tmp, const char *rootfs, const char *key)
 	    (json_int_t)tree_size(rootfs), "packages", versions);
 	if (m == NULL || (text = json_dumps(m, JSON_INDENT(2))) == NULL) {
 		json_decref(m);
-		say("the manifest cannot be written: no memory");
+		image_say("the manifest cannot be written: no memory");
 		return (-1);
 	}
 	json_decref(m);
 	if ((r = write_file(tmp, "manifest.json", text)) == -1)
-		say("%s/manifest.json: %s", tmp, strerror(errno));
+		image_say("%s/manifest.json: %s", tmp, strerror(errno));
 	free(text);
 	return (r);
 }
@@ -474,9 +316,9 @@ run_mmdebstrap(const char *tmp, const char *rootfs, const char *sources)
 	options = xasprintf("%sAcquire::Languages \"none\";\n", text);
 	if (write_file(tmp, "sources.list", sources) == -1 ||
 	    write_file(tmp, "apt.conf", options) == -1)
-		say("%s: %s", tmp, strerror(errno));
+		image_say("%s: %s", tmp, strerror(errno));
 	else
-		r = child_show(argv);
+		r = image_show(argv);
 	free(target);
 	free(text);
 	free(options);
@@ -492,7 +334,7 @@ run_recipe(const char *rootfs)
 		xstrdup(rootfs), NULL };
 	int r;
 
-	r = child_show(argv);
+	r = image_show(argv);
 	free(argv[2]);
 	free(argv[4]);
 	return (r);
@@ -510,7 +352,7 @@ set_current(const char *images, const char *key)
 	if ((r = symlink(key, tmp)) == 0)
 		r = rename(tmp, link);
 	if (r == -1)
-		say("%s: %s", link, strerror(errno));
+		image_say("%s: %s", link, strerror(errno));
 	free(tmp);
 	free(link);
 	return (r);
@@ -549,7 +391,7 @@ build_in(
 			free(unlinked);
 		}
 		if ((r = rename_synced(tmp, place)) == -1)
-			say("%s: %s", place, strerror(errno));
+			image_say("%s: %s", place, strerror(errno));
 	}
 	free(place);
 	free(rootfs);
@@ -564,18 +406,18 @@ build_tree(const char *images, const char *key, const char *sources)
 	time_t began = time(NULL);
 
 	if (mkdtemp(tmp) == NULL || chmod(tmp, 0755) == -1) {
-		say("%s: %s", tmp, strerror(errno));
+		image_say("%s: %s", tmp, strerror(errno));
 		free(tmp);
 		return (EX_CANTCREAT);
 	}
-	say("building %s with %s from %s", IMAGE_SUITE, IMAGE_INCLUDE,
+	image_say("building %s with %s from %s", IMAGE_SUITE, IMAGE_INCLUDE,
 	    sources[0] != '\0' ? "this host's apt sources" : "Debian's mirror");
 	if (build_in(images, tmp, key, sources) == 0) {
-		say("built %.12s in %lld s", key,
+		image_say("built %.12s in %lld s", key,
 		    (long long)(time(NULL) - began));
 		r = EX_OK;
 	} else if (tree_remove(tmp) == -1)
-		say("%s: %s", tmp, strerror(errno));
+		image_say("%s: %s", tmp, strerror(errno));
 	free(tmp);
 	return (r);
 }
@@ -584,7 +426,7 @@ static int
 make_dir(const char *path)
 {
 	if (mkdir(path, 0755) == -1 && errno != EEXIST) {
-		say("%s: %s", path, strerror(errno));
+		image_say("%s: %s", path, strerror(errno));
 		return (-1);
 	}
 	return (0);
@@ -601,12 +443,12 @@ lock_images(const char *images)
 	int fd;
 
 	if ((fd = open(path, O_RDWR | O_CREAT, 0600)) == -1)
-		say("%s: %s", path, strerror(errno));
+		image_say("%s: %s", path, strerror(errno));
 	else if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
-		say("another build is under way: waiting for it");
+		image_say("another build is under way: waiting for it");
 		while (flock(fd, LOCK_EX) == -1)
 			if (errno != EINTR) {
-				say("%s: %s", path, strerror(errno));
+				image_say("%s: %s", path, strerror(errno));
 				close_fd(&fd);
 				break;
 			}
@@ -623,20 +465,21 @@ import_docker(const struct conf *conf, const char *rootfs, const char *key)
 	time_t began = time(NULL);
 
 	if (image_docker_key(conf, have, &size, detail, sizeof(detail)) == -1) {
-		say("%s", detail);
+		image_say("%s", detail);
 		return (EX_UNAVAILABLE);
 	}
 	if (strcmp(have, key) == 0) {
-		say("Docker image %s is there already", conf->docker_image);
+		image_say(
+		    "Docker image %s is there already", conf->docker_image);
 		return (EX_OK);
 	}
-	say("importing into Docker as %s", conf->docker_image);
+	image_say("importing into Docker as %s", conf->docker_image);
 	if (image_docker_import(conf, rootfs, key, detail, sizeof(detail)) ==
 	    -1) {
-		say("%s", detail);
+		image_say("%s", detail);
 		return (EX_UNAVAILABLE);
 	}
-	say("imported in %lld s", (long long)(time(NULL) - began));
+	image_say("imported in %lld s", (long long)(time(NULL) - began));
 	return (EX_OK);
 }
 
@@ -677,7 +520,8 @@ image_build(const struct conf *conf, const char *images, int docker)
 	int lock, r = EX_OK;
 
 	if (geteuid() != 0) {
-		say("must be run as root: it installs packages into a new "
+		image_say(
+		    "must be run as root: it installs packages into a new "
 		    "root file system");
 		return (EX_NOPERM);
 	}
@@ -690,9 +534,10 @@ image_build(const struct conf *conf, const char *images, int docker)
 	image_key(key, sources);
 	rootfs = xasprintf("%s/%s/rootfs", images, key);
 	if (access(rootfs, F_OK) == 0)
-		say("%.12s is there already", key);
+		image_say("%.12s is there already", key);
 	else if (!program_there("mmdebstrap")) {
-		say("mmdebstrap is not installed: apt-get install mmdebstrap");
+		image_say(
+		    "mmdebstrap is not installed: apt-get install mmdebstrap");
 		r = EX_UNAVAILABLE;
 	} else
 		r = build_tree(images, key, sources);
@@ -863,7 +708,7 @@ remove_key(const char *images, const char *key)
 	if (strcmp(current, key) == 0)
 		unlink(link);
 	if (rename(from, to) == -1 || tree_remove(to) == -1) {
-		say("%s: %s", from, strerror(errno));
+		image_say("%s: %s", from, strerror(errno));
 		r = EX_IOERR;
 	}
 	free(to);
@@ -882,17 +727,18 @@ image_remove(const struct conf *conf, const char *images, const char *name)
 		if (image_docker_remove(conf, name, detail, sizeof(detail)) ==
 		    0)
 			return (EX_OK);
-		say("%s", detail);
+		image_say("%s", detail);
 		return (EX_UNAVAILABLE);
 	}
 	if (access(images, F_OK) == -1 || (lock = lock_images(images)) == -1) {
-		say("no image %s", name);
+		image_say("no image %s", name);
 		return (EX_NOINPUT);
 	}
 	if ((n = find_key(images, name, key)) == 1)
 		r = remove_key(images, key);
 	else {
-		say(n == 0 ? "no image %s" : "%s names more than one image",
+		image_say(
+		    n == 0 ? "no image %s" : "%s names more than one image",
 		    name);
 		r = EX_NOINPUT;
 	}
@@ -917,7 +763,6 @@ image_main(int argc, char **argv, const struct conf *conf)
 	const char *verb = argc > 1 ? argv[1] : "";
 	int flag, r;
 
-	tty = isatty(STDERR_FILENO);
 	images = xasprintf("%s/images", conf->data_dir);
 	flag = argc == 3 &&
 	       strcmp(argv[2],

@@ -18,6 +18,17 @@
  */
 int image_main(int argc, char **argv, const struct conf *);
 
+/* image_child.c */
+/* One line on stderr. */
+void image_say(const char *, ...) __attribute__((format(printf, 1, 2)));
+/* What argv prints, NUL after it; NULL when it fails or prints too much. */
+char *image_capture(char *const argv[], size_t *len);
+/*
+ * Runs argv and shows its steps ("I: ..." lines). Returns 0, or -1 when it
+ * failed: then the end of what it printed was shown.
+ */
+int image_show(char *const argv[]);
+
 /* image_docker.c */
 /*
  * The engine of conf->docker_host, asked with blocking calls. key is filled

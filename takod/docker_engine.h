@@ -13,6 +13,7 @@
 
 #define DOCKER_ID 64 /* hex digits */
 
+struct cgroups;
 struct engine;
 struct sweep;
 
@@ -43,7 +44,7 @@ struct container {
 	engine_done_cb done_cb;
 	void *done_arg;
 	struct sweep *sweep; /* that removes it */
-	int facts_fd[3];     /* control files, open from the start on */
+	char group[512];     /* its control group; "": not seen */
 	struct container_facts facts;
 };
 
@@ -60,8 +61,9 @@ struct engine {
 	char instance[64];
 	uid_t uid_base;
 	struct docker_api *api;
-	char init[4096]; /* tako-init's path */
-	char *seccomp;	 /* JSON text; NULL: the engine's own */
+	struct cgroups *cgroups; /* NULL: there are none to be read */
+	char init[4096];	 /* tako-init's path */
+	char *seccomp;		 /* JSON text; NULL: the engine's own */
 	char about[192];
 	/*
 	 * How many more times to look for containers that nobody knows: set
@@ -88,13 +90,12 @@ void docker_probe(struct engine *, enum runtime, engine_probe_cb, void *arg);
 
 /* docker_facts.c */
 /*
- * Opens the counters of the control group that pid is in, if that is one of
- * the container's own (its id is in the name); -1: it is not, or the control
- * groups cannot be seen from here. fds are -1 where a counter is not there.
+ * The control group that pid is in, if it is the container's own: its id is in
+ * the name. -1: it is not, or control groups cannot be seen from here.
  */
-int docker_facts_open(pid_t pid, const char *id, int fds[3]);
-void docker_facts_close(int fds[3]);
-/* Reads them now; -1 when the group is gone already. */
-int docker_facts_read(const int fds[3], struct container_facts *);
+int docker_group(pid_t pid, const char *id, char *group, size_t len);
+/* Reads the counters; -1, and no change, when the group is not there. */
+int docker_facts_read(
+    const struct cgroups *, const char *group, struct container_facts *);
 
 #endif

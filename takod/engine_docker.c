@@ -24,6 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "docker_engine.h"
 #include "docker_spec.h"
 #include "log.h"
@@ -113,7 +114,6 @@ container_new(struct engine *e, const char *name)
 		return (NULL);
 	c->e = e;
 	c->fd = c->pidfd = -1;
-	c->facts_fd[0] = c->facts_fd[1] = c->facts_fd[2] = -1;
 	c->facts.oom_kills = c->facts.memory_peak = c->facts.cpu_us = -1;
 	c->later = event_new(e->base, -1, 0, later_event, c);
 	if (c->later == NULL ||
@@ -149,7 +149,6 @@ container_free(struct container *c)
 {
 	TAILQ_REMOVE(&c->e->containers, c, entry);
 	container_quiet(c);
-	docker_facts_close(c->facts_fd);
 	event_free(c->later);
 	free(c);
 }
@@ -254,7 +253,7 @@ exit_seen(evutil_socket_t fd, short events, void *arg)
 
 	(void)fd;
 	(void)events;
-	if (docker_facts_read(c->facts_fd, &c->facts) == -1) {
+	if (docker_facts_read(c->e->cgroups, c->group, &c->facts) == -1) {
 		watch_wait(c);
 		return;
 	}
@@ -271,7 +270,7 @@ static void
 watch_start(struct container *c, pid_t pid)
 {
 	if (pid > 0 && (c->pidfd = pidfd_open(pid, 0)) != -1 &&
-	    docker_facts_open(pid, c->id, c->facts_fd) == 0 &&
+	    docker_group(pid, c->id, c->group, sizeof(c->group)) == 0 &&
 	    (c->exited = event_new(
 		 c->e->base, c->pidfd, EV_READ, exit_seen, c)) != NULL &&
 	    event_add(c->exited, NULL) == 0)
@@ -500,7 +499,7 @@ docker_facts(
 {
 	(void)e;
 	if (c->state == CONTAINER_UP)
-		docker_facts_read(c->facts_fd, &c->facts);
+		docker_facts_read(c->e->cgroups, c->group, &c->facts);
 	*facts = c->facts;
 	return (facts->oom_kills == -1 ? -1 : 0);
 }
@@ -704,6 +703,8 @@ docker_close(struct engine *e)
 		docker_api_close(e->api);
 	while ((ask = TAILQ_FIRST(&e->asks)) != NULL)
 		docker_ask_end(ask);
+	if (e->cgroups != NULL)
+		cgroups_free(e->cgroups);
 	free(e->seccomp);
 	free(e);
 }
@@ -729,6 +730,7 @@ docker_open(struct event_base *base, const struct conf *conf,
     const char *instance, uid_t uid_base, char *detail, size_t len)
 {
 	struct engine *e;
+	char none[256];
 
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		fatal(NULL);
@@ -739,6 +741,8 @@ docker_open(struct event_base *base, const struct conf *conf,
 	e->uid_base = uid_base;
 	strlcpy(e->instance, instance, sizeof(e->instance));
 	snprintf(e->about, sizeof(e->about), "Docker Engine, not asked yet");
+	/* Without them the engine's word has to do: it may be elsewhere. */
+	e->cgroups = cgroups_open(NULL, none, sizeof(none));
 	if (!instance_valid(instance))
 		snprintf(detail, len, "not a name for containers: instance");
 	else if (program_path(e->init, sizeof(e->init), "tako-init") == -1)

@@ -439,7 +439,7 @@ def test_probe_of_a_runtime_that_is_not_gvisor(image):
 def test_probe_says_what_failed(fake, fdrive):
     """The fake runs nothing: the stream greets, but shows no kernel."""
     fdrive.say("probe runsc")
-    fake.wait_call("start")
+    fake.wait_call("inspect")  # so the start is done
     with fake.lock:
         container, = fake.containers.values()
     container.stream.shutdown(1)
