@@ -398,25 +398,37 @@ put_input(struct evbuffer *out, const char *name, uint64_t size,
 	render_text(out, "}");
 }
 
-/* takod's own object: what the front knows, then what the parent added. */
+/* takod's own object: what the parent added, and what else there is. */
 static void
 put_extras(struct evbuffer *out, const struct record *rec)
 {
 	const struct msg_rep_record *m = &rec->m;
 	const struct section *e = &rec->extras;
+	struct json_doc doc;
+	size_t i;
 
+	memset(&doc, 0, sizeof(doc));
+	if (e->len > 0)
+		json_scan(e->data, e->len, JSON_PARTS, &doc);
 	render_name(out, "takod");
 	put_str(out, "{correlation_id",
 	    *m->correlation_id == '\0' ? NULL : m->correlation_id);
-	put_num(out, "attempt", (int64_t)m->attempt);
 	put_num(out, "timeout", (int64_t)m->timeout);
 	put_num(out, "startup_timeout", (int64_t)m->startup_timeout);
-	if (e->len > 2 && e->data[0] == '{' &&
-	    json_valid(e)) {
-		render_text(out, ",");
-		render_bytes(out, e->data + 1, e->len - 1);
-	} else
-		render_text(out, "}");
+	if (doc.type != JSON_OBJECT || doc.error != JSON_OK ||
+	    json_find(&doc, "attempt") == NULL)
+		put_num(out, "attempt", (int64_t)m->attempt);
+	if (doc.type == JSON_OBJECT && doc.error == JSON_OK)
+		for (i = 0; i < doc.n_parts; i++) {
+			render_text(out, ",");
+			render_string(
+			    out, doc.parts[i].name, doc.parts[i].name_len);
+			render_text(out, ":");
+			render_bytes(out, e->data + doc.parts[i].off,
+			    doc.parts[i].len);
+		}
+	render_text(out, "}");
+	json_doc_free(&doc);
 }
 
 static void
