@@ -28,13 +28,13 @@
 #include "docker_engine.h"
 #include "docker_spec.h"
 #include "log.h"
+#include "seccomp_job.h"
 #include "util.h"
 
 #define PING_TIMEOUT  5	     /* s */
 #define RETRY_US      100000 /* a removal that is under way already */
 #define SWEEPS	      10     /* that find nothing, until doubt ends */
 #define SWEEP_DETAIL  256
-#define MAX_SECCOMP   (1 << 20)
 #define BUILD_COMMAND "takoctl image build"
 
 struct sweep {
@@ -747,11 +747,9 @@ docker_open(struct event_base *base, const struct conf *conf,
 		snprintf(detail, len, "not a name for containers: instance");
 	else if (program_path(e->init, sizeof(e->init), "tako-init") == -1)
 		snprintf(detail, len, "tako-init: %s", strerror(errno));
-	else if (conf->enable_seccomp && conf->seccomp_profile_path != NULL &&
-		 (e->seccomp = read_file(AT_FDCWD, conf->seccomp_profile_path,
-		      MAX_SECCOMP, &(size_t){ 0 })) == NULL)
-		snprintf(
-		    detail, len, "seccomp_profile_path: %s", strerror(errno));
+	else if (conf->enable_seccomp &&
+		 (e->seccomp = seccomp_job_json(conf, detail, len)) == NULL)
+		; /* detail is filled */
 	else if ((e->api = docker_api_open(
 		      base, conf->docker_host, detail, len)) != NULL)
 		return (e);
