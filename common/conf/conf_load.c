@@ -47,12 +47,19 @@ conf_error_add(struct conf_errors *errors, const char *file, unsigned line,
 	struct conf_error *grown, *e;
 	char text[512];
 	va_list ap;
+	size_t i;
 
 	if (errors->n > CONF_MAX_ERRORS)
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	/* What aliases bring in at several places is said once. */
+	for (i = 0; line > 0 && i < errors->n; i++)
+		if (errors->items[i].line == line &&
+		    errors->items[i].column == column &&
+		    strcmp(errors->items[i].text, text) == 0)
+			return;
 	if (errors->n == CONF_MAX_ERRORS) {
 		snprintf(text, sizeof(text), "and more, not shown");
 		line = column = 0;

@@ -170,15 +170,17 @@ char *
 conf_url_mask(const char *text)
 {
 	struct url u;
-	const char *rest, *colon, *tail, *value;
+	const char *rest, *colon, *tail, *value, *mask;
 	char *copy;
 	size_t head, len;
 
 	if ((rest = strstr(text, "://")) == NULL)
 		return (xstrdup(text));
 	rest += 3;
+	/* A proxy's URL must not have an asterisk. */
+	mask = strncmp(text, "postgresql", 10) == 0 ? "***" : "xxxxx";
 	if (url_split(rest, &u) == -1)
-		return (xstrdup("***"));
+		return (xstrdup(mask));
 	colon = memchr(u.user, ':', u.user_len);
 	head = (size_t)((colon != NULL ? colon + 1 : rest) - text);
 	tail = colon != NULL ? u.user + u.user_len : rest;
@@ -186,7 +188,7 @@ conf_url_mask(const char *text)
 	if ((len = query_value(&u, "password", &value)) == 0)
 		value = tail + strlen(tail);
 	copy = xasprintf("%.*s%s%.*s%s%s", (int)head, text,
-	    colon != NULL ? "***" : "", (int)(value - tail), tail,
-	    len > 0 ? "***" : "", value + len);
+	    colon != NULL ? mask : "", (int)(value - tail), tail,
+	    len > 0 ? mask : "", value + len);
 	return (copy);
 }
