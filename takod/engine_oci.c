@@ -1,0 +1,743 @@
+/*
+ * engine_oci.c: containers by running an OCI runtime's program, no daemon
+ * between. Runs in takod, as root.
+ *
+ * A container is a folder <data_dir>/oci/bundles/<name> (config.json, the
+ * runtime's state, its log) and a control group /takod-<instance>/<name> in
+ * every hierarchy, and nothing else on the host: its mounts are in namespaces
+ * that end with it. So removing one is the same whatever the runtime and
+ * however far it came: kill all in the group until it is empty, remove the
+ * group, remove the folder. The runtime's own "delete" is not needed for it
+ * (runsc's takes over a second).
+ *
+ * The runtime's "run --detach" ends once tako-init was started. The stream is
+ * a socketpair that is the container's stdin and stdout. Its stderr is
+ * /dev/null: tako-init says all by frames.
+ */
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "oci_bundle.h"
+#include "oci_engine.h"
+#include "seccomp_job.h"
+#include "util.h"
+
+#define PAUSE_FIRST_US 1000
+#define PAUSE_MOST_US  100000
+#define PAUSE_STUCK_US 1000000
+#define MAX_ARGV       96
+
+static void container_step(evutil_socket_t, short, void *);
+
+/* ---- the pieces that a container is made of ------------------------------ */
+
+int
+oci_program(const struct engine *e, enum runtime runtime, char *path,
+    char *detail, size_t len)
+{
+	static const char search[] =
+	    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	const char *name = runtime == RUNTIME_RUNSC  ? e->conf->runsc_path
+			   : runtime == RUNTIME_CRUN ? "crun"
+						     : e->conf->runc_path;
+	char dirs[sizeof(search)], *p = dirs, *dir;
+
+	if (name == NULL)
+		name = runtime_name(runtime);
+	if (strchr(name, '/') != NULL) {
+		strlcpy(path, name, PATH_MAX);
+		if (access(path, X_OK) == 0)
+			return (0);
+	} else {
+		strlcpy(dirs, search, sizeof(dirs));
+		while ((dir = strsep(&p, ":")) != NULL) {
+			snprintf(path, PATH_MAX, "%s/%s", dir, name);
+			if (access(path, X_OK) == 0)
+				return (0);
+		}
+	}
+	snprintf(detail, len, "%s is not installed (looked for %s)",
+	    runtime_name(runtime), name);
+	return (-1);
+}
+
+enum engine_error
+oci_rootfs(const struct engine *e, const struct container_spec *spec,
+    char path[PATH_MAX], char *detail, size_t len)
+{
+	const struct conf *conf = e->conf;
+	const char *image = spec != NULL ? spec->image : NULL;
+	char link[PATH_MAX];
+
+	if (image != NULL && image[0] == '/')
+		strlcpy(link, image, sizeof(link));
+	else if (image != NULL && (conf->docker_image == NULL ||
+				      strcmp(image, conf->docker_image) != 0)) {
+		snprintf(detail, len,
+		    "base_image %s: the OCI engine takes the path of a root "
+		    "file system; images by name need engine: docker",
+		    image);
+		return (ENGINE_CONFIG);
+	} else if (conf->rootfs != NULL)
+		strlcpy(link, conf->rootfs, sizeof(link));
+	else
+		snprintf(link, sizeof(link), "%s/images/current/rootfs",
+		    conf->data_dir);
+	/* runc takes no root that is a link. */
+	if (realpath(link, path) == NULL) {
+		snprintf(detail, len,
+		    "no executor image (%s: %s); make it with: takoctl image "
+		    "build",
+		    link, strerror(errno));
+		return (ENGINE_NO_IMAGE);
+	}
+	if (oci_rootfs_check(path, detail, len) == -1)
+		return (ENGINE_CONFIG);
+	return (ENGINE_OK);
+}
+
+static int
+bundle_path(const struct container *c, char *buf, size_t len, const char *file)
+{
+	if ((size_t)snprintf(buf, len, "%s/%s%s", c->e->dir, c->name, file) >=
+	    len) {
+		errno = ENAMETOOLONG;
+		return (-1);
+	}
+	return (0);
+}
+
+/* The bundle's folder with its config.json. -1 with errno. */
+static int
+bundle_make(struct container *c, const struct oci_bundle *b)
+{
+	char path[PATH_MAX];
+	int dir, r;
+
+	if (bundle_path(c, path, sizeof(path), "") == -1 ||
+	    mkdir(path, 0700) == -1)
+		return (-1);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1)
+		return (-1);
+	r = oci_bundle_write(dir, b);
+	close_fd(&dir);
+	return (r);
+}
+
+/* ---- one container's life ------------------------------------------------ */
+
+static struct container *
+container_new(struct engine *e, const char *name)
+{
+	struct container *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		fatal(NULL);
+	c->e = e;
+	c->fd = c->pidfd = -1;
+	strlcpy(c->name, name, sizeof(c->name));
+	snprintf(c->cgroup, sizeof(c->cgroup), "%s/%s", e->group, c->name);
+	if ((c->timer = evtimer_new(e->base, container_step, c)) == NULL)
+		fatal(NULL);
+	TAILQ_INSERT_TAIL(&e->containers, c, entry);
+	return (c);
+}
+
+static void
+container_free(struct container *c)
+{
+	TAILQ_REMOVE(&c->e->containers, c, entry);
+	event_free(c->timer);
+	if (c->exit_ev != NULL)
+		event_free(c->exit_ev);
+	close_fd(&c->pidfd);
+	close_fd(&c->fd);
+	free(c);
+}
+
+static void
+container_wake(struct container *c, int64_t us)
+{
+	struct timeval tv = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
+
+	event_add(c->timer, &tv);
+}
+
+static void
+container_kill(struct container *c)
+{
+	if (c->pidfd != -1)
+		(void)pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
+	(void)cgroup_kill(c->e->cg, c->cgroup);
+}
+
+/*
+ * From here on there is one way only: all of it goes, then unmade is called.
+ * Never from within this call.
+ */
+static void
+container_unmake(struct container *c,
+    void (*unmade)(struct container *, enum engine_error, const char *))
+{
+	c->state = OCI_UNMAKING;
+	c->unmade = unmade;
+	c->since = time_mono_us();
+	c->pause = PAUSE_FIRST_US;
+	close_fd(&c->fd);
+	if (c->exit_ev != NULL)
+		event_del(c->exit_ev);
+	container_kill(c);
+	container_wake(c, 0);
+}
+
+/* 0 when nothing is left; -1 with what still is. */
+static int
+container_clear(struct container *c, const char **what)
+{
+	int dir, r;
+
+	*what = "the runtime still runs";
+	if (c->run != NULL) {
+		oci_run_kill(c->run);
+		return (-1);
+	}
+	*what = "processes in its control group do not die";
+	if (cgroup_kill(c->e->cg, c->cgroup) != 0)
+		return (-1);
+	*what = "its control group cannot be removed";
+	if (cgroup_remove(c->e->cg, c->cgroup) == -1)
+		return (-1);
+	*what = "its bundle cannot be removed";
+	dir = open(c->e->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1)
+		return (errno == ENOENT ? 0 : -1);
+	r = oci_tree_remove(dir, c->name);
+	close_fd(&dir);
+	return (r);
+}
+
+/* A step of unmaking; or, while it is being made: the deadline is past. */
+static void
+container_step(evutil_socket_t fd, short ev, void *arg)
+{
+	struct container *c = arg;
+	const char *what;
+
+	(void)fd;
+	(void)ev;
+	if (c->state == OCI_MAKING) {
+		c->error = ENGINE_DEADLINE;
+		snprintf(c->detail, sizeof(c->detail),
+		    "%s did not start the container in time",
+		    runtime_name(c->runtime));
+		container_unmake(c, c->unmade);
+		return;
+	}
+	if (container_clear(c, &what) == 0) {
+		if (!c->told)
+			c->unmade(c, ENGINE_OK, NULL);
+		else
+			log_info("container %s: gone at last", c->name);
+		container_free(c);
+		return;
+	}
+	if (!c->told &&
+	    time_mono_us() - c->since > ENGINE_CALL_TIMEOUT * 1000000LL) {
+		log_warnx(
+		    "container %s: %s; will be tried again", c->name, what);
+		c->told = 1;
+		c->pause = PAUSE_STUCK_US;
+		c->unmade(c, ENGINE_TRANSIENT, what);
+	}
+	container_wake(c, c->pause);
+	c->pause *= 2;
+	if (!c->told && c->pause > PAUSE_MOST_US)
+		c->pause = PAUSE_MOST_US;
+	if (c->told)
+		c->pause = PAUSE_STUCK_US;
+}
+
+/* ---- making -------------------------------------------------------------- */
+
+static void
+unmade_failed(struct container *c, enum engine_error left, const char *detail)
+{
+	(void)left;
+	(void)detail;
+	if (c->create_cb != NULL)
+		c->create_cb(NULL, -1, 0, c->error, c->detail, c->arg);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+make_failed(struct container *c, enum engine_error error, const char *fmt, ...)
+{
+	va_list ap;
+
+	c->error = error;
+	va_start(ap, fmt);
+	vsnprintf(c->detail, sizeof(c->detail), fmt, ap);
+	va_end(ap);
+	container_unmake(c, unmade_failed);
+}
+
+static void
+container_exited(evutil_socket_t fd, short what, void *arg)
+{
+	struct container *c = arg;
+
+	(void)fd;
+	(void)what;
+	c->state = OCI_EXITED;
+	c->exit_cb(c, c->arg);
+}
+
+/* What the runtime said when it failed, for people. */
+static void
+make_failed_by_runtime(struct container *c, int status)
+{
+	char path[PATH_MAX], line[400], text[1200];
+
+	line[0] = '\0';
+	if (bundle_path(c, path, sizeof(path), "") == 0)
+		oci_log_tail(path, line, sizeof(line));
+	if (line[0] != '\0')
+		make_failed(c, ENGINE_TRANSIENT, "%s: %s",
+		    runtime_name(c->runtime),
+		    log_escape(text, sizeof(text), line, strlen(line)));
+	else if (status != -1 && WIFSIGNALED(status))
+		make_failed(c, ENGINE_TRANSIENT, "%s was ended by signal %d",
+		    runtime_name(c->runtime), WTERMSIG(status));
+	else
+		make_failed(c, ENGINE_TRANSIENT, "%s ended with status %d",
+		    runtime_name(c->runtime),
+		    status == -1 ? -1 : WEXITSTATUS(status));
+}
+
+/*
+ * The descriptor of the container's first process. By then that process may
+ * have ended, and its number may name another one: its control group tells.
+ * Such a container has run, and its exit is told at once.
+ */
+static int
+first_process(struct container *c)
+{
+	char path[PATH_MAX], *text;
+	size_t len;
+	pid_t pid;
+
+	if (bundle_path(c, path, sizeof(path), "/pid") == -1 ||
+	    (text = read_file(AT_FDCWD, path, 32, &len)) == NULL)
+		return (-1);
+	pid = (pid_t)atoi(text);
+	free(text);
+	if (pid <= 1) {
+		errno = EINVAL;
+		return (-1);
+	}
+	c->pidfd = pidfd_open(pid, 0);
+	if (c->pidfd != -1 && !cgroup_has(c->cgroup, pid))
+		close_fd(&c->pidfd);
+	c->exit_ev = event_new(c->e->base, c->pidfd,
+	    c->pidfd == -1 ? 0 : EV_READ, container_exited, c);
+	return (c->exit_ev == NULL ? -1 : 0);
+}
+
+static void
+make_ended(int status, void *arg)
+{
+	struct container *c = arg;
+	struct timeval now = { 0, 0 };
+	int fd;
+
+	c->run = NULL;
+	if (c->state == OCI_UNMAKING) {
+		container_wake(c, 0);
+		return;
+	}
+	event_del(c->timer);
+	if (status != 0) {
+		make_failed_by_runtime(c, status);
+		return;
+	}
+	if (first_process(c) == -1) {
+		make_failed(c, ENGINE_TRANSIENT, "the pid file of %s: %s",
+		    runtime_name(c->runtime), strerror(errno));
+		return;
+	}
+	event_add(c->exit_ev, c->pidfd == -1 ? &now : NULL);
+	c->state = OCI_RUNNING;
+	fd = c->fd;
+	c->fd = -1;
+	c->create_cb(c, fd, 0, ENGINE_OK, NULL, c->arg);
+}
+
+/* The command line of the runtime; -1 when there is no room for it. */
+static int
+make_argv(struct container *c, char **argv, char *program, char *bundle,
+    char *state, char *log, char *pid)
+{
+	const struct conf_list *args = c->runtime == RUNTIME_RUNSC
+					   ? &c->e->conf->runsc_args
+					   : &c->e->conf->runc_args;
+	static char none[] = "--network=none", root[] = "--root", run[] = "run",
+		    detach[] = "--detach", bundle_flag[] = "--bundle",
+		    pid_flag[] = "--pid-file", log_flag[] = "--log",
+		    text[] = "--log-format=text";
+	char *const own[] = { text, log_flag, log, root, state, run, detach,
+		bundle_flag, bundle, pid_flag, pid, c->name, NULL };
+	size_t i, n = 0;
+
+	if (args->n + nitems(own) + 2 > MAX_ARGV)
+		return (-1);
+	argv[n++] = program;
+	for (i = 0; i < args->n; i++)
+		argv[n++] = args->items[i];
+	/* The last word: what a job may reach is no setting of arguments. */
+	if (c->runtime == RUNTIME_RUNSC)
+		argv[n++] = none;
+	for (i = 0; i < nitems(own); i++)
+		argv[n++] = own[i];
+	return (0);
+}
+
+/* Starts the runtime with the far end of the stream. -1 with errno. */
+static int
+make_start(struct container *c, char *program, const char *rootfs)
+{
+	char bundle[PATH_MAX], state[PATH_MAX], log[PATH_MAX], pid[PATH_MAX];
+	char *argv[MAX_ARGV];
+	int pair[2];
+
+	if (bundle_path(c, bundle, sizeof(bundle), "") == -1 ||
+	    bundle_path(c, state, sizeof(state), "/state") == -1 ||
+	    bundle_path(c, log, sizeof(log), "/log") == -1 ||
+	    bundle_path(c, pid, sizeof(pid), "/pid") == -1)
+		return (-1);
+	if (make_argv(c, argv, program, bundle, state, log, pid) == -1) {
+		errno = E2BIG;
+		return (-1);
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == -1)
+		return (-1);
+	c->fd = pair[0];
+	fd_nonblock(c->fd);
+	c->run = oci_run_start(
+	    c->e->base, argv, pair[1], pair[1], rootfs, make_ended, c);
+	close(pair[1]);
+	return (c->run == NULL ? -1 : 0);
+}
+
+void
+oci_make(struct engine *e, const struct container_spec *spec,
+    const char *const *argv, int64_t deadline_us, engine_create_cb cb,
+    engine_exit_cb exit_cb, void *arg)
+{
+	struct container *c = container_new(e, spec->name);
+	struct oci_bundle b = { .spec = spec,
+		.init = e->init,
+		.cgroup = c->cgroup,
+		.uid_base = e->uid_base,
+		.swap = cgroups_swap(e->cg),
+		.argv = argv };
+	char program[PATH_MAX], rootfs[PATH_MAX], detail[512];
+	int host_kernel = spec->runtime != RUNTIME_RUNSC;
+	enum engine_error error;
+
+	c->runtime = spec->runtime;
+	c->create_cb = cb;
+	c->exit_cb = exit_cb;
+	c->arg = arg;
+	c->unmade = unmade_failed;
+	if (oci_program(e, spec->runtime, program, detail, sizeof(detail)) ==
+	    -1) {
+		make_failed(c, ENGINE_CONFIG, "%s", detail);
+		return;
+	}
+	error = oci_rootfs(e, spec, rootfs, detail, sizeof(detail));
+	if (error != ENGINE_OK) {
+		make_failed(c, error, "%s", detail);
+		return;
+	}
+	if (spec->network) {
+		make_failed(c, ENGINE_CONFIG,
+		    "network_enabled: the OCI engine gives a job no network; "
+		    "use engine: docker for this job type");
+		return;
+	}
+	b.userns = host_kernel && spec->userns != 0;
+	b.rootfs = b.userns ? PATH_RUNTIME_ROOT : rootfs;
+	b.seccomp = host_kernel && spec->seccomp ? e->seccomp : NULL;
+	if (bundle_make(c, &b) == -1 ||
+	    make_start(c, program, b.userns ? rootfs : NULL) == -1) {
+		make_failed(c, ENGINE_TRANSIENT, "bundle of %s: %s", c->name,
+		    strerror(errno));
+		return;
+	}
+	container_wake(c, deadline_us - time_mono_us());
+}
+
+static void
+oci_create(struct engine *e, const struct container_spec *spec,
+    int64_t deadline_us, engine_create_cb cb, engine_exit_cb exit_cb, void *arg)
+{
+	oci_make(e, spec, NULL, deadline_us, cb, exit_cb, arg);
+}
+
+/* The half-made container has lost its owner, nobody is told. */
+static void
+oci_create_cancel(struct engine *e, void *arg)
+{
+	struct container *c;
+
+	TAILQ_FOREACH (c, &e->containers, entry) {
+		if (c->arg != arg || c->create_cb == NULL)
+			continue;
+		if (c->state == OCI_MAKING)
+			container_unmake(c, unmade_failed);
+		else if (c->state != OCI_UNMAKING)
+			continue;
+		c->create_cb = NULL;
+	}
+}
+
+/* ---- the rest of the table ----------------------------------------------- */
+
+static void
+oci_kill(struct engine *e, struct container *c)
+{
+	(void)e;
+	container_kill(c);
+}
+
+static int
+oci_facts(struct engine *e, struct container *c, struct container_facts *facts)
+{
+	cgroup_facts(e->cg, c->cgroup, facts);
+	return (0);
+}
+
+static void
+unmade_removed(struct container *c, enum engine_error error, const char *detail)
+{
+	c->done_cb(error, detail, c->done_arg);
+}
+
+void
+oci_remove(struct engine *e, struct container *c, engine_done_cb cb, void *arg)
+{
+	(void)e;
+	c->done_cb = cb;
+	c->done_arg = arg;
+	c->create_cb = NULL;
+	container_unmake(c, unmade_removed);
+}
+
+static void
+reconcile_one_less(struct engine *e)
+{
+	engine_done_cb cb = e->reconcile_cb;
+
+	if (--e->left > 0 || cb == NULL)
+		return;
+	e->reconcile_cb = NULL;
+	cb(ENGINE_OK, NULL, e->reconcile_arg);
+}
+
+static void
+unmade_leftover(
+    struct container *c, enum engine_error error, const char *detail)
+{
+	(void)error;
+	(void)detail;
+	reconcile_one_less(c->e);
+}
+
+/* A name that a folder or a control group has, and no container of ours. */
+static void
+reconcile_name(const char *name, void *arg)
+{
+	struct engine *e = arg;
+	struct container *c;
+
+	TAILQ_FOREACH (c, &e->containers, entry)
+		if (strcmp(c->name, name) == 0)
+			return;
+	log_info("container %s was left by a former life: removed", name);
+	c = container_new(e, name);
+	e->left++;
+	container_unmake(c, unmade_leftover);
+}
+
+static void
+reconcile_ends(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	reconcile_one_less(arg);
+}
+
+static void
+oci_reconcile(struct engine *e, engine_done_cb cb, void *arg)
+{
+	struct timeval now = { 0, 0 };
+	struct dirent *d;
+	DIR *dir;
+
+	e->reconcile_cb = cb;
+	e->reconcile_arg = arg;
+	e->left++;
+	if ((dir = opendir(e->dir)) != NULL) {
+		while ((d = readdir(dir)) != NULL)
+			if (d->d_name[0] != '.')
+				reconcile_name(d->d_name, e);
+		closedir(dir);
+	}
+	cgroup_children(e->cg, e->group, reconcile_name, e);
+	if (event_base_once(e->base, -1, EV_TIMEOUT, reconcile_ends, e, &now) ==
+	    -1)
+		fatal(NULL);
+}
+
+struct ping {
+	struct engine *e;
+	engine_done_cb cb;
+	void *arg;
+};
+
+static void
+ping_answer(evutil_socket_t fd, short what, void *arg)
+{
+	char path[PATH_MAX], detail[512];
+	struct ping p = *(struct ping *)arg;
+	enum engine_error error;
+
+	(void)fd;
+	(void)what;
+	free(arg);
+	error = oci_rootfs(p.e, NULL, path, detail, sizeof(detail));
+	p.cb(error, error == ENGINE_OK ? NULL : detail, p.arg);
+}
+
+/* There is no daemon that could be away; the image could. */
+static void
+oci_ping(struct engine *e, engine_done_cb cb, void *arg)
+{
+	struct timeval now = { 0, 0 };
+	struct ping *p = malloc(sizeof(*p));
+
+	if (p == NULL)
+		fatal(NULL);
+	*p = (struct ping){ e, cb, arg };
+	if (event_base_once(e->base, -1, EV_TIMEOUT, ping_answer, p, &now) ==
+	    -1)
+		fatal(NULL);
+}
+
+static const char *
+oci_describe(struct engine *e)
+{
+	return (e->about);
+}
+
+/*
+ * Containers that are left are killed, not waited for: the next start's
+ * reconcile finds their folders.
+ */
+static void
+oci_close(struct engine *e)
+{
+	struct container *c;
+
+	oci_probe_drop(e);
+	while ((c = TAILQ_FIRST(&e->containers)) != NULL) {
+		if (c->run != NULL)
+			oci_run_drop(c->run);
+		container_kill(c);
+		container_free(c);
+	}
+	if (e->cg != NULL)
+		(void)cgroup_remove(e->cg, e->group);
+	cgroups_free(e->cg);
+	free(e->seccomp);
+	free(e);
+}
+
+/* The folders that bundles live in, and the one that images are shown at. */
+static int
+open_folders(struct engine *e, char *detail, size_t len)
+{
+	char oci[sizeof(e->dir)];
+
+	if ((size_t)snprintf(oci, sizeof(oci), "%s/oci", e->conf->data_dir) >=
+		sizeof(oci) ||
+	    (size_t)snprintf(e->dir, sizeof(e->dir), "%s/oci/bundles",
+		e->conf->data_dir) >= sizeof(e->dir)) {
+		snprintf(detail, len, "data_dir: too long");
+		return (-1);
+	}
+	if ((mkdir(oci, 0700) == -1 && errno != EEXIST) ||
+	    (mkdir(e->dir, 0700) == -1 && errno != EEXIST)) {
+		snprintf(detail, len, "%s: %s", e->dir, strerror(errno));
+		return (-1);
+	}
+	if ((mkdir(PATH_RUNTIME_ROOT, 0755) == -1 && errno != EEXIST) ||
+	    chmod(PATH_RUNTIME_ROOT, 0755) == -1) {
+		snprintf(
+		    detail, len, "%s: %s", PATH_RUNTIME_ROOT, strerror(errno));
+		return (-1);
+	}
+	return (0);
+}
+
+static struct engine *
+oci_open(struct event_base *base, const struct conf *conf, const char *instance,
+    uid_t uid_base, char *detail, size_t len)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (e == NULL)
+		fatal(NULL);
+	TAILQ_INIT(&e->containers);
+	e->base = base;
+	e->conf = conf;
+	e->uid_base = uid_base;
+	strlcpy(e->instance, instance, sizeof(e->instance));
+	snprintf(e->group, sizeof(e->group), "/takod-%s", e->instance);
+	snprintf(e->about, sizeof(e->about), "OCI, runtime not asked yet");
+	if (program_path(e->init, sizeof(e->init), "tako-init") == -1)
+		snprintf(detail, len, "tako-init: %s", strerror(errno));
+	else if (open_folders(e, detail, len) == 0 &&
+		 (e->seccomp = seccomp_job_json(conf, detail, len)) != NULL &&
+		 (e->cg = cgroups_open(NULL, detail, len)) != NULL)
+		return (e);
+	oci_close(e);
+	return (NULL);
+}
+
+const struct engine_ops engine_oci = {
+	.name = "oci",
+	.open = oci_open,
+	.close = oci_close,
+	.probe = oci_probe,
+	.ping = oci_ping,
+	.create = oci_create,
+	.create_cancel = oci_create_cancel,
+	.kill = oci_kill,
+	.facts = oci_facts,
+	.remove = oci_remove,
+	.reconcile = oci_reconcile,
+	.describe = oci_describe,
+};

@@ -1,0 +1,322 @@
+/*
+ * oci_bundle.c: what a job's container is, as an OCI configuration. Runs in
+ * takod. All that a container may have stands here; nothing of it comes from
+ * a client.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "oci_bundle.h"
+#include "util.h"
+
+/*
+ * gVisor's own threads, and the host's tasks behind each task of the job, are
+ * counted in the container's pids group; with the job's limit alone honest
+ * jobs die there. Under runc tako-init and runc's start are counted.
+ */
+#define PIDS_HEADROOM_RUNSC 512
+#define PIDS_HEADROOM_RUNC  16
+
+/* Inodes of a tmpfs are memory too. */
+#define INODES_SMALL 64 /* /code and /input: a file each */
+#define INODES_LARGE 65536
+#define SHM_SIZE     (64 << 20)
+
+#define CPU_PERIOD_US 100000
+
+static const char *const mount_points[] = { "code", "input", "output", "app",
+	"tmp", "proc", "dev", ".tako/init" };
+
+static int
+is_gvisor(const struct oci_bundle *b)
+{
+	return (b->spec->runtime == RUNTIME_RUNSC);
+}
+
+/* The job's uid as the configuration says it: inside a user namespace 1000. */
+static unsigned
+inner_uid(const struct oci_bundle *b)
+{
+	if (b->userns || is_gvisor(b))
+		return (CONTAINER_UID);
+	return (ID_SANDBOX_JOB(b->uid_base, b->spec->slot));
+}
+
+/* flags: a list that ends with NULL. */
+static json_t *
+options(const char *first, ...)
+{
+	json_t *list = json_array();
+	const char *s;
+	va_list ap;
+
+	va_start(ap, first);
+	for (s = first; s != NULL; s = va_arg(ap, const char *))
+		json_array_append_new(list, json_string(s));
+	va_end(ap);
+	return (list);
+}
+
+static void
+add_mount(json_t *mounts, const char *where, const char *type,
+    const char *source, json_t *opts)
+{
+	json_array_append_new(
+	    mounts, json_pack("{s:s s:s s:s s:o}", "destination", where, "type",
+			type, "source", source, "options", opts));
+}
+
+/*
+ * Size, owner and mode are named: runc would take those of the folder below.
+ * gVisor knows no cap of inodes; its tmpfs is the sandbox's memory anyway.
+ */
+static void
+add_tmpfs(json_t *mounts, const struct oci_bundle *b, const char *where,
+    uint64_t size, int inodes, const char *mode, int noexec)
+{
+	json_t *opts = options("nosuid", "nodev", mode, NULL);
+
+	json_array_append_new(opts, json_sprintf("size=%" PRIu64, size));
+	json_array_append_new(opts, json_sprintf("uid=%u", inner_uid(b)));
+	json_array_append_new(opts, json_sprintf("gid=%u", inner_uid(b)));
+	if (noexec)
+		json_array_append_new(opts, json_string("noexec"));
+	if (!is_gvisor(b))
+		json_array_append_new(
+		    opts, json_sprintf("nr_inodes=%d", inodes));
+	add_mount(mounts, where, "tmpfs", "tmpfs", opts);
+}
+
+static json_t *
+bundle_mounts(const struct oci_bundle *b)
+{
+	const struct container_spec *s = b->spec;
+	json_t *mounts = json_array();
+
+	add_mount(mounts, "/proc", "proc", "proc",
+	    options("nosuid", "noexec", "nodev", NULL));
+	add_mount(mounts, "/dev", "tmpfs", "tmpfs",
+	    options("nosuid", "noexec", "strictatime", "mode=755", "size=65536",
+		NULL));
+	add_tmpfs(
+	    mounts, b, "/dev/shm", SHM_SIZE, INODES_LARGE, "mode=1777", 1);
+	add_tmpfs(
+	    mounts, b, "/code", s->code_size, INODES_SMALL, "mode=755", 1);
+	add_tmpfs(
+	    mounts, b, "/input", s->input_size, INODES_SMALL, "mode=755", 1);
+	add_tmpfs(
+	    mounts, b, "/output", s->output_size, INODES_LARGE, "mode=755", 1);
+	add_tmpfs(mounts, b, "/tmp", s->limits->tmpfs_size, INODES_LARGE,
+	    "mode=1777", 1);
+	add_mount(mounts, PATH_CONTAINER_INIT, "bind", b->init,
+	    options("bind", "ro", "nosuid", "nodev", NULL));
+	return (mounts);
+}
+
+static void
+add_rlimit(json_t *list, const char *type, uint64_t soft, uint64_t hard)
+{
+	json_array_append_new(
+	    list, json_pack("{s:s s:I s:I}", "type", type, "soft",
+		      (json_int_t)soft, "hard", (json_int_t)hard));
+}
+
+static json_t *
+bundle_rlimits(const struct conf_limits *l)
+{
+	json_t *list = json_array();
+
+	add_rlimit(list, "RLIMIT_NOFILE", (uint64_t)l->nofile_soft,
+	    (uint64_t)l->nofile_hard);
+	add_rlimit(list, "RLIMIT_NPROC", (uint64_t)l->nproc_soft,
+	    (uint64_t)l->nproc_hard);
+	add_rlimit(list, "RLIMIT_FSIZE", l->fsize, l->fsize);
+	add_rlimit(list, "RLIMIT_CORE", 0, 0);
+	return (list);
+}
+
+/* The fixed names, then the job type's: a later one of a name wins. */
+static json_t *
+bundle_environment(const struct conf_env *environment)
+{
+	json_t *list = options(
+	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	    "HOME=/tmp", "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
+	    "MPLCONFIGDIR=/tmp/.matplotlib", NULL);
+	size_t i, j;
+
+	for (i = 0; environment != NULL && i < environment->n; i++) {
+		size_t n = strlen(environment->names[i]);
+
+		for (j = json_array_size(list); j-- > 0;) {
+			const char *old =
+			    json_string_value(json_array_get(list, j));
+
+			if (strncmp(old, environment->names[i], n) == 0 &&
+			    old[n] == '=')
+				json_array_remove(list, j);
+		}
+		json_array_append_new(
+		    list, json_sprintf("%s=%s", environment->names[i],
+			      environment->values[i]));
+	}
+	return (list);
+}
+
+static json_t *
+bundle_process(const struct oci_bundle *b)
+{
+	json_t *argv = json_array();
+	size_t i;
+
+	for (i = 0; b->argv != NULL && b->argv[i] != NULL; i++)
+		json_array_append_new(argv, json_string(b->argv[i]));
+	if (b->argv == NULL)
+		json_array_append_new(argv, json_string(PATH_CONTAINER_INIT));
+	return (json_pack("{s:b s:{s:i s:i} s:o s:s s:o s:b s:o s:i"
+			  " s:{s:[] s:[] s:[] s:[] s:[]}}",
+	    "terminal", 0, "user", "uid", (int)inner_uid(b), "gid",
+	    (int)inner_uid(b), "args", argv, "cwd", "/app", "env",
+	    bundle_environment(b->spec->environment), "noNewPrivileges", 1,
+	    "rlimits", bundle_rlimits(b->spec->limits), "oomScoreAdj", 1000,
+	    "capabilities", "bounding", "effective", "permitted", "inheritable",
+	    "ambient"));
+}
+
+static json_t *
+bundle_resources(const struct oci_bundle *b)
+{
+	const struct container_spec *s = b->spec;
+	int headroom = is_gvisor(b) ? PIDS_HEADROOM_RUNSC : PIDS_HEADROOM_RUNC;
+	json_t *memory = json_pack("{s:I}", "limit", (json_int_t)s->memory);
+
+	/* Both together: of memory and swap, so there is no swap. */
+	if (b->swap)
+		json_object_set_new(
+		    memory, "swap", json_integer((json_int_t)s->memory));
+	return (json_pack("{s:o s:{s:I} s:{s:I s:I} s:[{s:b s:s}]}", "memory",
+	    memory, "pids", "limit", (json_int_t)s->pids + headroom, "cpu",
+	    "quota", (json_int_t)(s->cpus * CPU_PERIOD_US), "period",
+	    (json_int_t)CPU_PERIOD_US, "devices", "allow", 0, "access", "rwm"));
+}
+
+/* Two ids exist in there: its root, who owns nothing, and the job. */
+static json_t *
+id_mappings(const struct oci_bundle *b)
+{
+	return (json_pack("[{s:i s:I s:i} {s:i s:I s:i}]", "containerID", 0,
+	    "hostID", (json_int_t)ID_SANDBOX_ROOT(b->uid_base, b->spec->slot),
+	    "size", 1, "containerID", CONTAINER_UID, "hostID",
+	    (json_int_t)ID_SANDBOX_JOB(b->uid_base, b->spec->slot), "size", 1));
+}
+
+static json_t *
+bundle_namespaces(const struct oci_bundle *b)
+{
+	static const char *const types[] = { "pid", "ipc", "uts", "mount",
+		"network", "cgroup" };
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < nitems(types); i++)
+		json_array_append_new(
+		    list, json_pack("{s:s}", "type", types[i]));
+	if (b->userns)
+		json_array_append_new(list, json_pack("{s:s}", "type", "user"));
+	return (list);
+}
+
+static json_t *
+bundle_linux(const struct oci_bundle *b)
+{
+	json_t *linux_part, *seccomp;
+
+	linux_part = json_pack("{s:s s:o s:o s:o s:o}", "cgroupsPath",
+	    b->cgroup, "namespaces", bundle_namespaces(b), "resources",
+	    bundle_resources(b), "maskedPaths",
+	    options("/proc/acpi", "/proc/asound", "/proc/interrupts",
+		"/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/kmsg",
+		"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
+		"/proc/timer_list", "/proc/timer_stats", NULL),
+	    "readonlyPaths",
+	    options("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+		"/proc/sysrq-trigger", NULL));
+	if (b->userns) {
+		json_object_set_new(linux_part, "uidMappings", id_mappings(b));
+		json_object_set_new(linux_part, "gidMappings", id_mappings(b));
+	}
+	if (b->seccomp != NULL) {
+		seccomp = json_loads(b->seccomp, 0, NULL);
+		json_object_set_new(linux_part, "seccomp", seccomp);
+	}
+	return (linux_part);
+}
+
+int
+oci_bundle_write(int dir, const struct oci_bundle *b)
+{
+	json_t *config;
+	int fd, r;
+
+	/* A field of which no memory could be had makes the whole NULL. */
+	config = json_pack("{s:s s:s s:{s:s s:b} s:o s:o s:o}", "ociVersion",
+	    "1.0.2", "hostname", "tako", "root", "path", b->rootfs, "readonly",
+	    1, "process", bundle_process(b), "mounts", bundle_mounts(b),
+	    "linux", bundle_linux(b));
+	if (config == NULL) {
+		errno = ENOMEM;
+		return (-1);
+	}
+	fd = openat(
+	    dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd == -1) {
+		json_decref(config);
+		return (-1);
+	}
+	r = json_dumpfd(config, fd, JSON_COMPACT);
+	if (r == -1)
+		errno = EIO;
+	json_decref(config);
+	close_fd(&fd);
+	return (r);
+}
+
+int
+oci_rootfs_check(const char *rootfs, char *detail, size_t len)
+{
+	char missing[256] = "";
+	struct stat st;
+	size_t i;
+	int dir;
+
+	dir = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1) {
+		snprintf(detail, len, "root file system %s: %s", rootfs,
+		    strerror(errno));
+		return (-1);
+	}
+	for (i = 0; i < nitems(mount_points); i++) {
+		if (fstatat(dir, mount_points[i], &st, AT_SYMLINK_NOFOLLOW) ==
+		    0)
+			continue;
+		strlcat(missing, " /", sizeof(missing));
+		strlcat(missing, mount_points[i], sizeof(missing));
+	}
+	close(dir);
+	if (missing[0] == '\0')
+		return (0);
+	snprintf(detail, len,
+	    "root file system %s lacks what a container is mounted on:%s "
+	    "(/.tako/init is an empty file, the others are folders)",
+	    rootfs, missing);
+	return (-1);
+}

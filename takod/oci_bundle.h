@@ -1,0 +1,29 @@
+/*
+ * oci_bundle.h: the config.json of a container, for the OCI engine.
+ */
+#ifndef OCI_BUNDLE_H
+#define OCI_BUNDLE_H
+
+#include "engine.h"
+
+struct oci_bundle {
+	const struct container_spec *spec;
+	const char *rootfs;  /* no symbolic link */
+	const char *init;    /* tako-init on the host */
+	const char *cgroup;  /* "/takod-x/name" */
+	const char *seccomp; /* JSON text; NULL: none */
+	uid_t uid_base;
+	int swap;		 /* the kernel can limit swap */
+	int userns;		 /* own user namespace */
+	const char *const *argv; /* what runs; NULL: tako-init */
+};
+
+/* Writes dir/config.json. 0, or -1 with errno. */
+int oci_bundle_write(int dir, const struct oci_bundle *);
+/*
+ * Whether a root file system has what containers are mounted on. 0, or -1
+ * with detail naming all that is missing.
+ */
+int oci_rootfs_check(const char *rootfs, char *detail, size_t);
+
+#endif

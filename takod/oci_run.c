@@ -1,0 +1,152 @@
+/*
+ * oci_run.c: runs the runtime's program. In takod until the fork, then in the
+ * child up to its exec.
+ *
+ * Children are waited for one by one, by pidfd: takod has other children that
+ * are waited for elsewhere. What a runtime leaves running in the background is
+ * known by its control group, not as a child.
+ */
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "oci_run.h"
+#include "util.h"
+
+struct oci_run {
+	pid_t pid;
+	int pidfd;
+	struct event *ev;
+	oci_run_cb cb;
+	void *arg;
+};
+
+/*
+ * A user namespace's root is nobody to the folders above the image (a data
+ * directory is 0700), so the image is shown at a path that all may search.
+ * Only the runtime and the container see that mount; it ends with them.
+ */
+static int
+child_mount(const char *rootfs)
+{
+	if (unshare(CLONE_NEWNS) == -1 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
+		return (-1);
+	return (mount(rootfs, PATH_RUNTIME_ROOT, NULL, MS_BIND | MS_REC, NULL));
+}
+
+static int
+child_stdio(int in, int out)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null == -1)
+		return (-1);
+	if (in != -1)
+		in = dup(in);
+	if (out != -1)
+		out = dup(out);
+	if (dup2(in != -1 ? in : null, 0) == -1 ||
+	    dup2(out != -1 ? out : null, 1) == -1 || dup2(null, 2) == -1)
+		return (-1);
+	return (close_range(3, ~0U, 0));
+}
+
+static void __attribute__((noreturn))
+child_exec(char *const argv[], int in, int out, const char *rootfs)
+{
+	static char path[] =
+	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char *const environment[] = { path, NULL };
+	sigset_t none;
+	int fd;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	umask(022);
+	setsid();
+	/* What is half made without takod is removed by the next one. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* gVisor forks before it looks at oomScoreAdj. */
+	if ((fd = open("/proc/self/oom_score_adj", O_WRONLY)) != -1)
+		(void)!write(fd, "1000", 4);
+	if (child_stdio(in, out) == -1)
+		_exit(126);
+	if (rootfs != NULL && child_mount(rootfs) == -1)
+		_exit(125);
+	execve(argv[0], argv, environment);
+	_exit(127);
+}
+
+static void
+run_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct oci_run *r = arg;
+	oci_run_cb cb = r->cb;
+	void *cb_arg = r->arg;
+	int status = -1;
+
+	(void)fd;
+	(void)what;
+	if (waitpid(r->pid, &status, WNOHANG) != r->pid)
+		status = -1;
+	event_free(r->ev);
+	close(r->pidfd);
+	free(r);
+	cb(status, cb_arg);
+}
+
+struct oci_run *
+oci_run_start(struct event_base *base, char *const argv[], int in, int out,
+    const char *rootfs, oci_run_cb cb, void *arg)
+{
+	struct oci_run *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return (NULL);
+	r->cb = cb;
+	r->arg = arg;
+	if ((r->pid = fork()) == -1) {
+		free(r);
+		return (NULL);
+	}
+	if (r->pid == 0)
+		child_exec(argv, in, out, rootfs);
+	r->pidfd = pidfd_open(r->pid, 0);
+	if (r->pidfd != -1)
+		r->ev = event_new(base, r->pidfd, EV_READ, run_ended, r);
+	if (r->ev == NULL || event_add(r->ev, NULL) == -1) {
+		oci_run_drop(r);
+		errno = ENOMEM;
+		return (NULL);
+	}
+	return (r);
+}
+
+void
+oci_run_kill(struct oci_run *r)
+{
+	kill(r->pid, SIGKILL);
+	kill(-r->pid, SIGKILL);
+}
+
+void
+oci_run_drop(struct oci_run *r)
+{
+	oci_run_kill(r);
+	waitpid(r->pid, NULL, 0);
+	if (r->ev != NULL)
+		event_free(r->ev);
+	close_fd(&r->pidfd);
+	free(r);
+}
