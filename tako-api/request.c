@@ -1,7 +1,6 @@
 /*
- * request.c: is what a client asks well-formed? One table of fields for each
- * kind of body and one of parameters for each query drive the checks. Runs in
- * tako-api on bytes from anybody.
+ * request.c: is the body of a request well-formed? One table of fields for
+ * each kind of body drives the checks. Runs in tako-api on bytes from anybody.
  *
  * Types, texts and order of the errors are those of Tako VM 0.3 (pydantic):
  * every error of a body is reported at once, fields in their order, unknown
@@ -88,9 +87,7 @@ errors_whole(struct errors *e, const char *where, const char *type,
 }
 
 /* About a field; index is that of a list's item, or -1. */
-static void errors_field(struct errors *, const char *, const char *, int,
-    const char *, const char *, ...) __attribute__((format(printf, 6, 7)));
-static void
+void
 errors_field(struct errors *e, const char *where, const char *field,
     int index, const char *type, const char *fmt, ...)
 {
@@ -168,100 +165,6 @@ match_job_type(const char *s)
 		if (!is_word((unsigned char)*p) && strchr(".@:", *p) == NULL)
 			return (0);
 	return (1);
-}
-
-/* ---- requirements: a name, extras, versions, and nothing else ----------- */
-
-static int
-is_name_char(int c)
-{
-	return (is_word(c) || c == '.');
-}
-
-/* [A-Za-z0-9], or that at both ends of [A-Za-z0-9._-]; its length, or 0. */
-static size_t
-span_name(const char *s)
-{
-	size_t n = 0;
-
-	while (is_name_char((unsigned char)s[n]))
-		n++;
-	if (n == 0 || !isalnum((unsigned char)s[0]) ||
-	    !isalnum((unsigned char)s[n - 1]))
-		return (0);
-	return (n);
-}
-
-/* An installer takes such a name for a file, even without a slash in it. */
-static int
-is_archive(const char *s, size_t n)
-{
-	static const char *const ends[] = { ".whl", ".egg", ".zip", ".tar",
-		".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz",
-		".tar.lz", ".tlz", ".tar.lzma" };
-	size_t i, len;
-
-	for (i = 0; i < nitems(ends); i++) {
-		len = strlen(ends[i]);
-		if (n > len && strncasecmp(s + n - len, ends[i], len) == 0)
-			return (1);
-	}
-	return (0);
-}
-
-static const char *
-skip_extras(const char *s)
-{
-	size_t n;
-
-	do {
-		s++; /* the bracket, or a comma */
-		if ((n = span_name(s)) == 0)
-			return (NULL);
-		s += n;
-	} while (*s == ',');
-	return (*s == ']' ? s + 1 : NULL);
-}
-
-/* One clause: operator and version, .* behind == and != only. */
-static const char *
-skip_clause(const char *s)
-{
-	static const char *const ops[] = { "==", "!=", "<=", ">=", "~=", "<",
-		">" };
-	size_t i, n;
-
-	for (i = 0; i < nitems(ops); i++)
-		if (strncmp(s, ops[i], strlen(ops[i])) == 0)
-			break;
-	if (i == nitems(ops))
-		return (NULL);
-	s += strlen(ops[i]);
-	for (n = 0; is_name_char((unsigned char)s[n]); n++)
-		;
-	if (s[n] == '*' && n > 1 && s[n - 1] == '.' && i < 2 &&
-	    isalnum((unsigned char)s[n - 2]) && isalnum((unsigned char)s[0]))
-		return (s + n + 1);
-	return ((n = span_name(s)) == 0 ? NULL : s + n);
-}
-
-int
-requirement_valid(const char *s)
-{
-	size_t n;
-
-	if ((n = span_name(s)) == 0 || is_archive(s, n))
-		return (0);
-	s += n;
-	if (*s == '[' && (s = skip_extras(s)) == NULL)
-		return (0);
-	if (*s == '\0')
-		return (1);
-	do {
-		if ((s = skip_clause(s)) == NULL)
-			return (0);
-	} while (*s++ == ',');
-	return (s[-1] == '\0');
 }
 
 /* ---- values ------------------------------------------------------------- */
@@ -406,12 +309,10 @@ number_of_json(const char *s, int64_t *v)
 	d = strtod(s, NULL);
 	if (isinf(d))
 		return (NUM_INFINITE);
-	if (d != trunc(d))
-		return (NUM_FRACTION);
 	if (d >= 0x1p63 || d < -0x1p63)
 		return (NUM_SIZE);
 	*v = (int64_t)d;
-	return (NUM_OK);
+	return ((double)*v == d ? NUM_OK : NUM_FRACTION);
 }
 
 /* ---- bodies ------------------------------------------------------------- */
@@ -838,128 +739,4 @@ submit_ceiling(const struct submit *s, const struct msg_api_setup *conf,
 	    "%s must be less than or equal to the configured max_%s "
 	    "(%" PRIu64 " seconds)", what, what, max);
 	return (buf);
-}
-
-/* ---- queries ------------------------------------------------------------ */
-
-/* As 0.3 reads a boolean out of a query: -1 when it is none. */
-static int
-bool_of(const char *s)
-{
-	static const char *const words[] = { "0", "off", "f", "false", "n",
-		"no", "1", "on", "t", "true", "y", "yes" };
-	size_t i;
-
-	for (i = 0; i < nitems(words); i++)
-		if (strcasecmp(s, words[i]) == 0)
-			return (i >= nitems(words) / 2);
-	return (-1);
-}
-
-/* A decimal number, white space around it, single underscores within. */
-static int
-float_of(const char *s, double *v)
-{
-	char buf[128], *end;
-	size_t n = 0;
-
-	while (isspace((unsigned char)*s))
-		s++;
-	for (; *s != '\0' && n < sizeof(buf) - 1; s++) {
-		if (*s == '_' && n > 0 && isdigit((unsigned char)s[-1]) &&
-		    isdigit((unsigned char)s[1]))
-			continue;
-		if (*s == 'x' || *s == 'X' || *s == '(')
-			return (-1); /* of strtod's forms, not of 0.3's */
-		buf[n++] = *s;
-	}
-	while (n > 0 && isspace((unsigned char)buf[n - 1]))
-		n--;
-	buf[n] = '\0';
-	*v = strtod(buf, &end);
-	return (*s == '\0' && n > 0 && *end == '\0' ? 0 : -1);
-}
-
-static void
-check_wait(struct query *q, const char *value, struct errors *e)
-{
-	if ((q->wait = bool_of(value)) == -1)
-		errors_field(e, "query", "wait", -1, "bool_parsing",
-		    "Input should be a valid boolean, unable to interpret "
-		    "input");
-}
-
-static void
-check_timeout(struct query *q, const char *value, struct errors *e)
-{
-	if (float_of(value, &q->timeout) == -1)
-		errors_field(e, "query", "timeout", -1, "float_parsing",
-		    "Input should be a valid number, unable to parse string "
-		    "as a number");
-	else if (q->timeout < 1)
-		errors_field(e, "query", "timeout", -1, "greater_than_equal",
-		    "Input should be greater than or equal to 1");
-	else if (!(q->timeout <= 300)) /* and what is no number */
-		errors_field(e, "query", "timeout", -1, "less_than_equal",
-		    "Input should be less than or equal to 300");
-}
-
-static void
-check_view(struct query *q, const char *value, struct errors *e)
-{
-	(void)e;
-	q->full = strcmp(value, "full") == 0;
-}
-
-/* The parameters, in the order in which their errors are told. */
-const struct param params_result[] = { { "wait", check_wait },
-	{ "timeout", check_timeout }, { "view", check_view }, { NULL, NULL } };
-const struct param params_record[] = { { "view", check_view },
-	{ NULL, NULL } };
-
-/*
- * Value of a parameter in a query, decoded into buf; NULL: not there. The
- * last one counts. One that cannot be decoded reads as "?".
- */
-static const char *
-query_value(const char *query, const char *name, char *buf, size_t size)
-{
-	const char *found = NULL, *eq;
-	char key[64];
-	size_t len;
-
-	for (; *query != '\0'; query += len + (query[len] == '&')) {
-		len = strcspn(query, "&");
-		eq = memchr(query, '=', len);
-		if (http_decode(key, sizeof(key), query,
-			eq == NULL ? len : (size_t)(eq - query), 1) == -1 ||
-		    strcmp(key, name) != 0)
-			continue;
-		if (eq == NULL)
-			eq = query + len - 1; /* no value is an empty one */
-		if (http_decode(buf, size, eq + 1,
-			(size_t)(query + len - eq - 1), 1) == -1)
-			strlcpy(buf, "?", size);
-		found = buf;
-	}
-	return (found);
-}
-
-/* Checks the query of a target; names that are not known are passed over. */
-void
-query_check(struct query *q, const struct param *params, const char *target,
-    struct errors *e)
-{
-	const char *query = strchr(target, '?'), *value;
-	char buf[256];
-
-	q->wait = 0;
-	q->timeout = 30;
-	q->full = 0;
-	if (query == NULL)
-		return;
-	for (; params->name != NULL; params++)
-		if ((value = query_value(query + 1, params->name, buf,
-			 sizeof(buf))) != NULL)
-			params->check(q, value, e);
 }

@@ -60,6 +60,7 @@ static const struct route routes[] = {
 };
 
 static size_t bodies; /* bytes held now */
+static unsigned requests;
 
 /* ---- handlers: the request is complete ---------------------------------- */
 
@@ -439,4 +440,143 @@ take_head(struct request *req, const struct http_request *h)
 	req->encoded =
 	    encoding != NULL && strcasecmp(encoding, "identity") != 0;
 	take_correlation(req, http_field(h, "x-correlation-id", NULL));
+}
+
+static void
+request_free(struct request *req)
+{
+	bodies -= req->body_size;
+	requests--;
+	free(req->body);
+	free(req->target);
+	free(req);
+}
+
+unsigned
+route_requests(void)
+{
+	return (requests);
+}
+
+static void
+on_head(struct conn *c, const struct http_request *h)
+{
+	struct request *req = xcalloc(1, sizeof(*req));
+
+	requests++;
+	req->conn = c;
+	req->started = time_mono_us();
+	strlcpy(req->client, conn_peer(c), sizeof(req->client));
+	take_head(req, h);
+	conn_set_data(c, req);
+	log_set_correlation(req->correlation);
+	route_choose(req);
+	if (req->route != NULL)
+		req->sync = (req->route->flags & ROUTE_SYNC) != 0;
+	if (api_conf.admit)
+		route_admit(req, h);
+	else
+		route_go(req);
+	log_set_correlation(NULL);
+}
+
+/* Keeps a piece of the body, which is no longer than max_payload in all. */
+static int
+body_add(struct request *req, const uint8_t *data, size_t len)
+{
+	size_t size = req->body_size;
+	uint8_t *p;
+
+	if (len > size - req->body_len) {
+		size = size == 0 ? 4096 : size;
+		while (len > size - req->body_len)
+			size *= 2;
+		if (bodies - req->body_size + size > MAX_BODIES ||
+		    (p = realloc(req->body, size)) == NULL)
+			return (-1);
+		bodies += size - req->body_size;
+		req->body = p;
+		req->body_size = size;
+	}
+	memcpy(req->body + req->body_len, data, len);
+	req->body_len += len;
+	return (0);
+}
+
+static void
+on_body(struct conn *c, const uint8_t *data, size_t len)
+{
+	struct request *req = conn_data(c);
+
+	/* Nobody reads the body of what is refused, or of a GET. */
+	if (req == NULL || req->route == NULL ||
+	    (req->route->flags & ROUTE_BODY) == 0)
+		return;
+	if (body_add(req, data, len) == -1) {
+		parent_forget(req);
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+	}
+}
+
+static void
+on_done(struct conn *c)
+{
+	struct request *req = conn_data(c);
+
+	if (req == NULL)
+		return;
+	req->complete = 1;
+	if (!req->admitted)
+		return;
+	log_set_correlation(req->correlation);
+	req->route->handler(req);
+	log_set_correlation(NULL);
+}
+
+static void
+on_gone(struct conn *c)
+{
+	struct request *req = conn_data(c);
+
+	if (req == NULL)
+		return;
+	log_set_correlation(req->correlation);
+	log_debug("%s went away", req->client);
+	log_set_correlation(NULL);
+	parent_forget(req);
+	request_free(req);
+}
+
+const struct conn_ops route_ops = {
+	.head = on_head,
+	.body = on_body,
+	.done = on_done,
+	.gone = on_gone,
+};
+
+void
+route_answer(struct request *req, int status, struct evbuffer *head,
+    struct evbuffer *body)
+{
+	struct conn *c = req->conn;
+	double ms = (double)(time_mono_us() - req->started) / 1000;
+
+	log_set_correlation(req->correlation);
+	log_info("%s %s %s %d %.1f ms", req->client,
+	    http_method_name(req->method), req->target, status, ms);
+	conn_set_data(c, NULL);
+	request_free(req);
+	conn_reply(c, status, head, body);
+}
+
+enum form
+route_form(const struct route *r)
+{
+	return (r->form);
+}
+
+enum api_error
+route_not_found(const struct route *r)
+{
+	return (r->not_found);
 }

@@ -129,6 +129,10 @@ struct errors {
 };
 void errors_init(struct errors *);
 void errors_free(struct errors *);
+/* About a field of where ("body"); index is that of a list's item, or -1. */
+void errors_field(struct errors *, const char *where, const char *field,
+    int index, const char *type, const char *msg, ...)
+    __attribute__((format(printf, 6, 7)));
 
 /* A checked body of POST /execute. Its input is a part of the body. */
 struct submit {
@@ -147,8 +151,11 @@ void submit_free(struct submit *);
 /* A ceiling that a well-formed body is above: its text, or NULL. */
 const char *submit_ceiling(
     const struct submit *, const struct msg_api_setup *, char *, size_t);
+
+/* requirement.c */
 int requirement_valid(const char *);
 
+/* query.c */
 /* What a query says; a route's table names the parameters it knows. */
 struct query {
 	int wait;
@@ -166,6 +173,7 @@ void query_check(struct query *, const struct param *, const char *target,
 /* route.c */
 extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
+unsigned route_requests(void); /* under way */
 enum form route_form(const struct route *);
 enum api_error route_not_found(const struct route *);
 /* Sends an answer and ends the request; takes the buffers over. */
