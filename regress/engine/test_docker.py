@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import signal
+import struct
 import sys
 import time
 
@@ -189,6 +190,30 @@ def test_the_least_pids(drive, runtime):
     """pids_limit may be 10: the runtime's own start must fit as well."""
     drive.ask("create a pids=10 runtime=" + runtime, "created", "a")
     drive.wait("hello", "a")
+
+
+def frame(kind, payload=b""):
+    return struct.pack("<B3xI", kind, len(payload)) + payload
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_oom_is_counted(drive, runtime):
+    """The counters of a container that died of its memory are read in time,
+    before the engine takes its control group away."""
+    code = b"x = []\nwhile True: x.append(bytearray(1 << 20))"
+    for i in range(5):
+        tag = "o%d" % i
+        drive.say("create %s memory=67108864 runtime=%s" % (tag, runtime))
+        drive.wait("hello", tag)
+        limits = frame(2, struct.pack("<QQII", 1024, 1024, 1, 1024))
+        drive.ask("send %s %s" % (tag, limits.hex()), "data", tag)  # READY
+        job = frame(5, b"{}") + frame(4, code) + frame(6)
+        drive.say("send %s %s" % (tag, job.hex()))
+        drive.wait("exit", tag)
+        facts = drive.ask("facts " + tag, "facts", tag)
+        assert facts["oom_kills"] >= 1
+        assert facts["memory_peak"] in (-1, *range(60 << 20, 65 << 20))
+        drive.ask("remove " + tag, "removed", tag)
 
 
 def test_no_image(drive):
