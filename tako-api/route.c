@@ -149,10 +149,9 @@ submit_memfd(const struct submit *s)
 }
 
 static void
-submit_ask(struct request *req, const struct submit *s)
+submit_ask(struct request *req, const struct submit *s, int fd)
 {
 	struct msg_req_submit m;
-	int fd;
 
 	memset(&m, 0, sizeof(m));
 	m.sync = (uint64_t)req->sync;
@@ -167,13 +166,16 @@ submit_ask(struct request *req, const struct submit *s)
 	    sizeof(m.idempotency_key));
 	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
 	strlcpy(m.client, req->client, sizeof(m.client));
-	if ((fd = submit_memfd(s)) == -1) {
-		log_warn("submit");
-		rep_error(req, API_BUSY, NULL, 0, NULL);
-		return;
-	}
 	ask(req, MSG_T_REQ_SUBMIT, &m, fd);
-	close_fd(&fd);
+}
+
+static void
+body_drop(struct request *req)
+{
+	bodies -= req->body_size;
+	free(req->body);
+	req->body = NULL;
+	req->body_len = req->body_size = 0;
 }
 
 static void
@@ -183,18 +185,24 @@ handle_submit(struct request *req)
 	struct submit s;
 	struct errors e;
 	char text[128];
+	int fd = -1;
 
 	errors_init(&e);
 	submit_check(&s, &body, req->json, &api_conf, &e);
 	if (e.n > 0)
 		rep_errors(req, &e);
-	else if (submit_ceiling(&s, &api_conf, text, sizeof(text)) != NULL) {
-		errors_free(&e);
+	else if (submit_ceiling(&s, &api_conf, text, sizeof(text)) != NULL)
 		rep_error(req, API_INVALID, text, 0, NULL);
+	else if ((fd = submit_memfd(&s)) == -1) {
+		log_warn("submit");
+		rep_error(req, API_BUSY, NULL, 0, NULL);
 	} else {
-		errors_free(&e);
-		submit_ask(req, &s);
+		/* The parent has it from now on: a job may take its time. */
+		body_drop(req);
+		submit_ask(req, &s, fd);
 	}
+	close_fd(&fd);
+	errors_free(&e);
 	submit_free(&s);
 }
 
@@ -445,9 +453,8 @@ take_head(struct request *req, const struct http_request *h)
 static void
 request_free(struct request *req)
 {
-	bodies -= req->body_size;
+	body_drop(req);
 	requests--;
-	free(req->body);
 	free(req->target);
 	free(req);
 }
