@@ -1,0 +1,131 @@
+/*
+ * record.c: a job's record in memory, and the list of its artifacts as it is
+ * stored and sent. Runs in the parent. Allocation failures are returned: the
+ * parent refuses a job rather than end.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "job.h"
+#include "util.h"
+
+/* An artifact without its name and type: size, digest, number, two lengths. */
+#define ARTIFACT_FIXED (8 + TAKO_SHA256 + 2 + 2 + 1)
+
+struct job *
+job_new(void)
+{
+	struct job *job;
+
+	if ((job = calloc(1, sizeof(*job))) == NULL)
+		return (NULL);
+	job->exit_code = -1;
+	job->startup_ms = job->dependencies_ms = job->execution_ms = -1;
+	job->total_ms = job->max_rss_kb = job->cpu_ms = job->wall_ms = -1;
+	job->oom_kills = -1;
+	return (job);
+}
+
+void
+job_free(struct job *job)
+{
+	if (job == NULL)
+		return;
+	blob_unref(job->code);
+	blob_unref(job->input);
+	blob_unref(job->requirements);
+	blob_unref(job->out);
+	blob_unref(job->err);
+	blob_unref(job->output);
+	blob_unref(job->extras);
+	free(job->artifacts);
+	free(job);
+}
+
+static uint8_t *
+put_le(uint8_t *p, uint64_t v, unsigned n)
+{
+	for (; n > 0; n--, v >>= 8)
+		*p++ = (uint8_t)v;
+	return (p);
+}
+
+static uint64_t
+get_le(const uint8_t *p, unsigned n)
+{
+	uint64_t v = 0;
+
+	while (n-- > 0)
+		v = v << 8 | p[n];
+	return (v);
+}
+
+struct blob *
+artifacts_pack(const struct artifact *list, int n)
+{
+	const struct artifact *a;
+	uint8_t *buf, *p;
+	size_t len = 0;
+	int i;
+
+	for (i = 0; i < n; i++)
+		len += ARTIFACT_FIXED + list[i].name_len +
+		       strlen(list[i].content_type);
+	if ((buf = malloc(len == 0 ? 1 : len)) == NULL)
+		return (NULL);
+	for (i = 0, p = buf; i < n; i++) {
+		a = &list[i];
+		p = put_le(p, a->size, 8);
+		memcpy(p, a->sha256, TAKO_SHA256);
+		p = put_le(p + TAKO_SHA256, (uint64_t)a->number, 2);
+		p = put_le(p, a->name_len, 2);
+		p = put_le(p, strlen(a->content_type), 1);
+		memcpy(p, a->name, a->name_len);
+		p += a->name_len;
+		memcpy(p, a->content_type, strlen(a->content_type));
+		p += strlen(a->content_type);
+	}
+	return (blob_take(buf, len));
+}
+
+int
+artifacts_unpack(const void *data, size_t len, struct artifact **list, int *n)
+{
+	const uint8_t *p = data;
+	struct artifact *all = NULL, *more, *a;
+	size_t name_len, type_len;
+	int count = 0;
+
+	while (len > 0) {
+		if (len < ARTIFACT_FIXED || count == MAX_ARTIFACTS)
+			goto fail;
+		more = reallocarray(all, (size_t)count + 1, sizeof(*all));
+		if (more == NULL)
+			goto fail;
+		all = more;
+		a = &all[count];
+		memset(a, 0, sizeof(*a));
+		a->size = get_le(p, 8);
+		memcpy(a->sha256, p + 8, TAKO_SHA256);
+		a->number = (int)get_le(p + 8 + TAKO_SHA256, 2);
+		name_len = get_le(p + 10 + TAKO_SHA256, 2);
+		type_len = p[12 + TAKO_SHA256];
+		p += ARTIFACT_FIXED;
+		len -= ARTIFACT_FIXED;
+		if (name_len > MAX_ARTIFACT_NAME ||
+		    type_len > MAX_CONTENT_TYPE || name_len + type_len > len)
+			goto fail;
+		a->name_len = (uint32_t)name_len;
+		memcpy(a->name, p, name_len);
+		memcpy(a->content_type, p + name_len, type_len);
+		p += name_len + type_len;
+		len -= name_len + type_len;
+		count++;
+	}
+	*list = all;
+	*n = count;
+	return (0);
+fail:
+	free(all);
+	return (-1);
+}
