@@ -36,15 +36,15 @@ spec_uid(const struct docker_spec *d)
 
 static void
 add_tmpfs(json_t *tmpfs, const struct docker_spec *d, const char *path,
-    uint64_t size, int inodes)
+    uint64_t size, int inodes, const char *mode)
 {
 	char options[256];
 	uid_t uid = spec_uid(d);
 
 	snprintf(options, sizeof(options),
 	    "rw,nosuid,nodev,noexec,size=%" PRIu64
-	    ",uid=%u,gid=%u,mode=0755,nr_inodes=%d",
-	    size, uid, uid, inodes);
+	    ",uid=%u,gid=%u,mode=%s,nr_inodes=%d",
+	    size, uid, uid, mode, inodes);
 	json_object_set_new(tmpfs, path, json_string(options));
 }
 
@@ -54,10 +54,11 @@ spec_tmpfs(const struct docker_spec *d)
 	const struct container_spec *s = d->spec;
 	json_t *tmpfs = json_object();
 
-	add_tmpfs(tmpfs, d, "/code", s->code_size, INODES_SMALL);
-	add_tmpfs(tmpfs, d, "/input", s->input_size, INODES_SMALL);
-	add_tmpfs(tmpfs, d, "/output", s->output_size, INODES_LARGE);
-	add_tmpfs(tmpfs, d, "/tmp", s->limits->tmpfs_size, INODES_LARGE);
+	add_tmpfs(tmpfs, d, "/code", s->code_size, INODES_SMALL, "0755");
+	add_tmpfs(tmpfs, d, "/input", s->input_size, INODES_SMALL, "0755");
+	add_tmpfs(tmpfs, d, "/output", s->output_size, INODES_LARGE, "0755");
+	add_tmpfs(
+	    tmpfs, d, "/tmp", s->limits->tmpfs_size, INODES_LARGE, "1777");
 	return (tmpfs);
 }
 
@@ -100,7 +101,20 @@ spec_security(const struct docker_spec *d)
 	return (list);
 }
 
-/* The fixed names, then the job type's: a later one of a name wins. */
+/* Of two entries of a name a program finds the first: there is but one. */
+static int
+env_has(const struct conf_env *environment, const char *entry)
+{
+	size_t i, n = strcspn(entry, "=");
+
+	for (i = 0; environment != NULL && i < environment->n; i++)
+		if (strlen(environment->names[i]) == n &&
+		    strncmp(environment->names[i], entry, n) == 0)
+			return (1);
+	return (0);
+}
+
+/* The fixed names, but for those that the job type sets itself. */
 static json_t *
 spec_env(const struct conf_env *environment)
 {
@@ -115,7 +129,8 @@ spec_env(const struct conf_env *environment)
 	size_t i;
 
 	for (i = 0; i < nitems(fixed); i++)
-		json_array_append_new(list, json_string(fixed[i]));
+		if (!env_has(environment, fixed[i]))
+			json_array_append_new(list, json_string(fixed[i]));
 	for (i = 0; environment != NULL && i < environment->n; i++)
 		json_array_append_new(
 		    list, json_sprintf("%s=%s", environment->names[i],

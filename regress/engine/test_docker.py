@@ -129,7 +129,8 @@ def test_what_it_is_asked_for(drive, runtime):
     """Everything of HostConfig that keeps a job where it belongs."""
     drive.say("create a runtime=%s slot=5 memory=134217728 cpus=0.5 pids=40 "
               "code=1000000 input=2000000 output=3000000 tmpfs=10000000 "
-              "nofile=99 nproc=77 fsize=5000000" % runtime)
+              "nofile=99 nproc=77 fsize=5000000 env.HOME=/elsewhere "
+              "env.NAME=a=b" % runtime)
     drive.wait("created", "a")
     got = inspect("a")
     uid = 1000 if runtime == "runsc" else UID_BASE + 257 + 2 * 5
@@ -142,7 +143,12 @@ def test_what_it_is_asked_for(drive, runtime):
     assert conf["Healthcheck"] == {"Test": ["NONE"]}
     assert conf["Tty"] is False
     assert conf["Hostname"] == "tako"
-    assert not [e for e in conf["Env"] if e.startswith("HOSTNAME=")]
+    names = [e.split("=")[0] for e in conf["Env"]]
+    assert len(names) == len(set(names))
+    assert {"HOME=/elsewhere", "NAME=a=b", "LANG=C.UTF-8"} < set(conf["Env"])
+    if runtime == "runc":
+        environ = "/proc/%d/environ" % got["State"]["Pid"]
+        assert "HOSTNAME=" not in host.read(environ)
     expected = {
         "Memory": 134217728, "MemorySwap": 134217728,
         "NanoCpus": 500000000, "ReadonlyRootfs": True,
