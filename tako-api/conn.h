@@ -1,0 +1,106 @@
+/*
+ * conn.h: the connections of tako-api: clients accepted from listening
+ * sockets, each a small state machine around one http_parser. A connection
+ * has one request at a time; what a client pipelines behind it is not read
+ * before its answer has left, so that answers keep the order of the requests.
+ *
+ * The calls that a request's life consists of, all from the one loop:
+ *
+ *	head    its head is complete. The router keeps what it needs (the
+ *	        http_request is valid during the call) and sets conn_set_data.
+ *	body    a piece of its body; only after conn_accept.
+ *	done    it is complete. Without a body, this comes right after head.
+ *	        With one, only after conn_accept.
+ *
+ * The router answers by conn_reply, once, inside of any of these calls or at
+ * any later time; then none of them is called for that request any more. An
+ * answer that is given while the body is not all there closes the connection.
+ *
+ *	fault   the request, or what was to be one, broke the rules of HTTP,
+ *	        came too slowly or is one too many: fills the answer's fields
+ *	        and body. When conn_data says that a request was under way,
+ *	        gone is called after it.
+ *	gone    the request under way ends without an answer of the router:
+ *	        its client went away, or fault answered. No call for it
+ *	        follows, and conn_reply must not be called for it.
+ */
+#ifndef CONN_H
+#define CONN_H
+
+#include <stdint.h>
+
+#include <event2/buffer.h>
+#include <event2/event.h>
+
+#include "http.h"
+
+/*
+ * Requests that a client may send without waiting for answers; the answer to
+ * the last of them closes the connection.
+ */
+#define CONN_PIPELINE 8
+
+struct conn;
+
+struct conn_ops {
+	void (*head)(struct conn *, const struct http_request *);
+	void (*body)(struct conn *, const uint8_t *, size_t);
+	void (*done)(struct conn *);
+	void (*gone)(struct conn *);
+	/*
+	 * status and reason (a constant text) are those of the fault. head
+	 * takes fields, each with its line end, body the text; both buffers
+	 * are the caller's. The connection may be one that is not accepted:
+	 * only conn_peer and conn_data (NULL) may be asked of it.
+	 */
+	void (*fault)(struct conn *, int status, const char *reason,
+	    struct evbuffer *head, struct evbuffer *body);
+};
+
+struct conn_config {
+	unsigned max;		   /* connections, all together */
+	unsigned max_per_source;   /* of one IPv4 address or IPv6 /64 */
+	unsigned header_ms;	   /* from its first byte to a head's end */
+	unsigned body_ms, idle_ms; /* a body; between two requests */
+	unsigned write_ms;	   /* an answer, see conn.c for the rate */
+	uint64_t max_body;	   /* bytes, of any request: 413 above */
+};
+
+/* Before all others; ops stay the caller's. Ends the process on failure. */
+void conn_init(struct event_base *, const struct conn_ops *);
+/* From now on; connections that are over a new limit are kept. */
+void conn_configure(const struct conn_config *);
+/* Accepts from a listening socket, which it takes over. */
+void conn_listen(int fd);
+/* Closes all listeners; connections go on. */
+void conn_unlisten(void);
+/*
+ * From now on each answer closes its connection, and those that wait for a
+ * next request are closed at once. Listeners are closed as well.
+ */
+void conn_drain(void);
+unsigned conn_count(void);
+
+/* The peer's address without port ("127.0.0.1"; v4-mapped ones as IPv4). */
+const char *conn_peer(const struct conn *);
+/* The router's own pointer, of the request under way. */
+void conn_set_data(struct conn *, void *);
+void *conn_data(const struct conn *);
+
+/*
+ * Lets the body of the request under way come, and asks for it (100 Continue)
+ * where the client waits for that. Never calls body or done itself. Does
+ * nothing when there is no body.
+ */
+void conn_accept(struct conn *);
+/*
+ * Answers the request under way. head: fields, each with its line end, but
+ * none of Date, Content-Length and Connection, which are added; body: may be
+ * NULL; to a HEAD its length is told and its bytes are not sent. Takes both
+ * buffers over; the body is moved, not copied. The connection may be freed
+ * within: it is the caller's no more.
+ */
+void conn_reply(
+    struct conn *, int status, struct evbuffer *head, struct evbuffer *body);
+
+#endif
