@@ -61,6 +61,8 @@ env_set(const struct conf_key *key, struct conf *conf, const char *text,
 	const char *wrong = NULL;
 	char *copy;
 
+	if (!utf8_valid(text, strlen(text)))
+		return ("must be UTF-8");
 	if (key->type == CONF_TEXTS)
 		return (env_list(key,
 		    (struct conf_list *)(void *)((char *)conf + key->offset),

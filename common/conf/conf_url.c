@@ -82,7 +82,7 @@ static int
 has_controls(const char *s)
 {
 	for (; *s != '\0'; s++)
-		if ((unsigned char)*s <= ' ' || *s == 0x7f)
+		if ((unsigned char)*s < ' ' || *s == 0x7f)
 			return (1);
 	return (0);
 }
@@ -123,15 +123,14 @@ conf_check_database(char **text)
 	size_t n;
 
 	if (has_controls(*text))
-		return ("must not contain spaces or control characters");
+		return ("must not contain control characters");
 	if ((n = scheme_is(*text, "postgresql")) > 0 ||
 	    (n = scheme_is(*text, "postgresql+psycopg")) > 0)
 		return (check_postgres(text, *text + n));
+	/* Behind sqlite:/// is a path, as it is. */
 	if (strncmp(*text, "sqlite:///", 10) == 0) {
 		if ((*text)[10] == '\0' || (*text)[strlen(*text) - 1] == '/')
 			return ("must name a file");
-		if (strpbrk(*text, "?#") != NULL)
-			return ("takes no parameters with sqlite");
 		return (NULL);
 	}
 	return ("must begin with postgresql://, postgresql+psycopg:// or "
