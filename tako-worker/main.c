@@ -1,0 +1,542 @@
+/*
+ * main.c: tako-worker, the process of one job. The parent starts it with its
+ * channel as descriptor 3 and nothing else, and sends it the caps, an artifact
+ * directory and the container's stream; then it shuts itself in. It shakes
+ * hands with tako-init in the container, hands the job over when the parent
+ * says so, and turns what comes back into output, files and an end.
+ *
+ *	SETUP	caps and stream are due; nothing hostile was read yet
+ *	BOOT	the interpreter in the container is starting
+ *	READY	it waits for its code, and this process for a job
+ *	RUN	the job was handed over
+ *	DONE	the last word was said; the parent closes the channel
+ *
+ * The parent is trusted: a wrong frame of its is a bug, and ends this process.
+ * The stream is hostile: whatever is wrong there is the job's own fault, which
+ * is reported as a sandbox that was lost, with what came until then.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "imsgev.h"
+#include "log.h"
+#include "sandbox.h"
+#include "tako-worker.h"
+#include "util.h"
+
+#define READ_SIZE 65536
+#define READ_TURN 16 /* reads in one turn of the loop */
+/*
+ * After JOB_STOP the container is dead, but what it sent may still be on its
+ * way through an engine: so long until the end of the stream is waited for.
+ */
+#define STOP_GRACE_MS 2000
+
+enum worker_state {
+	AT_SETUP,
+	AT_BOOT,
+	AT_READY,
+	AT_RUN,
+	AT_DONE
+};
+
+static struct worker {
+	enum worker_state state;
+	struct event_base *base;
+	struct imsgev *parent;
+	struct msg_worker_setup setup;
+	int dir, stream_fd;
+	struct event *rd, *wr, *grace;
+	struct stream *stream;
+	struct handover *handover;
+	struct output_text *out, *err;
+	struct result *result;
+	struct artifacts *artifacts;
+	int to_result, to_artifact; /* where the present file goes */
+	uint32_t skipped;
+	int incomplete;
+	struct stream_exit end; /* END_LOST until EXIT came */
+	char error[MAX_JOB_MESSAGE + 1];
+} w;
+
+static void finish(const char *lost);
+
+/* ---- to the parent --------------------------------------------------------
+ */
+
+static void
+tell(uint32_t type, const void *m, int fd)
+{
+	if (imsgev_compose(w.parent, type, 0, m, fd) == -1 && errno != EPIPE)
+		fatal("%s", msg_name(type));
+}
+
+static void
+tell_phase(enum job_phase phase)
+{
+	struct msg_job_phase m = { .token = w.setup.token, .phase = phase };
+
+	tell(MSG_T_JOB_PHASE, &m, -1);
+}
+
+static void
+tell_text(enum output which, struct output_text *o)
+{
+	struct msg_job_output m = { .token = w.setup.token, .which = which };
+	size_t len;
+	int fd, truncated;
+
+	if ((fd = output_memfd(o, &len, &truncated)) == -1)
+		fatal("output");
+	m.len = len;
+	m.seen = output_seen(o);
+	m.truncated = (uint64_t)truncated;
+	tell(MSG_T_JOB_OUTPUT, &m, fd);
+	close_fd(&fd);
+}
+
+static void
+tell_result(void)
+{
+	struct msg_job_output m = { .token = w.setup.token,
+		.which = OUTPUT_RESULT };
+	size_t len;
+	int fd;
+
+	if ((fd = result_memfd(w.result, &len)) == -1)
+		return;
+	m.len = m.seen = len;
+	tell(MSG_T_JOB_OUTPUT, &m, fd);
+}
+
+static void
+tell_artifact(const struct artifact_done *a)
+{
+	struct msg_job_artifact m = {
+		.token = w.setup.token, .number = a->number, .size = a->size
+	};
+
+	m.name.len = (uint32_t)a->name_len;
+	memcpy(m.name.data, a->name, a->name_len);
+	memcpy(m.sha256, a->sha256, sizeof(m.sha256));
+	strlcpy(m.content_type, a->content_type, sizeof(m.content_type));
+	tell(MSG_T_JOB_ARTIFACT, &m, -1);
+}
+
+static void
+tell_done(void)
+{
+	struct msg_job_done m = { .token = w.setup.token };
+	const uint8_t *err;
+	size_t len;
+	int whole;
+
+	err = output_last(w.err, &len, &whole);
+	m.end = w.end.end;
+	m.code = w.end.code;
+	m.error = classify(
+	    (enum job_end)w.end.end, w.end.code, err, len, whole, m.message);
+	if (w.error[0] != '\0')
+		strlcpy(m.message, w.error, sizeof(m.message));
+	m.execution_us = w.end.execution_us;
+	m.result = result_state(w.result);
+	m.artifacts = artifacts_count(w.artifacts);
+	m.artifacts_skipped = w.skipped;
+	m.output_incomplete = w.incomplete != 0;
+	tell(MSG_T_JOB_DONE, &m, -1);
+}
+
+/*
+ * The stream has ended, or is at its end: the last words. lost: what was wrong
+ * with it, or NULL.
+ */
+static void
+finish(const char *lost)
+{
+	if (w.state == AT_DONE)
+		return;
+	event_del(w.rd);
+	event_del(w.wr);
+	event_del(w.grace);
+	if (stream_state(w.stream) != STREAM_AT_DONE)
+		w.incomplete = 1;
+	if (lost != NULL) {
+		log_debug("container's stream: %s", lost);
+		memset(&w.end, 0, sizeof(w.end));
+	}
+	if (w.state == AT_RUN) {
+		tell_text(OUTPUT_STDOUT, w.out);
+		tell_text(OUTPUT_STDERR, w.err);
+		tell_result();
+	}
+	tell_done();
+	w.state = AT_DONE;
+}
+
+/* ---- frames of tako-init ---------------------------------------------------
+ */
+
+static int
+is_result(const uint8_t *name, size_t len)
+{
+	return (
+	    len == strlen(RESULT_NAME) && memcmp(name, RESULT_NAME, len) == 0);
+}
+
+static void
+file_begin(uint64_t size, const uint8_t *name, size_t len)
+{
+	/* result.json is an artifact too, if it is not too large for one. */
+	w.to_artifact = size <= w.setup.max_artifact;
+	w.to_result = is_result(name, len);
+	if (w.to_artifact && artifacts_begin(w.artifacts, name, len) == -1) {
+		finish("a file came twice");
+		return;
+	}
+	if (w.to_result && result_begin(w.result) == -1)
+		log_warn("result");
+}
+
+static void
+file_data(const uint8_t *data, size_t len)
+{
+	if (w.to_artifact)
+		artifacts_add(w.artifacts, data, len);
+	if (w.to_result)
+		result_add(w.result, data, len);
+}
+
+static void
+file_end(int whole)
+{
+	struct artifact_done done;
+
+	if (w.to_result)
+		result_end(w.result, whole);
+	if (w.to_artifact && artifacts_end(w.artifacts, whole, &done))
+		tell_artifact(&done);
+	else {
+		w.skipped++;
+		w.incomplete |= w.to_artifact;
+	}
+}
+
+static void
+skipped(enum stream_skip why, const uint8_t *name, size_t len)
+{
+	if (is_result(name, len))
+		result_skipped(w.result, why);
+	if (why != SKIP_HIDDEN && w.skipped < UINT32_MAX)
+		w.skipped++;
+}
+
+static void
+container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
+{
+	struct msg_worker_ready ready = { .token = w.setup.token };
+
+	(void)arg;
+	if (w.state == AT_DONE)
+		return;
+	switch (type) {
+	case STREAM_READY:
+		w.state = AT_READY;
+		tell(MSG_T_WORKER_READY, &ready, -1);
+		break;
+	case STREAM_STARTED:
+		tell_phase(PHASE_EXECUTION);
+		break;
+	case STREAM_STDOUT:
+		output_add(w.out, p, len);
+		break;
+	case STREAM_STDERR:
+		output_add(w.err, p, len);
+		break;
+	case STREAM_EXIT:
+		w.end = stream_exit_read(p);
+		tell_phase(PHASE_COMPLETED);
+		break;
+	case STREAM_FILE_BEGIN:
+		file_begin(stream_size_read(p), p + 8, len - 8);
+		break;
+	case STREAM_FILE_DATA:
+		file_data(p, len);
+		break;
+	case STREAM_FILE_END:
+		file_end(p[0]);
+		break;
+	case STREAM_SKIPPED:
+		skipped((enum stream_skip)p[0], p + 1, len - 1);
+		break;
+	case STREAM_ERROR:
+		/* No job ran yet, unless this is forged: then it is its own. */
+		classify_sanitise(w.error, (const char *)p, len);
+		if (w.state != AT_RUN)
+			log_warnx("sandbox: %s", w.error);
+		finish("it could not run");
+		break;
+	case STREAM_DONE:
+		finish(NULL);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- the stream ------------------------------------------------------------
+ */
+
+static void
+stream_readable(int fd, short events, void *arg)
+{
+	static uint8_t buf[READ_SIZE];
+	ssize_t n;
+	int i;
+
+	(void)events;
+	(void)arg;
+	for (i = 0; i < READ_TURN && w.state != AT_DONE; i++) {
+		if ((n = read(fd, buf, sizeof(buf))) == -1) {
+			if (errno == EAGAIN || errno == EINTR)
+				return;
+			n = 0;
+		}
+		if (n == 0) {
+			/* After EXIT the end is known, whatever was to come. */
+			finish(NULL);
+			return;
+		}
+		if (stream_feed(w.stream, buf, (size_t)n) == -1) {
+			finish(stream_why(w.stream));
+			return;
+		}
+	}
+}
+
+static void
+stream_writable(int fd, short events, void *arg)
+{
+	int r;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	if ((r = handover_send(w.handover)) == 0)
+		return;
+	event_del(w.wr);
+	/* Broken: the reading side sees it too, after what was sent before. */
+	if (r == 1 && w.state == AT_RUN)
+		stream_went(w.stream);
+}
+
+static void
+grace_over(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	finish(NULL);
+}
+
+/* Everything is there: shut in from now on, before a byte is read. */
+static void
+stream_begin(void)
+{
+	const struct msg_worker_setup *m = &w.setup;
+	struct stream_caps caps = { .max_artifact = m->max_artifact,
+		.max_result = m->max_result,
+		.max_total = m->max_artifacts_total,
+		.max_artifacts = (uint32_t)m->max_artifacts };
+	struct stream_limits limits = { .max_artifact = m->max_artifact,
+		.max_total = m->max_artifacts_total,
+		.max_artifacts = (uint32_t)m->max_artifacts,
+		.max_result = (uint32_t)m->max_result };
+	struct sandbox sb = { .promises = PROMISE_STDIO | PROMISE_RECVFD |
+					  PROMISE_MEMFD | PROMISE_ARTIFACT,
+		.nofile = 32,
+		.artifact_fd = w.dir };
+	struct msg_worker_setup_done done = { .pid = (uint64_t)getpid() };
+
+	sb.fsize = m->max_stdout;
+	if (sb.fsize < m->max_stderr)
+		sb.fsize = m->max_stderr;
+	if (sb.fsize < m->max_result)
+		sb.fsize = m->max_result;
+	if (sb.fsize < m->max_artifact)
+		sb.fsize = m->max_artifact;
+	if (fd_nonblock(w.stream_fd) == -1)
+		fatal("stream");
+	sandbox_enter(&sb);
+	w.stream = stream_new(&caps, (int)m->mux, container_frame, NULL);
+	w.handover = handover_new(w.stream_fd);
+	w.rd = event_new(
+	    w.base, w.stream_fd, EV_READ | EV_PERSIST, stream_readable, NULL);
+	w.wr = event_new(
+	    w.base, w.stream_fd, EV_WRITE | EV_PERSIST, stream_writable, NULL);
+	w.grace = evtimer_new(w.base, grace_over, NULL);
+	if (w.stream == NULL || w.handover == NULL || w.rd == NULL ||
+	    w.wr == NULL || w.grace == NULL)
+		fatal(NULL);
+	w.out = output_new(m->max_stdout, 0);
+	w.err = output_new(m->max_stderr, 1);
+	w.result = result_new();
+	w.artifacts = artifacts_new(w.dir);
+	handover_limits(w.handover, &limits);
+	event_add(w.rd, NULL);
+	event_add(w.wr, NULL);
+	w.state = AT_BOOT;
+	tell(MSG_T_WORKER_SETUP_DONE, &done, -1);
+}
+
+/* ---- frames of the parent ---------------------------------------------------
+ */
+
+static void
+bug(const char *why)
+{
+	fatalx("takod's frame: %s", why);
+}
+
+static void
+token_check(uint64_t token)
+{
+	if (token != w.setup.token)
+		bug("token of another job");
+}
+
+static void
+parent_setup(const struct msg_frame *f, int fd)
+{
+	const char *why;
+
+	if (w.state != AT_SETUP || w.dir != -1)
+		bug("WORKER_SETUP is not due");
+	if (msg_worker_setup_read(f, &w.setup, &why) == -1)
+		bug(why);
+	w.dir = fd;
+}
+
+static void
+parent_stream(const struct msg_frame *f, int fd)
+{
+	struct msg_worker_stream m;
+	const char *why;
+
+	if (w.state != AT_SETUP || w.dir == -1)
+		bug("WORKER_STREAM is not due");
+	if (msg_worker_stream_read(f, &m, &why) == -1)
+		bug(why);
+	token_check(m.token);
+	w.stream_fd = fd;
+	stream_begin();
+}
+
+static void
+parent_job_start(const struct msg_frame *f, int fd)
+{
+	struct msg_job_start m;
+	const char *why;
+
+	if (msg_job_start_read(f, &m, &why) == -1)
+		bug(why);
+	token_check(m.token);
+	if (w.state == AT_DONE) {
+		/* The sandbox died while this was on its way. */
+		close_fd(&fd);
+		return;
+	}
+	if (w.state != AT_READY)
+		bug("JOB_START is not due");
+	if (handover_job(w.handover, fd, m.code_len, m.input_len) == -1)
+		bug("JOB_START with no sealed memfd of its length");
+	w.state = AT_RUN;
+	event_add(w.wr, NULL);
+	stream_writable(w.stream_fd, EV_WRITE, NULL);
+}
+
+static void
+parent_job_stop(const struct msg_frame *f)
+{
+	struct timeval tv = { STOP_GRACE_MS / 1000,
+		STOP_GRACE_MS % 1000 * 1000 };
+	struct msg_job_stop m;
+	const char *why;
+
+	if (msg_job_stop_read(f, &m, &why) == -1)
+		bug(why);
+	token_check(m.token);
+	if (w.state == AT_SETUP)
+		bug("JOB_STOP is not due");
+	if (w.state != AT_DONE)
+		event_add(w.grace, &tv);
+}
+
+static void
+parent_log_level(const struct msg_frame *f)
+{
+	struct msg_log_level m;
+	const char *why;
+
+	if (msg_log_level_read(f, &m, &why) == -1)
+		bug(why);
+	log_set_level((enum log_level)m.level);
+}
+
+static int
+parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+{
+	(void)iev;
+	(void)arg;
+	switch (f->hdr.type) {
+	case MSG_T_WORKER_SETUP:
+		parent_setup(f, fd);
+		break;
+	case MSG_T_WORKER_STREAM:
+		parent_stream(f, fd);
+		break;
+	case MSG_T_JOB_START:
+		parent_job_start(f, fd);
+		break;
+	case MSG_T_JOB_STOP:
+		parent_job_stop(f);
+		break;
+	case MSG_T_LOG_LEVEL:
+		parent_log_level(f);
+		break;
+	default:
+		bug("not for a worker");
+	}
+	return (0);
+}
+
+static void
+parent_end(struct imsgev *iev, const char *why, void *arg)
+{
+	(void)iev;
+	(void)arg;
+	if (why != NULL)
+		bug(why);
+	_exit(0);
+}
+
+int
+main(void)
+{
+	log_init("tako-worker", LOG_LEVEL_INFO, 0);
+	sandbox_check_start("tako-worker");
+	/* A stream that broke is an error of write(2), no signal. */
+	signal(SIGPIPE, SIG_IGN);
+	w.dir = w.stream_fd = -1;
+	w.end.end = END_LOST;
+	if ((w.base = event_base_new()) == NULL)
+		fatal(NULL);
+	w.parent = imsgev_new(w.base, MSG_FD, FROM_PARENT, MSG_MAX_FRAME,
+	    parent_frame, parent_end, NULL);
+	if (w.parent == NULL)
+		fatal(NULL);
+	event_base_dispatch(w.base);
+	return (1);
+}
