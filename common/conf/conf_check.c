@@ -173,19 +173,22 @@ doc_place(const struct conf_doc *doc, const char *path)
 	return (at == 1 ? NULL : &doc->nodes[at]);
 }
 
-/* Something is wrong with that key already: no rule can be judged by it. */
+/* Something at or below that key is wrong already: no rule can judge it. */
 static int
 known_bad(const struct conf_loading *ld, const char *path)
 {
 	const struct conf_key *key = conf_key_find(conf_keys, path);
-	const struct conf_error *e;
-	size_t i;
+	const char *bad;
+	size_t i, len = strlen(path);
 
 	for (i = 0; i < ld->errors->n; i++) {
-		e = &ld->errors->items[i];
-		if (e->key != NULL && (strcmp(e->key, path) == 0 ||
-					  (key != NULL && key->env != NULL &&
-					      strcmp(e->key, key->env) == 0)))
+		if ((bad = ld->errors->items[i].key) == NULL)
+			continue;
+		if (strncmp(bad, path, len) == 0 &&
+		    (bad[len] == '\0' || bad[len] == '.'))
+			return (1);
+		if (key != NULL && key->env != NULL &&
+		    strcmp(bad, key->env) == 0)
 			return (1);
 	}
 	return (0);
