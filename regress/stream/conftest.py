@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from frames import Box  # noqa: E402
+from worker import Worker  # noqa: E402
 
 
 def late(number, stack):
@@ -27,3 +28,17 @@ def box(tmp_path):
     for made in boxes:
         made.close()
     signal.signal(signal.SIGALRM, former)
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """A function that makes a Worker; all of them end with the test."""
+    workers = []
+
+    def make(**caps):
+        folder = tmp_path / ("worker%d" % len(workers))
+        workers.append(Worker(folder, **caps))
+        return workers[-1]
+    yield make
+    for made in workers:
+        made.close()
