@@ -26,65 +26,95 @@
 /* Descriptors beside the connections: 0-3, loop, listeners, memfds. */
 #define OTHER_FDS 64
 
-struct event_base *api_base;
+/* While draining, how often it is looked whether the last client has left. */
+#define DRAIN_LOOK_US 20000
+
+static struct event *drain_timer;
+static int64_t drain_until;
+/* Set with the sandbox: descriptors cannot become more after that. */
+static unsigned max_connections;
 
 void
 api_sandbox(void)
 {
 	struct sandbox sb;
 
+	max_connections = (unsigned)api_conf.max_connections;
 	memset(&sb, 0, sizeof(sb));
 	sb.promises =
 	    PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ACCEPT;
-	sb.nofile = (rlim_t)api_conf.max_connections + OTHER_FDS;
+	sb.nofile = (rlim_t)max_connections + OTHER_FDS;
 	sb.fsize = MAX_FILE;
 	sb.artifact_fd = -1;
 	sandbox_enter(&sb);
 }
 
-/* A new configuration comes with the listeners that hold from now on. */
+/*
+ * A new configuration; the listeners that hold from now on come behind it.
+ * The size of a body is route.c's to judge, since who asks comes first.
+ */
 void
 api_configure(void)
 {
+	struct conn_config conf;
+
+	memset(&conf, 0, sizeof(conf));
+	conf.max = (unsigned)api_conf.max_connections;
+	if (max_connections != 0 && conf.max > max_connections) {
+		log_warnx("more than %u connections need a restart",
+		    max_connections);
+		conf.max = max_connections;
+	}
+	conf.max_per_source = (unsigned)api_conf.max_connections_per_source;
+	conf.header_ms = (unsigned)api_conf.header_timeout_ms;
+	conf.body_ms = (unsigned)api_conf.body_timeout_ms;
+	conf.idle_ms = (unsigned)api_conf.idle_timeout_ms;
+	conf.write_ms = (unsigned)api_conf.write_timeout_ms;
+	conf.max_body = INT64_MAX;
+	conn_configure(&conf);
 	conn_unlisten();
 }
 
-void
-api_listen(int fd)
-{
-	conn_listen(fd);
-}
-
+/* Ends the process once the last client has its answer, or at the deadline. */
 static void
 drain_look(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
 	(void)arg;
-	if (route_requests() == 0)
+	if (conn_count() == 0 || time_mono_us() >= drain_until)
 		_exit(0);
 }
 
 void
-api_drain(uint64_t ms)
+api_drain(uint64_t deadline_ms)
 {
-	(void)ms;
-	conn_unlisten();
+	const struct timeval often = { 0, DRAIN_LOOK_US };
+
+	drain_until = time_mono_us() + (int64_t)deadline_ms * 1000;
+	conn_drain();
+	if (evtimer_pending(drain_timer, NULL) == 0)
+		event_add(drain_timer, &often);
 	drain_look(-1, 0, NULL);
 }
 
 int
 main(void)
 {
+	struct event_base *base;
+
 	log_init("tako-api", LOG_LEVEL_INFO, 0);
 	sandbox_check_start("tako-api");
 	/* libc reads the time zone's file once: now, while it can. */
 	tzset();
 	signal(SIGPIPE, SIG_IGN);
-	if ((api_base = event_base_new()) == NULL)
+	if ((base = event_base_new()) == NULL)
 		fatal("event_base_new");
-	conn_init(api_base, &route_ops);
-	parent_open(api_base);
-	event_base_dispatch(api_base);
+	drain_timer = event_new(base, -1, EV_PERSIST, drain_look, NULL);
+	if (drain_timer == NULL)
+		fatal("event_new");
+	conn_init(base, &route_ops);
+	parent_open(base);
+	event_base_dispatch(base);
 	fatalx("the loop ended");
 }

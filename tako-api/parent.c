@@ -104,7 +104,7 @@ parent_listen(const struct msg_frame *f, int fd)
 			fatal("parent: setup_done");
 	}
 	log_debug("listening on %s", m.name);
-	api_listen(fd);
+	conn_listen(fd);
 }
 
 static void

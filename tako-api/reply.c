@@ -61,6 +61,19 @@ body_new(void)
 	return (body);
 }
 
+/* What every answer carries. */
+static void
+head_put(struct evbuffer *head, const char *correlation)
+{
+	render_printf(head,
+	    "X-Correlation-ID: %s\r\n"
+	    "X-Content-Type-Options: nosniff\r\n"
+	    "X-Frame-Options: DENY\r\n"
+	    "X-XSS-Protection: 1; mode=block\r\n", correlation);
+}
+
+#define JSON_TYPE "Content-Type: application/json\r\n"
+
 /*
  * Sends an answer: JSON unless body is NULL. more: further fields, each with
  * its line end, or "". Takes body over.
@@ -71,26 +84,20 @@ rep_send(struct request *req, int status, const char *more,
 {
 	struct evbuffer *head = body_new();
 
-	if (body == NULL)
-		body = body_new();
-	else
-		render_text(head, "Content-Type: application/json\r\n");
-	render_printf(head,
-	    "X-Correlation-ID: %s\r\n"
-	    "X-Content-Type-Options: nosniff\r\n"
-	    "X-Frame-Options: DENY\r\n"
-	    "X-XSS-Protection: 1; mode=block\r\n"
-	    "%s", req->correlation, more);
+	head_put(head, req->correlation);
+	render_printf(head, "%s%s", body == NULL ? "" : JSON_TYPE, more);
 	route_answer(req, status, head, body);
 }
 
 #define NO_STORE "Cache-Control: no-store\r\n"
 
 static void
-detail_put(struct evbuffer *body, const struct request *req)
+detail_put(struct evbuffer *body, const char *detail, const char *correlation)
 {
+	render_name(body, "{detail");
+	render_string(body, detail, strlen(detail));
 	render_name(body, "correlation_id");
-	render_string(body, req->correlation, strlen(req->correlation));
+	render_string(body, correlation, strlen(correlation));
 }
 
 void
@@ -102,9 +109,7 @@ rep_error(struct request *req, enum api_error error, const char *detail,
 
 	if (detail == NULL)
 		detail = errors[error].detail;
-	render_name(body, "{detail");
-	render_string(body, detail, strlen(detail));
-	detail_put(body, req);
+	detail_put(body, detail, req->correlation);
 	if (job_id != NULL) {
 		render_name(body, "existing_job_id");
 		render_string(body, job_id, strlen(job_id));
@@ -142,7 +147,8 @@ rep_errors(struct request *req, struct errors *e)
 	if (evbuffer_add_buffer(body, e->list) == -1)
 		fatal(NULL);
 	render_text(body, "]");
-	detail_put(body, req);
+	render_name(body, "correlation_id");
+	render_string(body, req->correlation, strlen(req->correlation));
 	render_text(body, "}");
 	errors_free(e);
 	rep_send(req, 422, "", body);
@@ -156,6 +162,25 @@ rep_redirect(struct request *req, const char *where)
 
 	snprintf(more, sizeof(more), "Location: %s\r\n", where);
 	rep_send(req, 307, more, NULL);
+}
+
+void
+rep_fault(const struct request *req, int status, const char *reason,
+    struct evbuffer *head, struct evbuffer *body)
+{
+	char uuid[37];
+	const char *correlation = uuid;
+
+	if (req != NULL)
+		correlation = req->correlation;
+	else
+		uuid4(uuid);
+	head_put(head, correlation);
+	render_text(head, JSON_TYPE);
+	if (status == 503)
+		render_printf(head, "Retry-After: %d\r\n", RETRY_AFTER);
+	detail_put(body, reason, correlation);
+	render_text(body, "}");
 }
 
 /* OPTIONS *: what there is at all. */

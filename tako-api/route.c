@@ -60,7 +60,6 @@ static const struct route routes[] = {
 };
 
 static size_t bodies; /* bytes held now */
-static unsigned requests;
 
 /* ---- handlers: the request is complete ---------------------------------- */
 
@@ -290,6 +289,8 @@ route_choose(struct request *req)
 	size_t len = strcspn(req->target, "?");
 	int found;
 
+	req->star =
+	    req->method == HTTP_OPTIONS && strcmp(req->target, "*") == 0;
 	found = route_find(req, len);
 	if (found == -1)
 		req->fault = API_BAD_PATH;
@@ -381,13 +382,17 @@ route_refuse(struct request *req)
 	return (1);
 }
 
-/* The head is accepted: with a complete body, the request is handled. */
+/* The parent has nothing against it. */
 static void
 route_go(struct request *req)
 {
 	req->admitted = 1;
-	if (!route_refuse(req) && req->complete)
+	if (route_refuse(req))
+		return;
+	if (req->complete)
 		req->route->handler(req);
+	else
+		conn_accept(req->conn);
 }
 
 void
@@ -454,15 +459,8 @@ static void
 request_free(struct request *req)
 {
 	body_drop(req);
-	requests--;
 	free(req->target);
 	free(req);
-}
-
-unsigned
-route_requests(void)
-{
-	return (requests);
 }
 
 static void
@@ -470,7 +468,6 @@ on_head(struct conn *c, const struct http_request *h)
 {
 	struct request *req = xcalloc(1, sizeof(*req));
 
-	requests++;
 	req->conn = c;
 	req->started = time_mono_us();
 	strlcpy(req->client, conn_peer(c), sizeof(req->client));
@@ -487,7 +484,7 @@ on_head(struct conn *c, const struct http_request *h)
 	log_set_correlation(NULL);
 }
 
-/* Keeps a piece of the body, which is no longer than max_payload in all. */
+/* Keeps a piece of the body. */
 static int
 body_add(struct request *req, const uint8_t *data, size_t len)
 {
@@ -515,14 +512,18 @@ on_body(struct conn *c, const uint8_t *data, size_t len)
 {
 	struct request *req = conn_data(c);
 
-	/* Nobody reads the body of what is refused, or of a GET. */
-	if (req == NULL || req->route == NULL ||
-	    (req->route->flags & ROUTE_BODY) == 0)
+	/* One that was declared too long does not come so far. */
+	if (req->body_seen + len > api_conf.max_payload) {
+		log_set_correlation(req->correlation);
+		rep_too_large(req);
+		log_set_correlation(NULL);
 		return;
-	if (body_add(req, data, len) == -1) {
-		parent_forget(req);
-		rep_error(req, API_BUSY, NULL, 0, NULL);
 	}
+	req->body_seen += len;
+	/* Where no body is wanted, nobody reads it. */
+	if ((req->route->flags & ROUTE_BODY) != 0 &&
+	    body_add(req, data, len) == -1)
+		rep_error(req, API_BUSY, NULL, 0, NULL);
 }
 
 static void
@@ -530,8 +531,6 @@ on_done(struct conn *c)
 {
 	struct request *req = conn_data(c);
 
-	if (req == NULL)
-		return;
 	req->complete = 1;
 	if (!req->admitted)
 		return;
@@ -545,8 +544,6 @@ on_gone(struct conn *c)
 {
 	struct request *req = conn_data(c);
 
-	if (req == NULL)
-		return;
 	log_set_correlation(req->correlation);
 	log_debug("%s went away", req->client);
 	log_set_correlation(NULL);
@@ -554,11 +551,20 @@ on_gone(struct conn *c)
 	request_free(req);
 }
 
+static void
+on_fault(struct conn *c, int status, const char *reason,
+    struct evbuffer *head, struct evbuffer *body)
+{
+	log_info("%s %d %s", conn_peer(c), status, reason);
+	rep_fault(conn_data(c), status, reason, head, body);
+}
+
 const struct conn_ops route_ops = {
 	.head = on_head,
 	.body = on_body,
 	.done = on_done,
 	.gone = on_gone,
+	.fault = on_fault,
 };
 
 void

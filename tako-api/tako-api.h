@@ -87,6 +87,7 @@ struct request {
 	int64_t started;	     /* us, monotonic */
 	uint8_t *body;		     /* as far as it came */
 	size_t body_len, body_size;
+	uint64_t body_seen;
 };
 
 /* What the parent said of a job: the message, and parts of its memory. */
@@ -96,10 +97,8 @@ struct record {
 };
 
 /* main.c */
-extern struct event_base *api_base;
 void api_configure(void); /* api_conf is new */
 void api_sandbox(void);
-void api_listen(int fd); /* takes fd over */
 void api_drain(uint64_t deadline_ms);
 
 /* parent.c */
@@ -173,7 +172,6 @@ void query_check(struct query *, const struct param *, const char *target,
 /* route.c */
 extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
-unsigned route_requests(void); /* under way */
 enum form route_form(const struct route *);
 enum api_error route_not_found(const struct route *);
 /* Sends an answer and ends the request; takes the buffers over. */
@@ -188,6 +186,9 @@ void rep_errors(struct request *, struct errors *); /* 422; frees */
 void rep_too_large(struct request *);
 void rep_redirect(struct request *, const char *where);
 void rep_options(struct request *);
+/* What conn.c answers by itself, req being NULL or the one under way. */
+void rep_fault(const struct request *, int status, const char *reason,
+    struct evbuffer *head, struct evbuffer *body);
 void rep_record(struct request *, const struct record *);
 void rep_submit(struct request *, const struct msg_rep_submit *);
 void rep_cancel(struct request *, const struct msg_rep_cancel *);

@@ -73,7 +73,7 @@ conf_error_add(struct conf_errors *errors, const char *file, unsigned line,
 	e->file = file != NULL ? xstrdup(file) : NULL;
 	e->line = line;
 	e->column = column;
-	e->key = key != NULL ? xstrdup(key) : NULL;
+	e->key = key != NULL && *key != '\0' ? xstrdup(key) : NULL;
 	e->text = xstrdup(text);
 	error_place(errors);
 }
