@@ -68,9 +68,9 @@ void http_parser_reset(struct http_parser *); /* for the next request */
 
 /*
  * Takes bytes from data, at most len; *used says how many. Returns the next
- * event. After HTTP_DONE, reset before the next call. max_body: 413 for a
- * Content-Length above it (before any body) or for a chunked body that grows
- * above it.
+ * event. After HTTP_DONE, reset before the next call. A chunked body that
+ * grows above max_body is a fault (413); whether a declared length is too much
+ * is the caller's to say, who knows what has to be said before it.
  */
 enum http_event http_parse(struct http_parser *, const uint8_t *data,
     size_t len, size_t *used, uint64_t max_body);
