@@ -155,6 +155,30 @@ open_group(const struct hierarchy *h, const char *path)
 	return (open(full, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
+int
+cgroup_make(const struct cgroups *cg, const char *path)
+{
+	char full[1024], *slash;
+	size_t i;
+
+	for (i = 0; i < cg->n; i++) {
+		const char *mount = cg->h[i].mount;
+
+		if (!cg->h[i].v2 || (size_t)snprintf(full, sizeof(full), "%s%s",
+					mount, path) >= sizeof(full))
+			continue;
+		for (slash = full + strlen(mount) + 1;
+		     (slash = strchr(slash, '/')) != NULL; *slash++ = '/') {
+			*slash = '\0';
+			(void)mkdir(full, 0755);
+		}
+		if (mkdir(full, 0755) == -1 && errno != EEXIST)
+			return (-1);
+		return (open_group(&cg->h[i], path));
+	}
+	return (-1);
+}
+
 /* Kills each process of one group's list; returns how many there were. */
 static unsigned
 kill_listed(int dir)

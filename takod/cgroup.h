@@ -20,6 +20,13 @@ void cgroups_free(struct cgroups *);
 int cgroups_swap(const struct cgroups *);
 
 /*
+ * Makes a group in the v2 hierarchy alone, for a process to be born in, and
+ * returns its directory; -1 where v2 is not mounted or the group not to be
+ * made.
+ */
+int cgroup_make(const struct cgroups *, const char *path);
+
+/*
  * path is one below the hierarchies' roots: "/takod-x/name". SIGKILL to all
  * that is in it; returns how many processes were there: 0 says it is empty.
  */

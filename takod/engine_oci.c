@@ -5,10 +5,12 @@
  * A container is a folder <data_dir>/oci/bundles/<name> (config.json, the
  * runtime's state, its log) and a control group /takod-<instance>/<name> in
  * every hierarchy, and nothing else on the host: its mounts are in namespaces
- * that end with it. So removing one is the same whatever the runtime and
- * however far it came: kill all in the group until it is empty, remove the
- * group, remove the folder. The runtime's own "delete" is not needed for it
- * (runsc's takes over a second).
+ * that end with it. Where cgroup v2 is mounted the runtime's own processes are
+ * in a group beside it, <name>.run: so those too can be found after takod was
+ * killed, and killed at one stroke. So removing one is the same whatever the
+ * runtime and however far it came: kill all in the group until it is empty,
+ * remove the group, remove the folder. The runtime's own "delete" is not needed
+ * for it (runsc's takes over a second).
  *
  * The runtime's "run --detach" ends once tako-init was started. The stream is
  * a socketpair that is the container's stdin and stdout. Its stderr is
@@ -38,6 +40,7 @@
 #define PAUSE_MOST_US  100000
 #define PAUSE_STUCK_US 1000000
 #define MAX_ARGV       96
+#define RUN_GROUP      ".run"
 
 static void container_step(evutil_socket_t, short, void *);
 
@@ -150,6 +153,7 @@ container_new(struct engine *e, const char *name)
 	c->fd = c->pidfd = -1;
 	strlcpy(c->name, name, sizeof(c->name));
 	snprintf(c->cgroup, sizeof(c->cgroup), "%s/%s", e->group, c->name);
+	snprintf(c->run_group, sizeof(c->run_group), "%s" RUN_GROUP, c->cgroup);
 	if ((c->timer = evtimer_new(e->base, container_step, c)) == NULL)
 		fatal(NULL);
 	TAILQ_INSERT_TAIL(&e->containers, c, entry);
@@ -176,12 +180,14 @@ container_wake(struct container *c, int64_t us)
 	event_add(c->timer, &tv);
 }
 
-static void
+/* How many processes were still there. */
+static unsigned
 container_kill(struct container *c)
 {
 	if (c->pidfd != -1)
 		(void)pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0);
-	(void)cgroup_kill(c->e->cg, c->cgroup);
+	return (cgroup_kill(c->e->cg, c->cgroup) +
+		cgroup_kill(c->e->cg, c->run_group));
 }
 
 /*
@@ -215,10 +221,11 @@ container_clear(struct container *c, const char **what)
 		return (-1);
 	}
 	*what = "processes in its control group do not die";
-	if (cgroup_kill(c->e->cg, c->cgroup) != 0)
+	if (container_kill(c) != 0)
 		return (-1);
 	*what = "its control group cannot be removed";
-	if (cgroup_remove(c->e->cg, c->cgroup) == -1)
+	if (cgroup_remove(c->e->cg, c->cgroup) == -1 ||
+	    cgroup_remove(c->e->cg, c->run_group) == -1)
 		return (-1);
 	*what = "its bundle cannot be removed";
 	dir = open(c->e->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -419,7 +426,7 @@ make_start(struct container *c, char *program, const char *rootfs)
 {
 	char bundle[PATH_MAX], state[PATH_MAX], log[PATH_MAX], pid[PATH_MAX];
 	char *argv[MAX_ARGV];
-	int pair[2];
+	int pair[2], group;
 
 	if (bundle_path(c, bundle, sizeof(bundle), "") == -1 ||
 	    bundle_path(c, state, sizeof(state), "/state") == -1 ||
@@ -434,9 +441,11 @@ make_start(struct container *c, char *program, const char *rootfs)
 		return (-1);
 	c->fd = pair[0];
 	fd_nonblock(c->fd);
+	group = cgroup_make(c->e->cg, c->run_group);
 	c->run = oci_run_start(
-	    c->e->base, argv, pair[1], pair[1], rootfs, make_ended, c);
+	    c->e->base, argv, pair[1], pair[1], rootfs, group, make_ended, c);
 	close(pair[1]);
+	close_fd(&group);
 	return (c->run == NULL ? -1 : 0);
 }
 
@@ -567,10 +576,16 @@ unmade_leftover(
 
 /* A name that a folder or a control group has, and no container of ours. */
 static void
-reconcile_name(const char *name, void *arg)
+reconcile_name(const char *found, void *arg)
 {
 	struct engine *e = arg;
 	struct container *c;
+	char name[sizeof(c->name)], *suffix;
+
+	strlcpy(name, found, sizeof(name));
+	suffix = strstr(name, RUN_GROUP);
+	if (suffix != NULL && suffix[strlen(RUN_GROUP)] == '\0')
+		*suffix = '\0';
 
 	TAILQ_FOREACH (c, &e->containers, entry)
 		if (strcmp(c->name, name) == 0)

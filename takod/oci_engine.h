@@ -26,6 +26,7 @@ struct container {
 	enum runtime runtime;
 	char name[128];
 	char cgroup[256];
+	char run_group[264]; /* of the runtime's own processes */
 	int fd;		     /* our end of the stream, until it is handed on */
 	struct oci_run *run; /* while the runtime's program runs */
 	int pidfd;	     /* the first process; -1: not known */

@@ -7,15 +7,18 @@
  * known by its control group, not as a child.
  */
 #include <sys/mount.h>
+#include <linux/sched.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -61,8 +64,8 @@ child_stdio(int in, int out)
 	return (close_range(3, ~0U, 0));
 }
 
-static void __attribute__((noreturn))
-child_exec(char *const argv[], int in, int out, const char *rootfs)
+static void __attribute__((noreturn)) child_exec(
+    pid_t parent, char *const argv[], int in, int out, const char *rootfs)
 {
 	static char path[] =
 	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -77,6 +80,8 @@ child_exec(char *const argv[], int in, int out, const char *rootfs)
 	setsid();
 	/* What is half made without takod is removed by the next one. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(124);
 	/* gVisor forks before it looks at oomScoreAdj. */
 	if ((fd = open("/proc/self/oom_score_adj", O_WRONLY)) != -1)
 		(void)!write(fd, "1000", 4);
@@ -106,22 +111,45 @@ run_ended(evutil_socket_t fd, short what, void *arg)
 	cb(status, cb_arg);
 }
 
+/*
+ * fork, into a control group: to move a process later makes the kernel wait
+ * for all processors. The C library has no call for it; it is sound because
+ * takod has one thread and the child does nothing but system calls.
+ */
+static pid_t
+fork_into(int group)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD,
+		.flags = CLONE_INTO_CGROUP,
+		.cgroup = (uint64_t)group };
+	pid_t pid;
+
+	if (group != -1) {
+		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+		/* Before Linux 5.7, or not where this group is. */
+		if (pid != -1 || errno == EAGAIN || errno == ENOMEM)
+			return (pid);
+	}
+	return (fork());
+}
+
 struct oci_run *
 oci_run_start(struct event_base *base, char *const argv[], int in, int out,
-    const char *rootfs, oci_run_cb cb, void *arg)
+    const char *rootfs, int group, oci_run_cb cb, void *arg)
 {
 	struct oci_run *r = calloc(1, sizeof(*r));
+	pid_t parent = getpid();
 
 	if (r == NULL)
 		return (NULL);
 	r->cb = cb;
 	r->arg = arg;
-	if ((r->pid = fork()) == -1) {
+	if ((r->pid = fork_into(group)) == -1) {
 		free(r);
 		return (NULL);
 	}
 	if (r->pid == 0)
-		child_exec(argv, in, out, rootfs);
+		child_exec(parent, argv, in, out, rootfs);
 	r->pidfd = pidfd_open(r->pid, 0);
 	if (r->pidfd != -1)
 		r->ev = event_new(base, r->pidfd, EV_READ, run_ended, r);

@@ -2,11 +2,11 @@
  * seccomp_job.c: the job's seccomp profile. Runs in takod; reads the operator's
  * own profile, never anything of a job.
  *
- * All is refused with EPERM but what the table allows. No architecture is
- * named, which for a runtime means: the native one alone. So 32-bit and x32
- * calls, which would get round the checks of arguments, end the process.
- * Calls that are newer than all in the table are answered ENOSYS by runc
- * itself, so that a C library of tomorrow finds its fallback.
+ * All is refused with EPERM but what the table allows. The native architecture
+ * alone is named. So 32-bit and x32 calls, which would get round the checks of
+ * arguments, end the process. Calls that are newer than all in the table are
+ * answered ENOSYS by runc itself (for architectures that are named), so that a
+ * C library of tomorrow finds its fallback.
  */
 #include <sys/utsname.h>
 
@@ -198,8 +198,9 @@ own_profile(void)
 	    calls, json_pack("{s:o s:s s:i}", "names",
 		       names_json(absent, nitems(absent)), "action",
 		       "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
-	return (json_pack("{s:s s:i s:o}", "defaultAction", "SCMP_ACT_ERRNO",
-	    "defaultErrnoRet", EPERM, "syscalls", calls));
+	return (json_pack("{s:s s:i s:[s] s:o}", "defaultAction",
+	    "SCMP_ACT_ERRNO", "defaultErrnoRet", EPERM, "architectures",
+	    NATIVE_SCMP, "syscalls", calls));
 }
 
 static int

@@ -5,6 +5,7 @@
  *	engine_drive [-e oci|docker] [-d data_dir] [-i instance] [-u uid_base]
  *	    [-H docker_host] [-R rootfs] [-I image] [-s seccomp_profile]
  *	    [-p runtime=path] [-a runtime=argument]... [-v]
+ *	engine_drive -S [-s seccomp_profile]	prints the job's profile
  *
  * Commands are lines on stdin (or datagrams, when stdin is a SOCK_SEQPACKET
  * socket), answers are lines of JSON on stdout (or datagrams on that socket,
@@ -13,13 +14,14 @@
  *	probe RUNTIME			ping		describe
  *	create TAG [key=value]...	cancel TAG
  *	kill TAG	facts TAG	remove TAG	send TAG HEX
- *	reconcile	quit
+ *	reconcile	close		quit
  *
  * Keys of create: runtime slot memory cpus pids network seccomp caps userns
  * code input output image deadline_ms nofile nproc fsize tmpfs env.NAME.
  * In line mode the tool reads the streams itself: it says when tako-init's
- * HELLO came, and shows what else comes as hex. End of stdin is "quit": it
- * ends at once, as a killed takod does, and removes nothing.
+ * HELLO came, and shows what else comes as hex. "close" closes the engine in
+ * order. End of stdin is "quit": it ends at once, as a killed takod does, and
+ * removes nothing.
  */
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -39,6 +41,7 @@
 #include "log.h"
 #include "stream.h"
 #include "takod/engine.h"
+#include "takod/seccomp_job.h"
 #include "util.h"
 
 #define MAX_LINE 8192
@@ -451,8 +454,10 @@ cmd_box(const char *cmd, const char *tag, const char *rest)
 {
 	struct box *b = box_find(tag);
 
-	if (b == NULL || (b->c == NULL && strcmp(cmd, "cancel") != 0)) {
-		say_error("bad", tag, ENGINE_CONFIG, "no such container");
+	/* Once it was made there is nothing to cancel, and only then the rest.
+	 */
+	if (b == NULL || (b->c == NULL) != (strcmp(cmd, "cancel") == 0)) {
+		say_error("bad", tag, ENGINE_CONFIG, "not at this time");
 		return;
 	}
 	if (strcmp(cmd, "cancel") == 0) {
@@ -480,6 +485,10 @@ command(char *line)
 
 	if (strcmp(cmd, "quit") == 0)
 		_exit(0);
+	if (strcmp(cmd, "close") == 0) {
+		ops->close(engine);
+		_exit(0);
+	}
 	if (strcmp(cmd, "ping") == 0)
 		ops->ping(engine, done, pinged);
 	else if (strcmp(cmd, "describe") == 0)
@@ -575,6 +584,20 @@ conf_defaults(void)
 		.pids_limit = 100 };
 }
 
+/* The job's seccomp profile: what etc/seccomp.json is. */
+static int
+print_profile(void)
+{
+	char detail[512];
+	char *text = seccomp_job_json(&conf, detail, sizeof(detail));
+
+	if (text == NULL)
+		errx(1, "%s", detail);
+	puts(text);
+	free(text);
+	return (0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -583,10 +606,10 @@ main(int argc, char **argv)
 	char detail[1024];
 	struct event *ev;
 	socklen_t len;
-	int opt, type;
+	int opt, type, profile = 0;
 
 	conf_defaults();
-	while ((opt = getopt(argc, argv, "a:d:e:H:I:i:p:R:s:u:v")) != -1) {
+	while ((opt = getopt(argc, argv, "a:d:e:H:I:i:p:R:Ss:u:v")) != -1) {
 		switch (opt) {
 		case 'a':
 		case 'p':
@@ -611,6 +634,9 @@ main(int argc, char **argv)
 		case 'R':
 			conf.rootfs = optarg;
 			break;
+		case 'S':
+			profile = 1;
+			break;
 		case 's':
 			conf.seccomp_profile_path = optarg;
 			break;
@@ -625,6 +651,8 @@ main(int argc, char **argv)
 		}
 	}
 	log_init("engine_drive", level, 0);
+	if (profile)
+		return (print_profile());
 	len = sizeof(type);
 	by_socket =
 	    getsockopt(STDIN_FILENO, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
