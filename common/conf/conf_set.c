@@ -4,6 +4,7 @@
  * reported, and what is right is set all the same, so that one reading finds
  * all faults. Used by takod (the parent) and takoctl.
  */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,7 +136,7 @@ bounds(const struct conf_key *key, const char *unit, char *msg, size_t len)
 {
 	int places = key->min == (double)(int64_t)key->min ? 0 : 1;
 
-	if (key->max >= 2147483647.0 && key->type == CONF_INT)
+	if (key->type == CONF_INT && key->max >= INT_MAX)
 		say(msg, len, "must be at least %.*f%s", places, key->min,
 		    unit);
 	else
@@ -152,6 +153,9 @@ set_number(const struct conf_key *key, void *p, const struct conf_value *v,
 
 	if (conf_to_int(v, text, &n) == -1)
 		return ("must be a whole number");
+	/* Without a bound of its own: as much as an int holds. */
+	if (key->type == CONF_INT && key->max >= INT_MAX && n > INT_MAX)
+		n = INT_MAX;
 	if ((double)n < key->min || (double)n > key->max)
 		return (bounds(key, "", msg, len));
 	if (key->type == CONF_SIZE)
@@ -241,23 +245,29 @@ has_controls(const char *text)
 	return (0);
 }
 
-/* Checks a copy and keeps it in *p; NULL, or what is wrong. */
+/* What is wrong with a text of that key; it may be changed, and moved. */
+static const char *
+check_text(const struct conf_key *key, char **text)
+{
+	if (key->flags & CK_LINE) {
+		conf_trim(*text); /* a folded text ends with a newline */
+		if (**text == '\0')
+			return ("must not be empty");
+		if (has_controls(*text))
+			return ("must not contain control characters");
+	}
+	return (key->check != NULL ? key->check(text) : NULL);
+}
+
+/* Keeps a copy in *p; NULL, or what is wrong with it. */
 static const char *
 set_text(const struct conf_key *key, char **p, const char *text)
 {
-	const char *wrong = NULL;
+	const char *wrong;
 	char *copy;
 
-	if (key->flags & CK_LINE) {
-		if (*text == '\0')
-			return ("must not be empty");
-		if (has_controls(text))
-			return ("must not contain control characters");
-	}
 	copy = xstrdup(text);
-	if (key->check != NULL)
-		wrong = key->check(&copy);
-	if (wrong != NULL) {
+	if ((wrong = check_text(key, &copy)) != NULL) {
 		free(copy);
 		return (wrong);
 	}

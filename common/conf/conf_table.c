@@ -4,6 +4,7 @@
  * its field in conf.h and its entry in takod.conf(5). Used by takod and
  * takoctl.
  */
+#include <limits.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 #include "log.h"
 #include "util.h"
 
-#define MIB  1024.0 /* of a gigabyte */
-#define SOME 2147483647.0
+#define MIB  1024.0  /* of a gigabyte */
+#define SOME INT_MAX /* no bound */
 
 static const struct conf_name levels[] = {
 	{ "DEBUG", LOG_LEVEL_DEBUG },

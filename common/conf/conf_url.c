@@ -122,6 +122,7 @@ conf_check_database(char **text)
 {
 	size_t n;
 
+	conf_trim(*text);
 	if (has_controls(*text))
 		return ("must not contain control characters");
 	if ((n = scheme_is(*text, "postgresql")) > 0 ||
