@@ -161,6 +161,8 @@ finish(const char *lost)
 	event_del(w.rd);
 	event_del(w.wr);
 	event_del(w.grace);
+	/* A container that goes on writing shall not wait for a reader. */
+	close_fd(&w.stream_fd);
 	if (stream_state(w.stream) != STREAM_AT_DONE)
 		w.incomplete = 1;
 	if (lost != NULL) {
