@@ -101,6 +101,9 @@ key_valid(const char *key)
 		return (0);
 	sha256(shown, key, strlen(key));
 	for (i = 0; i < cf->api_keys.n && cf->api_auth_enabled; i++) {
+		/* As tako-vm config prints a key: nobody's. */
+		if (strncmp(cf->api_keys.items[i], "***", 3) == 0)
+			continue;
 		sha256(digest, cf->api_keys.items[i],
 		    strlen(cf->api_keys.items[i]));
 		found |= same_digest(shown, digest);

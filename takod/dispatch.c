@@ -12,6 +12,8 @@
 #include "util.h"
 
 #define ONCE 1u
+/* In child.seen, beside the types: a worker said that the code runs. */
+#define EXECUTION_SEEN (UINT64_C(1) << 63)
 
 struct rule {
 	unsigned states; /* enum child_state bits that permit it */
@@ -162,6 +164,9 @@ worker_phase(struct child *c, const struct msg_frame *f, int fd)
 	TOKEN(c, m);
 	if (m.phase == PHASE_COMPLETED)
 		c->state = CHILD_COLLECTING;
+	else if (m.phase != PHASE_EXECUTION || (c->seen & EXECUTION_SEEN) != 0)
+		return ("phase does not go forward");
+	c->seen |= EXECUTION_SEEN;
 	if (s->run != NULL)
 		run_phase(s->run, (enum job_phase)m.phase);
 	return (NULL);
@@ -245,7 +250,7 @@ dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	const char *why;
 
 	(void)iev;
-	_Static_assert(MSG_T_MAX <= 64, "child.seen has a bit per type");
+	_Static_assert(MSG_T_MAX <= 63, "child.seen has a bit per type");
 	if (c->why != NULL) {
 		/* It is being killed: what it still said counts no more. */
 		close_fd(&fd);

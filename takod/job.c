@@ -272,6 +272,16 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 		free(sb);
 		sb = NULL;
 		reply_error(req, REP_UNAVAILABLE, NULL, "Out of memory");
+	} else if (sb->job->timeout > env.conf->max_timeout) {
+		/* A built-in type may ask for more than is allowed here. */
+		snprintf(detail, sizeof(detail),
+		    "effective timeout must be less than or equal to the "
+		    "configured max_timeout (%d seconds)",
+		    env.conf->max_timeout);
+		reply_error(req, REP_INVALID, NULL, detail);
+		job_free(sb->job);
+		free(sb);
+		sb = NULL;
 	}
 	blob_unref(payload);
 	if (sb == NULL)

@@ -19,17 +19,20 @@
 #include "takod.h"
 #include "util.h"
 
-/* A front that dies young three times is left alone for 30 s. */
+/*
+ * A front that dies young is replaced at once the first time, then after 100
+ * ms, and twice as long each time up to half a minute: chance costs less than
+ * a second, a broken program no more than a start now and then.
+ */
 #define RESPAWN_YOUNG_US (10 * 1000000LL)
-#define RESPAWN_PAUSE_MS 30000
-#define RESPAWN_QUICK	 3
+#define RESPAWN_FIRST_MS 100
+#define RESPAWN_MOST_MS	 30000
 #define SETUP_MS	 10000 /* from exec to SETUP_DONE */
 
 struct child_list children = TAILQ_HEAD_INITIALIZER(children);
 
 static struct child *api;
 static struct event *api_respawn;
-static unsigned api_quick; /* quick deaths in a row */
 
 static void child_exited(int, short, void *);
 static void child_late(int, short, void *);
@@ -315,7 +318,8 @@ api_again(int fd, short events, void *arg)
 static void
 api_gone(struct child *c, void *arg)
 {
-	struct timeval tv = { 0, 0 };
+	static unsigned pause_ms; /* before the next replacement */
+	struct timeval tv;
 	int64_t age = time_mono_us() - c->started;
 
 	(void)arg;
@@ -324,15 +328,16 @@ api_gone(struct child *c, void *arg)
 	if (env.stopping)
 		return;
 	env.respawns++;
-	api_quick = age < RESPAWN_YOUNG_US ? api_quick + 1 : 0;
-	if (api_quick >= RESPAWN_QUICK) {
-		tv.tv_sec = RESPAWN_PAUSE_MS / 1000;
-		log_error("tako-api died %u times at once: next try in %d s",
-		    api_quick, RESPAWN_PAUSE_MS / 1000);
-		api_quick = 0;
-	} else
-		/* 0, 100, 400 ms: back within a second when it was chance. */
-		tv.tv_usec = (int)(api_quick * api_quick) * 100000;
+	if (age >= RESPAWN_YOUNG_US)
+		pause_ms = 0;
+	tv.tv_sec = pause_ms / 1000;
+	tv.tv_usec = pause_ms % 1000 * 1000;
+	if (pause_ms >= 1000)
+		log_error("tako-api dies again and again: next try in %u ms",
+		    pause_ms);
+	pause_ms = pause_ms == 0		    ? RESPAWN_FIRST_MS
+		   : pause_ms * 2 > RESPAWN_MOST_MS ? RESPAWN_MOST_MS
+						    : pause_ms * 2;
 	event_add(api_respawn, &tv);
 }
 

@@ -756,6 +756,9 @@ main(int argc, char **argv)
 	if (n >= nitems(attacks))
 		return (1);
 	signal(SIGPIPE, SIG_IGN);
+	/* A flood waits for its turn rather than give up. */
+	if (fcntl(MSG_FD, F_SETFL, 0) == -1)
+		return (1);
 	if (me == API)
 		play_api(n);
 	else
