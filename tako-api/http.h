@@ -68,9 +68,11 @@ void http_parser_reset(struct http_parser *); /* for the next request */
 
 /*
  * Takes bytes from data, at most len; *used says how many. Returns the next
- * event. After HTTP_DONE, reset before the next call. A chunked body that
- * grows above max_body is a fault (413); whether a declared length is too much
- * is the caller's to say, who knows what has to be said before it.
+ * event; after HTTP_DONE, reset before the next call. A request without a body
+ * is done with the call after HTTP_HEADERS, which needs no bytes. max_body:
+ * a body that is longer, or grows above it, is a fault (413) once its first
+ * byte is asked for; until then a declared length is the caller's to judge,
+ * who knows what has to be said before it.
  */
 enum http_event http_parse(struct http_parser *, const uint8_t *data,
     size_t len, size_t *used, uint64_t max_body);
