@@ -27,7 +27,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -423,9 +422,6 @@ main(int argc, char **argv)
 	priv_ids();
 	limits_raise();
 	signal(SIGPIPE, SIG_IGN);
-	/* Sandboxes that a runtime leaves behind become ours to reap. */
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1)
-		fatal("prctl");
 	if ((env.base = event_base_new()) == NULL ||
 	    (stop_timer = evtimer_new(env.base, stop_late, NULL)) == NULL)
 		fatal(NULL);
