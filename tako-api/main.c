@@ -61,8 +61,8 @@ api_configure(void)
 	memset(&conf, 0, sizeof(conf));
 	conf.max = (unsigned)api_conf.max_connections;
 	if (max_connections != 0 && conf.max > max_connections) {
-		log_warnx("more than %u connections need a restart",
-		    max_connections);
+		log_warnx(
+		    "more than %u connections need a restart", max_connections);
 		conf.max = max_connections;
 	}
 	conf.max_per_source = (unsigned)api_conf.max_connections_per_source;

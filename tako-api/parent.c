@@ -99,8 +99,8 @@ parent_listen(const struct msg_frame *f, int fd)
 		state = ST_SERVE;
 		memset(&done, 0, sizeof(done));
 		done.pid = (uint64_t)getpid();
-		if (imsgev_compose(
-			channel, MSG_T_SETUP_DONE, 0, &done, -1) == -1)
+		if (imsgev_compose(channel, MSG_T_SETUP_DONE, 0, &done, -1) ==
+		    -1)
 			fatal("parent: setup_done");
 	}
 	log_debug("listening on %s", m.name);
@@ -219,8 +219,7 @@ parent_answer(const struct msg_frame *f, int fd)
 /* ---- the channel -------------------------------------------------------- */
 
 static int
-parent_frame(
-    struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
 	size_t i;
 
@@ -230,8 +229,8 @@ parent_frame(
 		if (rules[i].type == f->hdr.type)
 			break;
 	if (i == nitems(rules) || (rules[i].states & state) == 0)
-		fatalx("parent: %s is not permitted now",
-		    msg_name(f->hdr.type));
+		fatalx(
+		    "parent: %s is not permitted now", msg_name(f->hdr.type));
 	rules[i].handler(f, fd);
 	return (0);
 }

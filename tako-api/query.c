@@ -83,8 +83,7 @@ check_view(struct query *q, const char *value, struct errors *e)
 /* The parameters, in the order in which their errors are told. */
 const struct param params_result[] = { { "wait", check_wait },
 	{ "timeout", check_timeout }, { "view", check_view }, { NULL, NULL } };
-const struct param params_record[] = { { "view", check_view },
-	{ NULL, NULL } };
+const struct param params_record[] = { { "view", check_view }, { NULL, NULL } };
 
 /*
  * Value of a parameter in a query, decoded into buf; NULL: not there. The
@@ -128,7 +127,7 @@ query_check(struct query *q, const struct param *params, const char *target,
 	if (query == NULL)
 		return;
 	for (; params->name != NULL; params++)
-		if ((value = query_value(query + 1, params->name, buf,
-			 sizeof(buf))) != NULL)
+		if ((value = query_value(
+			 query + 1, params->name, buf, sizeof(buf))) != NULL)
 			params->check(q, value, e);
 }

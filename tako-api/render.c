@@ -180,8 +180,8 @@ put_seconds(struct evbuffer *out, const char *name, int64_t us)
 	char buf[32];
 	size_t n;
 
-	n = (size_t)snprintf(buf, sizeof(buf), "%" PRId64 ".%06d",
-	    us / 1000000, (int)(us % 1000000));
+	n = (size_t)snprintf(buf, sizeof(buf), "%" PRId64 ".%06d", us / 1000000,
+	    (int)(us % 1000000));
 	while (buf[n - 1] == '0' && buf[n - 2] != '.')
 		n--;
 	render_name(out, name);
@@ -193,8 +193,7 @@ put_time(struct evbuffer *out, const char *name, int64_t us)
 {
 	char buf[40];
 
-	put_str(out, name,
-	    us <= 0 ? NULL : time_iso(buf, sizeof(buf), us));
+	put_str(out, name, us <= 0 ? NULL : time_iso(buf, sizeof(buf), us));
 }
 
 static void
@@ -344,8 +343,7 @@ put_error(struct evbuffer *out, const struct msg_rep_record *m)
 	}
 	put_str(out, "{type", job_error_name((enum job_error)m->error));
 	put_str(out, "message", m->error_message);
-	put_str(
-	    out, "phase", job_phase_name((enum job_phase)m->error_phase));
+	put_str(out, "phase", job_phase_name((enum job_phase)m->error_phase));
 	render_text(out, "}");
 }
 
@@ -424,8 +422,8 @@ put_extras(struct evbuffer *out, const struct record *rec)
 			render_string(
 			    out, doc.parts[i].name, doc.parts[i].name_len);
 			render_text(out, ":");
-			render_bytes(out, e->data + doc.parts[i].off,
-			    doc.parts[i].len);
+			render_bytes(
+			    out, e->data + doc.parts[i].off, doc.parts[i].len);
 		}
 	render_text(out, "}");
 	json_doc_free(&doc);
@@ -439,8 +437,7 @@ put_full(struct evbuffer *out, const struct record *rec)
 	put_str(out, "job_ref", m->job_version);
 	put_artifacts(out, &rec->artifacts);
 	render_text(out, ",\"input_artifacts\":[");
-	put_input(
-	    out, "_code.py", m->code_len, m->code_hash, "text/x-python");
+	put_input(out, "_code.py", m->code_len, m->code_hash, "text/x-python");
 	render_text(out, ",");
 	put_input(out, "_input.json", m->input_len, m->input_hash,
 	    "application/json");
@@ -502,8 +499,7 @@ render_execute(struct evbuffer *out, const struct record *rec)
 	render_name(out, "stderr");
 	render_string(out, rec->err.data, rec->err.len);
 	put_exit_code(out, m);
-	put_str(
-	    out, "error", m->error == JERR_NONE ? NULL : m->error_message);
+	put_str(out, "error", m->error == JERR_NONE ? NULL : m->error_message);
 	put_str(out, "job_type", m->job_type);
 	put_str(out, "execution_id", m->job_id);
 	put_str(out, "runtime", runtime_name((enum runtime)m->runtime));
@@ -517,9 +513,9 @@ render_status(struct evbuffer *out, const struct msg_rep_record *m)
 	put_str(out, "{job_id", m->job_id);
 	/* A waiting job is pending here and queued in its record, as in 0.3. */
 	put_str(out, "status",
-	    m->status == JOB_QUEUED ?
-		"pending" :
-		job_status_name((enum job_status)m->status));
+	    m->status == JOB_QUEUED
+		? "pending"
+		: job_status_name((enum job_status)m->status));
 	put_time(out, "created_at", m->created_at);
 	put_time(out, "started_at", m->started_at);
 	put_num(out, "duration_ms", duration_ms(m));

@@ -69,7 +69,8 @@ head_put(struct evbuffer *head, const char *correlation)
 	    "X-Correlation-ID: %s\r\n"
 	    "X-Content-Type-Options: nosniff\r\n"
 	    "X-Frame-Options: DENY\r\n"
-	    "X-XSS-Protection: 1; mode=block\r\n", correlation);
+	    "X-XSS-Protection: 1; mode=block\r\n",
+	    correlation);
 }
 
 #define JSON_TYPE "Content-Type: application/json\r\n"
@@ -79,8 +80,8 @@ head_put(struct evbuffer *head, const char *correlation)
  * its line end, or "". Takes body over.
  */
 static void
-rep_send(struct request *req, int status, const char *more,
-    struct evbuffer *body)
+rep_send(
+    struct request *req, int status, const char *more, struct evbuffer *body)
 {
 	struct evbuffer *head = body_new();
 
@@ -118,8 +119,7 @@ rep_error(struct request *req, enum api_error error, const char *detail,
 	if (error == API_KEY)
 		strlcpy(more, "WWW-Authenticate: Bearer\r\n", sizeof(more));
 	else if (error == API_METHOD)
-		snprintf(more, sizeof(more), "Allow: %s\r\n",
-		    req->allow);
+		snprintf(more, sizeof(more), "Allow: %s\r\n", req->allow);
 	else if (retry_after > 0 || errors[error].status == 503)
 		snprintf(more, sizeof(more), "Retry-After: %u\r\n",
 		    retry_after > 0 ? retry_after : RETRY_AFTER);
@@ -251,9 +251,8 @@ rep_stats(struct request *req, const struct msg_rep_stats *m)
 	else if (m->ready)
 		render_health(body, m, api_conf.version);
 	else {
-		render_text(body,
-		    "{\"status\":\"starting\","
-		    "\"detail\":\"Server is not ready yet\"}");
+		render_text(body, "{\"status\":\"starting\","
+				  "\"detail\":\"Server is not ready yet\"}");
 		rep_send(req, 503, "Retry-After: 1\r\n", body);
 		return;
 	}

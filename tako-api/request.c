@@ -22,7 +22,7 @@
 
 /* Listed at most; a body of ten thousand faults is told of the first ones. */
 #define MAX_ERRORS	100
-#define MAX_ERROR_FIELD 128 /* bytes of an unknown field's name shown */
+#define MAX_ERROR_FIELD 128  /* bytes of an unknown field's name shown */
 #define MAX_INT_DIGITS	4300 /* as in 0.3: longer ones are no numbers */
 
 #define JOB_TYPE_PATTERN "^[a-zA-Z0-9_-]+(@[a-zA-Z0-9_.@:-]+)?$"
@@ -74,8 +74,8 @@ errors_end(struct errors *e, const char *fmt, va_list ap)
 static void errors_whole(struct errors *, const char *, const char *,
     const char *, ...) __attribute__((format(printf, 4, 5)));
 static void
-errors_whole(struct errors *e, const char *where, const char *type,
-    const char *fmt, ...)
+errors_whole(
+    struct errors *e, const char *where, const char *type, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -88,8 +88,8 @@ errors_whole(struct errors *e, const char *where, const char *type,
 
 /* About a field; index is that of a list's item, or -1. */
 void
-errors_field(struct errors *e, const char *where, const char *field,
-    int index, const char *type, const char *fmt, ...)
+errors_field(struct errors *e, const char *where, const char *field, int index,
+    const char *type, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -113,8 +113,7 @@ errors_unknown(struct errors *e, const char *name, size_t len)
 		len = utf8_span(name, MAX_ERROR_FIELD);
 	render_text(e->list, ",");
 	render_string(e->list, name, len);
-	render_text(e->list,
-	    "],\"msg\":\"Extra inputs are not permitted\"}");
+	render_text(e->list, "],\"msg\":\"Extra inputs are not permitted\"}");
 }
 
 static void
@@ -124,7 +123,8 @@ errors_json(struct errors *e, size_t offset, const char *why)
 		return;
 	render_printf(e->list,
 	    ",%zu],\"msg\":\"JSON decode error\",\"input\":{},"
-	    "\"ctx\":{\"error\":", offset);
+	    "\"ctx\":{\"error\":",
+	    offset);
 	render_string(e->list, why, strlen(why));
 	render_text(e->list, "}}");
 }
@@ -254,8 +254,8 @@ take_digits(const char *s, size_t len, int us, int64_t *v, size_t *digits)
 		if (!isdigit((unsigned char)s[i]))
 			break;
 		++*digits;
-		*v = *v > INT64_MAX / 10 - 1 ? INT64_MAX :
-					       *v * 10 + (s[i] - '0');
+		*v = *v > INT64_MAX / 10 - 1 ? INT64_MAX
+					     : *v * 10 + (s[i] - '0');
 	}
 	return (i > 0 && s[i - 1] == '_' ? i - 1 : i);
 }
@@ -382,7 +382,7 @@ field_at(const struct check *c, const struct field *f)
 static struct value
 value_of(const uint8_t *text, const struct json_part *part)
 {
-	return ((struct value) { part->type, { text + part->off, part->len } });
+	return ((struct value){ part->type, { text + part->off, part->len } });
 }
 
 /* A string unescaped, closed by a NUL; the caller's. */
@@ -424,8 +424,8 @@ check_code(struct check *c, const struct field *f, const struct value *v)
 	size_t len;
 
 	if (v->type != JSON_STRING) {
-		FIELD_ERROR(c, f, "string_type",
-		    "Input should be a valid string");
+		FIELD_ERROR(
+		    c, f, "string_type", "Input should be a valid string");
 		return;
 	}
 	code = text_of(&v->raw, &len);
@@ -433,8 +433,8 @@ check_code(struct check *c, const struct field *f, const struct value *v)
 		f->max) == -1)
 		;
 	else if (is_blank((uint8_t *)code, len))
-		FIELD_ERROR(c, f, "value_error",
-		    "Value error, Code cannot be empty");
+		FIELD_ERROR(
+		    c, f, "value_error", "Value error, Code cannot be empty");
 	else if (memchr(code, '\0', len) != NULL)
 		/* No interpreter takes it: better said now than by a job. */
 		FIELD_ERROR(c, f, "value_error",
@@ -442,7 +442,8 @@ check_code(struct check *c, const struct field *f, const struct value *v)
 	else if (len > c->conf->max_code)
 		FIELD_ERROR(c, f, "value_error",
 		    "Value error, Code exceeds the configured max_code_bytes "
-		    "(%" PRIu64 " bytes)", c->conf->max_code);
+		    "(%" PRIu64 " bytes)",
+		    c->conf->max_code);
 	c->out->code = code;
 	c->out->code_len = len;
 }
@@ -515,8 +516,8 @@ check_int(struct check *c, const struct field *f, const struct value *v)
 		    "fractional part");
 		return;
 	case NUM_INFINITE:
-		FIELD_ERROR(c, f, "finite_number",
-		    "Input should be a finite number");
+		FIELD_ERROR(
+		    c, f, "finite_number", "Input should be a finite number");
 		return;
 	case NUM_OK:
 		break;
@@ -537,13 +538,13 @@ check_string(struct check *c, const struct field *f, const struct value *v)
 	size_t len;
 
 	if (v->type != JSON_STRING) {
-		FIELD_ERROR(c, f, "string_type",
-		    "Input should be a valid string");
+		FIELD_ERROR(
+		    c, f, "string_type", "Input should be a valid string");
 		return;
 	}
 	s = text_of(&v->raw, &len);
-	if (check_length(c, f, -1, count_chars((uint8_t *)s, len), f->min,
-		f->max) == -1)
+	if (check_length(
+		c, f, -1, count_chars((uint8_t *)s, len), f->min, f->max) == -1)
 		;
 	else if (memchr(s, '\0', len) != NULL || !f->match(s))
 		FIELD_ERROR(c, f, "string_pattern_mismatch",
@@ -597,7 +598,8 @@ check_requirements(
 	if (doc.n_parts > (size_t)f->max) {
 		FIELD_ERROR(c, f, "too_long",
 		    "List should have at most %" PRId64
-		    " items after validation, not %zu", f->max, doc.n_parts);
+		    " items after validation, not %zu",
+		    f->max, doc.n_parts);
 	} else if (doc.n_parts > 0) {
 		if ((list = evbuffer_new()) == NULL)
 			fatal(NULL);
@@ -651,8 +653,8 @@ check_fields(struct check *c, const uint8_t *text, const struct json_doc *doc)
 			v = value_of(text, part);
 			check_field(c, &submit_fields[i], &v);
 		} else if (submit_fields[i].required)
-			FIELD_ERROR(c, &submit_fields[i], "missing",
-			    "Field required");
+			FIELD_ERROR(
+			    c, &submit_fields[i], "missing", "Field required");
 	}
 	for (k = 0; k < doc->n_parts; k++) {
 		part = &doc->parts[k];
@@ -692,13 +694,12 @@ submit_check(struct submit *out, const struct section *body, int json,
 	if (body->len >= 3 && memcmp(body->data, BOM, 3) == 0)
 		skip = 3;
 	memset(&doc, 0, sizeof(doc));
-	if (json &&
-	    json_scan(body->data + skip, body->len - skip, JSON_PARTS, &doc) ==
-		-1) {
+	if (json && json_scan(body->data + skip, body->len - skip, JSON_PARTS,
+			&doc) == -1) {
 		if (doc.error == JSON_MEMORY)
 			fatal(NULL);
-		errors_json(e, skip + doc.error_off,
-		    json_error_text(doc.error));
+		errors_json(
+		    e, skip + doc.error_off, json_error_text(doc.error));
 	} else if (!json || doc.type != JSON_OBJECT)
 		errors_whole(e, "body", "model_attributes_type",
 		    "Input should be a valid dictionary or object to extract "
@@ -737,6 +738,7 @@ submit_ceiling(const struct submit *s, const struct msg_api_setup *conf,
 		return (NULL);
 	snprintf(buf, len,
 	    "%s must be less than or equal to the configured max_%s "
-	    "(%" PRIu64 " seconds)", what, what, max);
+	    "(%" PRIu64 " seconds)",
+	    what, what, max);
 	return (buf);
 }

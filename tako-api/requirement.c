@@ -15,8 +15,7 @@
 static int
 is_name_char(int c)
 {
-	return (isascii(c) &&
-	    (isalnum(c) || c == '_' || c == '-' || c == '.'));
+	return (isascii(c) && (isalnum(c) || c == '_' || c == '-' || c == '.'));
 }
 
 /* [A-Za-z0-9], or that at both ends of [A-Za-z0-9._-]; its length, or 0. */

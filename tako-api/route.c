@@ -107,11 +107,13 @@ handle_get(struct request *req)
 	}
 	memset(&m, 0, sizeof(m));
 	req->full = q.full;
-	m.view = req->route->form == FORM_STATUS ? VIEW_STATUS :
-	    q.full				 ? VIEW_FULL :
-						   VIEW_RECORD;
-	if (q.wait)
+	m.view = req->route->form == FORM_STATUS ? VIEW_STATUS
+		 : q.full			 ? VIEW_FULL
+						 : VIEW_RECORD;
+	if (q.wait) {
 		m.wait_ms = (uint64_t)(q.timeout * 1000);
+		conn_client_needed(req->conn);
+	}
 	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
 	ask(req, MSG_T_REQ_GET, &m, -1);
 }
@@ -141,8 +143,7 @@ submit_memfd(const struct submit *s)
 		return (-1);
 	if (write_all(fd, s->code, s->code_len) == -1 ||
 	    write_all(fd, s->input.data, s->input.len) == -1 ||
-	    write_all(fd, s->requirements, n) == -1 ||
-	    memfd_seal(fd) == -1)
+	    write_all(fd, s->requirements, n) == -1 || memfd_seal(fd) == -1)
 		close_fd(&fd);
 	return (fd);
 }
@@ -161,10 +162,13 @@ submit_ask(struct request *req, const struct submit *s, int fd)
 	m.timeout = (uint64_t)s->timeout;
 	m.startup_timeout = (uint64_t)s->startup_timeout;
 	strlcpy(m.job_type, s->job_type, sizeof(m.job_type));
-	strlcpy(m.idempotency_key, s->idempotency_key,
-	    sizeof(m.idempotency_key));
+	strlcpy(
+	    m.idempotency_key, s->idempotency_key, sizeof(m.idempotency_key));
 	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
 	strlcpy(m.client, req->client, sizeof(m.client));
+	/* Nobody else can come for the end of a job without a key. */
+	if (req->sync && *s->idempotency_key == '\0')
+		conn_client_needed(req->conn);
 	ask(req, MSG_T_REQ_SUBMIT, &m, fd);
 }
 
@@ -237,7 +241,7 @@ path_match(const char *pattern, const char *path, size_t len, char *id)
 			if (job_id_valid(segment))
 				strlcpy(id, segment, MAX_JOB_ID + 1);
 		} else if (strlen(segment) != k ||
-		    strncmp(segment, pattern, k) != 0)
+			   strncmp(segment, pattern, k) != 0)
 			return (0);
 		pattern += k;
 		path += n;
@@ -274,9 +278,9 @@ route_find(struct request *req, size_t len)
 		if (*req->allow != '\0')
 			strlcat(req->allow, ", ", sizeof(req->allow));
 		strlcat(req->allow,
-		    routes[i].method == HTTP_GET ?
-			"GET, HEAD" :
-			http_method_name(routes[i].method),
+		    routes[i].method == HTTP_GET
+			? "GET, HEAD"
+			: http_method_name(routes[i].method),
 		    sizeof(req->allow));
 	}
 	return (found);
@@ -309,8 +313,8 @@ redirect_slash(struct request *req)
 	size_t len = strcspn(req->target, "?");
 	char *where;
 
-	where = xasprintf("%.*s%s", (int)len - 1, req->target,
-	    req->target + len);
+	where =
+	    xasprintf("%.*s%s", (int)len - 1, req->target, req->target + len);
 	rep_redirect(req, where);
 	free(where);
 }
@@ -357,7 +361,7 @@ route_admit(struct request *req, const struct http_request *h)
 	put_text(m.host, sizeof(m.host), h->host, "?");
 	put_text(m.key, sizeof(m.key), shown_key(h), "");
 	m.forwarded = http_field(h, "forwarded", NULL) != NULL ||
-	    http_field(h, "x-forwarded-for", NULL) != NULL;
+		      http_field(h, "x-forwarded-for", NULL) != NULL;
 	m.exempt = (uint64_t)req->open;
 	ask(req, MSG_T_REQ_ADMIT, &m, -1);
 	explicit_bzero(m.key, sizeof(m.key));
@@ -438,7 +442,7 @@ is_json(const char *type)
 	if (len <= 12 || strncasecmp(type, "application/", 12) != 0)
 		return (0);
 	return ((len == 16 && strncasecmp(type + 12, "json", 4) == 0) ||
-	    (len > 17 && strncasecmp(type + len - 5, "+json", 5) == 0));
+		(len > 17 && strncasecmp(type + len - 5, "+json", 5) == 0));
 }
 
 static void
@@ -552,8 +556,8 @@ on_gone(struct conn *c)
 }
 
 static void
-on_fault(struct conn *c, int status, const char *reason,
-    struct evbuffer *head, struct evbuffer *body)
+on_fault(struct conn *c, int status, const char *reason, struct evbuffer *head,
+    struct evbuffer *body)
 {
 	log_info("%s %d %s", conn_peer(c), status, reason);
 	rep_fault(conn_data(c), status, reason, head, body);

@@ -166,8 +166,8 @@ struct param {
 	void (*check)(struct query *, const char *value, struct errors *);
 };
 extern const struct param params_result[], params_record[];
-void query_check(struct query *, const struct param *, const char *target,
-    struct errors *);
+void query_check(
+    struct query *, const struct param *, const char *target, struct errors *);
 
 /* route.c */
 extern const struct conn_ops route_ops;
@@ -175,8 +175,8 @@ void route_admitted(struct request *, const struct msg_rep_admit *);
 enum form route_form(const struct route *);
 enum api_error route_not_found(const struct route *);
 /* Sends an answer and ends the request; takes the buffers over. */
-void route_answer(struct request *, int status, struct evbuffer *head,
-    struct evbuffer *body);
+void route_answer(
+    struct request *, int status, struct evbuffer *head, struct evbuffer *body);
 
 /* reply.c: each ends the request. */
 /* detail NULL: the error's own text. retry_after in seconds, 0 for none. */

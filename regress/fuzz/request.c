@@ -13,8 +13,11 @@
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static const struct msg_api_setup conf = { .max_payload = 2097152,
-	.max_code = 102400, .max_input = 1048576, .max_timeout = 300,
-	.max_startup_timeout = 600, .default_timeout = 30 };
+	.max_code = 102400,
+	.max_input = 1048576,
+	.max_timeout = 300,
+	.max_startup_timeout = 600,
+	.default_timeout = 30 };
 
 static void
 need(int truth)
@@ -48,18 +51,16 @@ static void
 need_values(const struct submit *s)
 {
 	need(s->code != NULL && s->code_len >= 1 &&
-	    s->code_len <= conf.max_code &&
-	    strlen(s->code) == s->code_len &&
-	    utf8_valid(s->code, s->code_len));
+	     s->code_len <= conf.max_code && strlen(s->code) == s->code_len &&
+	     utf8_valid(s->code, s->code_len));
 	need(s->input.len >= 2 && s->input.len <= conf.max_input);
 	need_json(s->input.data, s->input.len, JSON_OBJECT);
 	need(s->timeout >= 0 && s->timeout <= 86400);
 	need(s->startup_timeout == 0 ||
-	    (s->startup_timeout >= 10 && s->startup_timeout <= 600));
+	     (s->startup_timeout >= 10 && s->startup_timeout <= 600));
 	if (s->requirements != NULL) {
 		need(strlen(s->requirements) <= 65536);
-		need_json(
-		    s->requirements, strlen(s->requirements), JSON_ARRAY);
+		need_json(s->requirements, strlen(s->requirements), JSON_ARRAY);
 	}
 }
 
@@ -99,7 +100,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		need_errors(&e);
 	else
 		need(q.timeout >= 1 && q.timeout <= 300 &&
-		    (q.wait == 0 || q.wait == 1));
+		     (q.wait == 0 || q.wait == 1));
 	errors_free(&e);
 	free(s);
 	return (0);

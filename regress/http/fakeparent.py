@@ -123,6 +123,7 @@ class FakeParent:
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(64)
+        self.listener.setblocking(False)  # as takod makes it
         self.host, self.port = self.listener.getsockname()
         self.proc = self._spawn(child)
         child.close()

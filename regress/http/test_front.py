@@ -295,7 +295,7 @@ def test_admit(parent):
     for path, method, body in (("/nothing", "GET", None),
                                ("/execute", "POST", b"{"),
                                ("/execute", "DELETE", None),
-                               ("/jobs/%zz", "GET", None)):
+                               ("/jobs/%ff", "GET", None)):
         client, asked = admit(one, path, method, body, verdict=1)
         assert one.answer(client)[0] == 401 and asked["exempt"] == 0
     client, asked = admit(one, "/health")

@@ -202,23 +202,23 @@ test_full(void **state)
 	strcpy(rec.m.idempotency_key, "k");
 	strcpy(rec.m.correlation_id, "c");
 	render_record(out, &rec, 1);
-	assert_string_equal(text(), SLIM
-	    ",\"job_ref\":\"default@latest\",\"artifacts\":["
-	    "{\"name\":\"a\\\"\",\"size_bytes\":258,\"sha256\":\"" HASH
-	    "\",\"content_type\":\"t/x\"},"
-	    "{\"name\":\"" FFFD "\",\"size_bytes\":0,\"sha256\":\"" HASH
-	    "\",\"content_type\":null}],\"input_artifacts\":["
-	    "{\"name\":\"_code.py\",\"size_bytes\":5,\"sha256\":\"" HASH
-	    "\",\"content_type\":\"text/x-python\"},"
-	    "{\"name\":\"_input.json\",\"size_bytes\":2,\"sha256\":\"" HASH
-	    "\",\"content_type\":\"application/json\"}],"
-	    "\"resource_usage\":{\"max_rss_mb\":2.00,\"cpu_time_ms\":7,"
-	    "\"wall_time_ms\":null},\"code_hash\":\"" HASH
-	    "\",\"input_hash\":\"" HASH "\",\"parent_execution_id\":\"p\","
-	    "\"relationship\":\"fork\",\"stdout_truncated\":false,"
-	    "\"stderr_truncated\":true,\"idempotency_key\":\"k\","
-	    "\"takod\":{\"correlation_id\":\"c\",\"timeout\":30,"
-	    "\"startup_timeout\":120,\"attempt\":1,\"x\":[ 2]}}");
+	assert_string_equal(text(),
+	    SLIM ",\"job_ref\":\"default@latest\",\"artifacts\":["
+		 "{\"name\":\"a\\\"\",\"size_bytes\":258,\"sha256\":\"" HASH
+		 "\",\"content_type\":\"t/x\"},"
+		 "{\"name\":\"" FFFD "\",\"size_bytes\":0,\"sha256\":\"" HASH
+		 "\",\"content_type\":null}],\"input_artifacts\":["
+		 "{\"name\":\"_code.py\",\"size_bytes\":5,\"sha256\":\"" HASH
+		 "\",\"content_type\":\"text/x-python\"},"
+		 "{\"name\":\"_input.json\",\"size_bytes\":2,\"sha256\":\"" HASH
+		 "\",\"content_type\":\"application/json\"}],"
+		 "\"resource_usage\":{\"max_rss_mb\":2.00,\"cpu_time_ms\":7,"
+		 "\"wall_time_ms\":null},\"code_hash\":\"" HASH
+		 "\",\"input_hash\":\"" HASH "\",\"parent_execution_id\":\"p\","
+		 "\"relationship\":\"fork\",\"stdout_truncated\":false,"
+		 "\"stderr_truncated\":true,\"idempotency_key\":\"k\","
+		 "\"takod\":{\"correlation_id\":\"c\",\"timeout\":30,"
+		 "\"startup_timeout\":120,\"attempt\":1,\"x\":[ 2]}}");
 }
 
 /* A list that does not fit its lengths ends where it stops making sense. */
@@ -325,10 +325,19 @@ test_status(void **state)
 static void
 test_health(void **state)
 {
-	struct msg_rep_stats m = { .ready = 1, .engine_up = 1, .store_up = 1,
-		.gvisor = 1, .pending = 1, .running = 2, .max_workers = 4,
-		.max_queue = 100, .slots_ready = 2, .warm_pool_size = 2,
-		.engine = "oci", .store = "sqlite", .runtime = "runsc" };
+	struct msg_rep_stats m = { .ready = 1,
+		.engine_up = 1,
+		.store_up = 1,
+		.gvisor = 1,
+		.pending = 1,
+		.running = 2,
+		.max_workers = 4,
+		.max_queue = 100,
+		.slots_ready = 2,
+		.warm_pool_size = 2,
+		.engine = "oci",
+		.store = "sqlite",
+		.runtime = "runsc" };
 
 	(void)state;
 	render_health(out, &m, "0.1.0");
@@ -394,6 +403,5 @@ main(void)
 		cmocka_unit_test(test_split),
 	};
 
-	return (cmocka_run_group_tests_name(
-	    "reply", tests, set_up, tear_down));
+	return (cmocka_run_group_tests_name("reply", tests, set_up, tear_down));
 }

@@ -16,8 +16,11 @@
 #include "util.h"
 
 static const struct msg_api_setup conf = { .max_payload = 2097152,
-	.max_code = 102400, .max_input = 1048576, .max_timeout = 300,
-	.max_startup_timeout = 600, .default_timeout = 30 };
+	.max_code = 102400,
+	.max_input = 1048576,
+	.max_timeout = 300,
+	.max_startup_timeout = 600,
+	.default_timeout = 30 };
 
 /* The errors of a body: one a line as type, loc, message. */
 static char *
@@ -48,7 +51,8 @@ errors_of(const void *body, size_t len, int json)
 }
 
 #define E(type, loc, msg)                                                      \
-	"{\"type\":\"" type "\",\"loc\":[\"body\"" loc "],\"msg\":\"" msg "\"}"
+	"{\"type\":\"" type "\",\"loc\":[\"body\"" loc "],\"msg\":\"" msg "\"" \
+									  "}"
 #define CODE	",\"code\""
 #define TIMEOUT ",\"timeout\""
 #define STARTUP ",\"startup_timeout\""
@@ -58,8 +62,8 @@ errors_of(const void *body, size_t len, int json)
 #define REQS	",\"requirements\""
 #define JSON_ERROR(off, why)                                                   \
 	"{\"type\":\"json_invalid\",\"loc\":[\"body\"," off                    \
-	"],\"msg\":\"JSON decode error\",\"input\":{},\"ctx\":{\"error\":\"" why \
-	"\"}}"
+	"],\"msg\":\"JSON decode "                                             \
+	"error\",\"input\":{},\"ctx\":{\"error\":\"" why "\"}}"
 #define PARSE                                                                  \
 	E("int_parsing", TIMEOUT,                                              \
 	    "Input should be a valid integer, unable to parse string as an "   \
@@ -74,7 +78,7 @@ errors_of(const void *body, size_t len, int json)
 	E("int_parsing_size", TIMEOUT,                                         \
 	    "Unable to parse input string as an integer, exceeded maximum "    \
 	    "size")
-#define BLANK	 E("value_error", CODE, "Value error, Code cannot be empty")
+#define BLANK E("value_error", CODE, "Value error, Code cannot be empty")
 #define NO_OBJECT                                                              \
 	E("model_attributes_type", "",                                         \
 	    "Input should be a valid dictionary or object to extract fields "  \
@@ -95,9 +99,8 @@ static const struct {
 	{ "\"s\"", NO_OBJECT },
 	{ "5", NO_OBJECT },
 	/* code */
-	{ "{\"code\":\"\"}",
-	    E("string_too_short", CODE,
-		"String should have at least 1 character") },
+	{ "{\"code\":\"\"}", E("string_too_short", CODE,
+				 "String should have at least 1 character") },
 	{ "{\"code\":\" \\n\\t\"}", BLANK },
 	{ "{\"code\":\"\\u2003\\u0085\\u001c\\u3000\"}", BLANK },
 	{ "{\"code\":\"\\u200b\"}", "" },
@@ -193,23 +196,23 @@ static const struct {
 	{ "{\"code\":\"x\",\"requirements\":\"x\"}",
 	    E("list_type", REQS, "Input should be a valid list") },
 	{ "{\"code\":\"x\",\"requirements\":[1,\"a\",null,\"-e\"]}",
-	    E("string_type", REQS ",0", "Input should be a valid string") ","
-	    E("string_type", REQS ",2", "Input should be a valid string") ","
-	    BAD_REQ(3) },
+	    E("string_type", REQS ",0", "Input should be a valid string") "," E(
+		"string_type", REQS ",2",
+		"Input should be a valid string") "," BAD_REQ(3) },
 	/* every error at once, fields in their order, unknown ones last */
 	{ "{\"zz\":1,\"requirements\":7,\"code\":5,\"timeout\":\"x\","
 	  "\"input_data\":3,\"a\\nb\":{}}",
-	    E("string_type", CODE, "Input should be a valid string") ","
-	    E("dict_type", INPUT, "Input should be a valid dictionary") ","
-	    PARSE ","
-	    E("list_type", REQS, "Input should be a valid list") ","
-	    E("extra_forbidden", ",\"zz\"", "Extra inputs are not permitted")
-	    "," E("extra_forbidden", ",\"a\\nb\"",
-		"Extra inputs are not permitted") },
+	    E("string_type", CODE, "Input should be a valid string") "," E(
+		"dict_type", INPUT,
+		"Input should be a valid dictionary") "," PARSE "," E("list_"
+								      "type",
+		REQS, "Input should be a valid list") "," E("extra_forbidden",
+		",\"zz\"",
+		"Extra inputs are not permitted") "," E("extra_forbidden",
+		",\"a\\nb\"", "Extra inputs are not permitted") },
 	{ "{\"code\\u0000\":\"x\"}",
-	    E("missing", CODE, "Field required") ","
-	    E("extra_forbidden", ",\"code\xef\xbf\xbd\"",
-		"Extra inputs are not permitted") },
+	    E("missing", CODE, "Field required") "," E("extra_forbidden",
+		",\"code\xef\xbf\xbd\"", "Extra inputs are not permitted") },
 };
 
 static void
@@ -259,7 +262,8 @@ test_no_json(void **state)
 		text = errors_of(rows[i].body, strlen(rows[i].body), 1);
 		snprintf(want, sizeof(want),
 		    "{\"type\":\"json_invalid\",\"loc\":[\"body\",%zu],"
-		    "\"msg\":\"JSON decode error\",", rows[i].offset);
+		    "\"msg\":\"JSON decode error\",",
+		    rows[i].offset);
 		if (strncmp(text, want, strlen(want)) != 0)
 			print_message("body: %s\n", rows[i].body);
 		assert_memory_equal(text, want, strlen(want));
@@ -329,39 +333,43 @@ test_lengths(void **state)
 		"(102400 bytes)"));
 	/* {"a":""} is 8 characters. */
 	expect(long_body("{\"code\":\"x\",\"input_data\":{\"a\":\"", "y",
-		   1048568, "\"}}"), "");
+		   1048568, "\"}}"),
+	    "");
 	expect(long_body("{\"code\":\"x\",\"input_data\":{\"a\":\"", "y",
 		   1048569, "\"}}"),
 	    E("value_error", INPUT,
 		"Value error, input_data exceeds 1MB limit when serialized"));
 	/* White space counts as bytes only. */
-	expect(long_body("{\"code\":\"x\",\"input_data\":{", " ", 1048576,
-		   "}}"),
+	expect(
+	    long_body("{\"code\":\"x\",\"input_data\":{", " ", 1048576, "}}"),
 	    E("value_error", INPUT,
 		"Value error, input_data exceeds the configured "
 		"max_input_bytes (1048576 bytes)"));
-	expect(long_body("{\"code\":\"x\",\"job_type\":\"", "a", 128, "\"}"),
-	    "");
+	expect(
+	    long_body("{\"code\":\"x\",\"job_type\":\"", "a", 128, "\"}"), "");
 	expect(long_body("{\"code\":\"x\",\"job_type\":\"", "!", 129, "\"}"),
 	    E("string_too_long", TYPE,
 		"String should have at most 128 characters"));
-	expect(long_body("{\"code\":\"x\",\"idempotency_key\":\"", "a", 255,
-		   "\"}"), "");
-	expect(long_body("{\"code\":\"x\",\"idempotency_key\":\"", "a", 256,
-		   "\"}"),
+	expect(long_body(
+		   "{\"code\":\"x\",\"idempotency_key\":\"", "a", 255, "\"}"),
+	    "");
+	expect(long_body(
+		   "{\"code\":\"x\",\"idempotency_key\":\"", "a", 256, "\"}"),
 	    E("string_too_long", KEY,
 		"String should have at most 255 characters"));
-	expect(long_body("{\"code\":\"x\",\"requirements\":[\"a\"", ",\"a\"", 49,
-		   "]}"), "");
-	expect(long_body("{\"code\":\"x\",\"requirements\":[\"a\"", ",1", 59,
-		   "]}"),
+	expect(long_body("{\"code\":\"x\",\"requirements\":[\"a\"", ",\"a\"",
+		   49, "]}"),
+	    "");
+	expect(long_body(
+		   "{\"code\":\"x\",\"requirements\":[\"a\"", ",1", 59, "]}"),
 	    E("too_long", REQS,
 		"List should have at most 50 items after validation, not "
 		"60"));
-	expect(long_body("{\"code\":\"x\",\"requirements\":[\"", "a", 256,
-		   "\"]}"), "");
-	expect(long_body("{\"code\":\"x\",\"requirements\":[\"", "a", 257,
-		   "\"]}"),
+	expect(
+	    long_body("{\"code\":\"x\",\"requirements\":[\"", "a", 256, "\"]}"),
+	    "");
+	expect(
+	    long_body("{\"code\":\"x\",\"requirements\":[\"", "a", 257, "\"]}"),
 	    E("string_too_long", REQS ",0",
 		"String should have at most 256 characters"));
 	expect(long_body("{\"code\":\"x\",\"timeout\":\"", "9", 4300, "\"}"),
@@ -416,8 +424,7 @@ test_values(void **state)
 	errors_init(&e);
 	submit_check(&s, &sec, 1, &conf, &e);
 	assert_int_equal(e.n, 0);
-	assert_string_equal(s.code,
-	    "print(\"\xc3\xa9\xf0\x9f\x98\x80\")\n");
+	assert_string_equal(s.code, "print(\"\xc3\xa9\xf0\x9f\x98\x80\")\n");
 	assert_int_equal(s.code_len, strlen(s.code));
 	assert_int_equal(s.input.len, strlen("{\"n\": 1e400, \"d\": 0.10}"));
 	assert_memory_equal(
@@ -476,14 +483,14 @@ test_requirements(void **state)
 		"x==1.0.post1", "x>1", "zope.interface", "4suite" };
 	static const char *const bad[] = { "", "-e", "--index-url", "-r",
 		"--config-settings=x", "a b", "a>= 1", " a", "a ", "a\n", "a\r",
-		"a\\b", "a#b", "a;b", "a'b", "a\"b", "a`b", "$x", "${X}",
-		"a@b", "a @ https://x", "git+https://x", "file:x", "./x",
-		"../x", "/x.whl", "x.whl", "X.WHL", "x.tar.gz", "x.zip",
-		"C:\\x", "a[", "a[]", "a[b", "a[b,]", "a[,b]", "a[b]c",
-		"a>=,1", "a>=", "a===1", "a==1+local", "a==1!2", "a==1;x",
-		"a=1", "a=>1", "a==1,", "a,b", "a==1 ", "_a", "a_", ".a", "a.",
-		"a>=1.*", "a==*", "a==.*", "a==1.**", "a==1*", "(a)",
-		"n\xc3\xbcmpy", "\xd0\xb0", "a==1..*", "a==-1" };
+		"a\\b", "a#b", "a;b", "a'b", "a\"b", "a`b", "$x", "${X}", "a@b",
+		"a @ https://x", "git+https://x", "file:x", "./x", "../x",
+		"/x.whl", "x.whl", "X.WHL", "x.tar.gz", "x.zip", "C:\\x", "a[",
+		"a[]", "a[b", "a[b,]", "a[,b]", "a[b]c", "a>=,1",
+		"a>=", "a===1", "a==1+local", "a==1!2", "a==1;x", "a=1", "a=>1",
+		"a==1,", "a,b", "a==1 ", "_a", "a_", ".a", "a.", "a>=1.*",
+		"a==*", "a==.*", "a==1.**", "a==1*", "(a)", "n\xc3\xbcmpy",
+		"\xd0\xb0", "a==1..*", "a==-1" };
 	size_t i;
 
 	(void)state;
@@ -563,7 +570,7 @@ test_queries(void **state)
 			assert_memory_equal(text, target, strlen(target));
 		} else
 			assert_true(strstr(text, "bool_parsing") <
-			    strstr(text, "float_parsing"));
+				    strstr(text, "float_parsing"));
 		free(text);
 		errors_free(&e);
 	}
