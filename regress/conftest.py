@@ -38,6 +38,8 @@ CONFIG = {
     "job_types": JOB_TYPES,
 }
 CANARY = "canary-5d0c1e7b"  # in the daemon's environment, nowhere else
+# Without regress/run the scratch folder is ours to remove.
+OWN_SCRATCH = "TAKO_REGRESS_SCRATCH" not in os.environ
 made = []  # every daemon of the session, for reports of failures
 
 
@@ -100,6 +102,8 @@ def shared_things():
         daemon.discard()
     shared.close()
     left = host.leftovers(host.scratch())
+    if OWN_SCRATCH:
+        host.clean(host.scratch())
     assert not left, "\n".join(left)
 
 
@@ -126,4 +130,12 @@ def pytest_runtest_makereport(item, call):
     if report.failed:
         for daemon in made:
             report.sections.append((
-                "log of %s" % daemon.name, daemon.log()[-2500:]))
+                "log of %s" % daemon.name, recent(daemon)))
+
+
+def recent(daemon):
+    """The end of its log without what the tests ask all the time."""
+    lines = [line for line in daemon.log().splitlines()
+             if " GET /pool/stats " not in line and
+             " GET /health " not in line]
+    return "\n".join(lines[-25:])

@@ -117,7 +117,8 @@ facts = {
     "version": text("/proc/version"),
     "release": os.uname().release,
     "hostname": socket.gethostname(),
-    "interfaces": [name for _, name in socket.if_nameindex()],
+    "interfaces": [line.split(":")[0].strip() for line in
+                   text("/proc/net/dev").splitlines() if ":" in line],
     "listing": {path: sorted(os.listdir(path)) for path in
                 ("/", "/app", "/tmp", "/code", "/input", "/output",
                  "/dev/shm", "/dev")},

@@ -26,7 +26,8 @@ def assert_timeout(record, limit):
     assert record["error"]["phase"] == "execution"
     assert record["error"]["message"].startswith(
         "Code execution exceeded time limit (%ds) (startup: " % limit)
-    assert limit * 1000 <= record["timing"]["execution_ms"] \
+    # tako-init's clock begins a moment after the parent's.
+    assert limit * 1000 - 50 <= record["timing"]["execution_ms"] \
         <= limit * 1000 + 1000, record["timing"]
 
 

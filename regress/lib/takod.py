@@ -209,6 +209,7 @@ class Takod:
                     "GET", "/containers/%s/json" % container["Id"])
                 if inspected[0] == 200:
                     found.append({"Id": container["Id"],
+                                  "Name": inspected[1]["Name"],
                                   **inspected[1]["State"]})
         return found
 
