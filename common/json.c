@@ -4,6 +4,7 @@
  * one small entry a level instead of recursing, and finds names that stand
  * twice with a keyed hash, so that no choice of names makes it slow.
  */
+#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "util.h"
 
 #define FEW_NAMES 8 /* up to here names are compared one by one */
+#define AHEAD	  16
 
 /* Where a name stands in the text, between its quotes. */
 struct name {
@@ -223,6 +225,7 @@ json_unescape(char *dst, const void *raw, size_t len)
 	return (unescape(dst, (const unsigned char *)raw + 1, len - 2));
 }
 
+/* Escaped or not, equal names have equal hashes. */
 static uint64_t
 name_hash(const struct scan *s, const struct name *n)
 {
@@ -232,8 +235,15 @@ name_hash(const struct scan *s, const struct name *n)
 	size_t i, k;
 
 	sip_begin(&h);
+	if (!n->escaped)
+		for (; end - p >= 8; p += 8) {
+			memcpy(&h.word, p, 8);
+			h.word = le64toh(h.word);
+			h.len += 8;
+			sip_word(&h);
+		}
 	while (p < end) {
-		k = unescape_step(&p, c);
+		k = n->escaped ? unescape_step(&p, c) : (c[0] = *p++, 1);
 		for (i = 0; i < k; i++)
 			sip_byte(&h, c[i]);
 	}
@@ -313,28 +323,50 @@ table_clear(struct scan *s, size_t count, size_t *size)
 	return (0);
 }
 
+/* The free slot of a name; NULL when an equal name is there. */
+static struct slot *
+slot_find(const struct scan *s, size_t i, uint64_t h, size_t size)
+{
+	struct slot *t;
+	size_t k;
+
+	for (k = h & (size - 1);; k = (k + 1) & (size - 1)) {
+		t = &s->table[k];
+		if (t->at == 0)
+			return (t);
+		if (t->tag == (uint32_t)(h >> 32) &&
+		    name_equal(s, &s->names[i], &s->names[t->at - 1]))
+			return (NULL);
+	}
+}
+
+/*
+ * The table of a large object is larger than the caches, so its slots are
+ * fetched AHEAD names before they are looked at.
+ */
 static int
 duplicate_many(struct scan *s, size_t first)
 {
+	uint64_t hashes[AHEAD] = { 0 }, h;
 	struct slot *t;
-	uint64_t h;
 	size_t i, k, size;
 
 	if (table_clear(s, s->n_names - first, &size) == -1)
 		return (fail(s, JSON_MEMORY));
-	for (i = first; i < s->n_names; i++) {
-		h = name_hash(s, &s->names[i]);
-		for (k = h & (size - 1);; k = (k + 1) & (size - 1)) {
-			t = &s->table[k];
-			if (t->at == 0)
-				break;
-			if (t->tag == (uint32_t)(h >> 32) &&
-			    name_equal(s, &s->names[i], &s->names[t->at - 1]))
-				return (fail_at(
-				    s, JSON_DUPLICATE, s->names[i].off - 1));
+	for (i = first; i < s->n_names + AHEAD; i++) {
+		h = hashes[i % AHEAD];
+		if (i < s->n_names) {
+			hashes[i % AHEAD] = name_hash(s, &s->names[i]);
+			k = hashes[i % AHEAD] & (size - 1);
+			__builtin_prefetch(&s->table[k], 1);
 		}
+		if (i < first + AHEAD)
+			continue;
+		if ((t = slot_find(s, i - AHEAD, h, size)) == NULL)
+			return (fail_at(
+			    s, JSON_DUPLICATE, s->names[i - AHEAD].off - 1));
 		t->tag = (uint32_t)(h >> 32);
-		t->at = (uint32_t)i + 1;
+		t->at = (uint32_t)(i - AHEAD) + 1;
 	}
 	return (0);
 }
