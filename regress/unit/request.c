@@ -51,8 +51,8 @@ errors_of(const void *body, size_t len, int json)
 }
 
 #define E(type, loc, msg)                                                      \
-	"{\"type\":\"" type "\",\"loc\":[\"body\"" loc "],\"msg\":\"" msg "\"" \
-									  "}"
+	"{\"type\":\"" type "\",\"loc\":[\"body\"" loc "],"                    \
+	"\"msg\":\"" msg "\"}"
 #define CODE	",\"code\""
 #define TIMEOUT ",\"timeout\""
 #define STARTUP ",\"startup_timeout\""
@@ -192,7 +192,12 @@ static const struct {
 		"String should match pattern '^[a-zA-Z0-9_-]+$'") },
 	/* requirements */
 	{ "{\"code\":\"x\",\"requirements\":null}", "" },
-	{ "{\"code\":\"x\",\"requirements\":[]}", "" },
+	{ "{\"code\":\"x\",\"requirements\":[ ]}", "" },
+	{ "{\"code\":\"x\",\"requirements\":[ \"a\" , \"b\" ] }", "" },
+	{ "{\"code\":\"x\",\"requirements\":[[1,2],{\"a\":[3,4]},\"],\\\"\"]}",
+	    E("string_type", REQS ",0", "Input should be a valid string") "," E(
+		"string_type", REQS ",1",
+		"Input should be a valid string") "," BAD_REQ(2) },
 	{ "{\"code\":\"x\",\"requirements\":\"x\"}",
 	    E("list_type", REQS, "Input should be a valid list") },
 	{ "{\"code\":\"x\",\"requirements\":[1,\"a\",null,\"-e\"]}",
@@ -378,6 +383,10 @@ test_lengths(void **state)
 	    SIZE);
 	expect(long_body("{\"code\":\"x\",\"timeout\":", "9", 100000, "}"),
 	    TOO_BIG);
+	/* Reals are not converted at any length: that would take minutes. */
+	expect(long_body("{\"code\":\"x\",\"timeout\":5.", "0", 4000, "}"), "");
+	expect(long_body("{\"code\":\"x\",\"timeout\":5.", "0", 2000000, "}"),
+	    SIZE);
 }
 
 /* A body of many faults meets a bounded list. */
