@@ -9,7 +9,8 @@ import socket
 
 import pytest
 
-from worker import UID, sealed
+from stream_fixtures import box, worker  # noqa: F401
+from stream_worker import UID, sealed
 
 MAX = 65536
 NOTICE = b"\n[TRUNCATED: output exceeded 65536 bytes]"

@@ -1,9 +1,10 @@
 """
-frames.py: the frames of common/stream.h for tests, and the real tako-init in
+stream_frames.py: the frames of common/stream.h for tests, and the real tako-init in
 namespaces of its own: the host's python3 in a chroot of tmpfs and binds, with
 the folders that an engine would make. No engine is needed.
 """
 import os
+import select
 import shutil
 import signal
 import socket
@@ -94,18 +95,17 @@ class Box:
             data = data[os.write(self.to, data):]
 
     def need(self, count):
-        signal.setitimer(signal.ITIMER_REAL,
-                         max(self.deadline - time.monotonic(), 0.001))
         try:
             while len(self.data) < count:
+                left = max(self.deadline - time.monotonic(), 0)
+                if not select.select([self.take], [], [], left)[0]:
+                    raise TimeoutError("no frame came")
                 got = os.read(self.take, 1 << 20)
                 if not got:
                     raise Ended
                 self.data += got
         except ConnectionResetError:
             raise Ended from None
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         data, self.data = self.data[:count], self.data[count:]
         return data
 

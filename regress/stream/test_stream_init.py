@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from frames import Ended, frame, limits
+from stream_fixtures import box  # noqa: F401
+from stream_frames import Ended, frame, limits
 
 KIB = 1024
 

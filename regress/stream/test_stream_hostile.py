@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from frames import frame
+from stream_fixtures import worker  # noqa: F401
+from stream_frames import frame
 
 KIB = 1024
 ENDED, SIGNALED = 1, 2

@@ -1,25 +1,17 @@
-"""conftest.py: a sandbox without an engine for the tests of this folder."""
-import os
-import signal
-import sys
-
+"""
+stream_fixtures.py: a sandbox without an engine, for the tests of this folder.
+(No conftest.py: a second module of that name would hide the first.)
+"""
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-from frames import Box  # noqa: E402
-from worker import Worker  # noqa: E402
-
-
-def late(number, stack):
-    raise TimeoutError("a step took too long")
+from stream_frames import Box
+from stream_worker import Worker
 
 
 @pytest.fixture
 def box(tmp_path):
     """A function that makes a Box; all of them end with the test."""
     boxes = []
-    former = signal.signal(signal.SIGALRM, late)
 
     def make(**more):
         boxes.append(Box(tmp_path / str(len(boxes)), **more))
@@ -27,7 +19,6 @@ def box(tmp_path):
     yield make
     for made in boxes:
         made.close()
-    signal.signal(signal.SIGALRM, former)
 
 
 @pytest.fixture

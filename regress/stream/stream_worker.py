@@ -1,5 +1,5 @@
 """
-worker.py: the real tako-worker with the test as its parent. The frames of
+stream_worker.py: the real tako-worker with the test as its parent. The frames of
 common/msg.h are read out of that file, so that the two cannot part.
 """
 import array
