@@ -163,7 +163,10 @@ def test_client_that_goes_away_cancels(combo):
 def test_sandbox_killed_from_outside(combo):
     job = combo.submit("import time\nprint('on', flush=True)\n"
                        "time.sleep(60)", timeout=60)
-    combo.wait_status(job, "running")
+    # Before the code is handed over it would only run elsewhere.
+    host.wait_for("the code runs", lambda: [
+        c for c in combo.workers() if c["job_id"] == job
+        and c["state"] == "running"], 20)
     pids = job_pids(combo, job)
     assert pids, "no process of the job's container is seen"
     for pid in pids:

@@ -57,7 +57,13 @@ class Takod:
         self.proc, self.pid, self.instance = None, None, None
         self.uid_base = None
         self.write_config()
-        self.start(wait)
+        try:
+            self.start(wait)
+        except BaseException:
+            # Whoever asked for it gets no handle to end it by.
+            if self.proc:
+                self.discard()
+            raise
 
     def _keys(self, more):
         keys = {
