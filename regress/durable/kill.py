@@ -170,7 +170,7 @@ class Trial:
     def moment(self, number):
         time.sleep(self.random.uniform(0, 0.6))  # the random moment
         target = self.random.choice(TARGETS)
-        before = set(self.takod.container_groups())
+        before = self.takod.containers()
         victims = self.victims(target)
         for pid in victims:
             host.signal_pid(pid, signal.SIGKILL)
@@ -179,7 +179,7 @@ class Trial:
             self.takod.proc.wait()
             self.takod.start(wait=False)
             self.takod.wait_ready()
-            left = before & set(self.takod.container_groups())
+            left = before & self.takod.containers()
             if left:
                 self.problem("after kill %d of %s a container is left: %s"
                              % (number, target, sorted(left)))

@@ -191,6 +191,14 @@ class Takod:
             return []
         return host.cgroups_named("takod-" + self.instance)
 
+    def containers(self):
+        """Names of its containers that are on the host now."""
+        if self.engine == "docker":
+            return {c["Name"].strip("/") for c in self.docker_containers()}
+        mark = "takod-%s-" % self.instance
+        return {os.path.basename(g) for g in self.container_groups()
+                if os.path.basename(g).startswith(mark)}
+
     def container_pids(self):
         """Processes in its containers, as the host sees them."""
         pids = set()
