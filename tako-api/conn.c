@@ -1,18 +1,26 @@
 /*
- * conn.c: connections of tako-api on libevent's bufferevents: a parser, a
- * state, one deadline, and an answer at a time each. Runs in tako-api.
+ * conn.c: the connections of tako-api, on libevent's bufferevents. Runs in
+ * tako-api, faces anybody. Each connection is a parser, a state with at most
+ * one deadline, and one answer at a time.
  *
- * A connection's life: it waits for a head (deadline: idle before the first
- * byte, header after it), gives the head to the router, takes the body once
- * the router accepted it (deadline: body), waits for the router's answer
- * without a deadline of its own, writes it (deadline: write, without
- * progress), and begins again or lingers: after an answer that closes, what
- * the client still sends is read and dropped for a moment, since a reset by
- * unread bytes could destroy the answer on its way.
+ *	idle -> head -> held -> body -> waiting -> writing -> idle | linger
  *
- * A client that closes its half while it waits may still read its answer, and
- * gets it; but it cannot be told from one that closed both. Where the answer
- * costs a job (conn_client_needed), it is taken as gone.
+ * Bytes are read only where they are taken: in idle, head and body, and in
+ * linger, where they are dropped. What a client sends ahead stays in the
+ * kernel, which slows the client down, so one connection holds no more than
+ * READ_MAX bytes of input. Where nothing is read (held, waiting) the descriptor
+ * is watched, edge-triggered, for a client that goes away.
+ *
+ * A client that closed its connection and one that only closed its sending
+ * half look alike: a FIN came. The second waits for its answer, the first is
+ * gone, and a job may have to be cancelled. Nothing but sending tells them
+ * apart: the kernel of the first answers with a reset. So the beginning that
+ * every answer has in common is sent ahead when a FIN comes (probe); a client
+ * that is there sees an answer whose first bytes come early, nothing else.
+ *
+ * The end of an answer that closes: our half is closed, and what the client
+ * still sends is dropped for a moment (linger). A reset by unread bytes would
+ * destroy the answer on its way.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,316 +36,314 @@
 
 #include <event2/bufferevent.h>
 #include <event2/listener.h>
+#include <event2/util.h>
 
 #include "conn.h"
 #include "log.h"
-#include "tako.h"
 #include "util.h"
 
-#define READ_MAX	65536 /* bytes of a client that may wait unparsed */
-#define LINGER_MS	2000
-#define LINGER_BYTES	(1 << 20)
+#define READ_MAX	65536 /* bytes of input that one connection holds */
+#define PROBE_MS	1000  /* from the first probe to the second */
+#define LINGER_MS	5000
+#define LINGER_DRAIN_MS 500 /* the process waits for it */
+/*
+ * Bodies and answers go on beyond their time as long as this many bytes a
+ * second come or go, measured over each such time.
+ */
+#define RATE_MIN 1024
+/*
+ * Answers that clients do not read: what is above it in all is not kept, and
+ * a short answer goes out instead.
+ */
+#define UNSENT_MAX   (256 << 20)
+#define UNSENT_SMALL 65536 /* an answer below it does not matter */
+/* Connections beyond the limit that are told so at one time. */
+#define REFUSED_MAX	16
 #define ACCEPT_PAUSE_MS 100 /* without a descriptor to accept with */
-#define LISTENERS_MAX	16
+#define ACCEPT_LOG_US	10000000
+#define LISTENERS_MAX	64
+#define BUCKETS		256
+
+/* What every answer begins with: see probe(). */
+static const char prefix[] = "HTTP/1.1 ";
 
 enum conn_state {
 	CONN_IDLE,    /* no byte of a request yet */
 	CONN_HEAD,    /* a head is coming */
-	CONN_HELD,    /* the head is there, the body not accepted yet */
+	CONN_HELD,    /* the head is there, its body is not accepted yet */
 	CONN_BODY,    /* the body is coming */
-	CONN_WAITING, /* for the router's answer */
+	CONN_WAITING, /* the request is complete: the router's turn */
 	CONN_WRITING, /* the answer is on its way */
 	CONN_LINGER   /* answered for the last time */
 };
 
 struct conn {
 	TAILQ_ENTRY(conn) entry;
+	LIST_ENTRY(conn) same; /* of those in one bucket of sources */
 	struct bufferevent *bev;
 	struct http_parser *parser;
-	struct event *deadline;
+	struct event *timer;
+	struct event *watcher; /* for the client's end */
 	enum conn_state state;
-	void *data;
+	void *data; /* the router's */
 	char peer[MAX_CLIENT + 1];
-	uint8_t source[8]; /* what per-source caps count: see source_of */
-	int run;	   /* requests pipelined without a pause */
-	int close_after;   /* the next answer is the last */
-	int head_only;	   /* HEAD */
+	uint8_t source[8];
+	unsigned run;  /* requests that came without a pause */
+	size_t mark;   /* see pace() */
+	size_t probed; /* bytes of prefix that are sent already */
+	int request;   /* under way: head was called, no answer yet */
+	int complete;  /* all of the request is here */
+	int closes;    /* the next answer is the last */
+	int head_only; /* the request is a HEAD */
 	int minor;
-	int done; /* the request is complete */
-	int has_body;
-	int continues; /* the client waits for 100 Continue */
-	int needed;    /* a closed half means that it is gone */
-	int under_way; /* head was called, no answer yet */
-	int in_parse;  /* conn_parse is on the stack */
-	int dead;      /* to be freed when it is not */
-	size_t lingered;
+	int expects;  /* the client waits for 100 Continue */
+	int reading;  /* the bufferevent reads */
+	int watching; /* the watcher is on */
+	int refused;  /* one too many */
+	int busy;     /* somebody down the stack is at work on it */
+	int dead;     /* to be ended when that is done */
 };
 
-TAILQ_HEAD(conn_list, conn);
-static struct conn_list conns = TAILQ_HEAD_INITIALIZER(conns);
-static unsigned n_conns;
+static TAILQ_HEAD(, conn) conns = TAILQ_HEAD_INITIALIZER(conns);
+static LIST_HEAD(, conn) sources[BUCKETS];
+static unsigned n_conns, n_refused;
 static struct event_base *base;
 static const struct conn_ops *ops;
 static struct conn_config config;
 static struct evconnlistener *listeners[LISTENERS_MAX];
 static size_t n_listeners;
 static struct event *accept_again;
+static struct evbuffer *answer; /* being put together; empty otherwise */
 static int draining;
 
-static void conn_parse(struct conn *);
-static void conn_free(struct conn *);
+static void conn_process(struct conn *);
 
-/* ---- deadlines
- * --------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
+/* 0: none. */
 static void
 deadline(struct conn *c, unsigned ms)
 {
 	struct timeval tv = { ms / 1000, (suseconds_t)(ms % 1000) * 1000 };
 
 	if (ms == 0)
-		event_del(c->deadline);
+		event_del(c->timer);
 	else
-		event_add(c->deadline, &tv);
+		event_add(c->timer, &tv);
 }
 
-/* ---- answers
- * ------------------------------------------------------------------- */
-
-static const char *
-reason_of(int status)
+static unsigned
+bucket_of(const uint8_t source[8])
 {
-	static const struct {
-		int status;
-		const char *reason;
-	} reasons[] = { { 200, "OK" }, { 204, "No Content" },
-		{ 206, "Partial Content" }, { 304, "Not Modified" },
-		{ 307, "Temporary Redirect" }, { 400, "Bad Request" },
-		{ 401, "Unauthorized" }, { 404, "Not Found" },
-		{ 405, "Method Not Allowed" }, { 408, "Request Timeout" },
-		{ 409, "Conflict" }, { 413, "Content Too Large" },
-		{ 414, "URI Too Long" }, { 415, "Unsupported Media Type" },
-		{ 416, "Range Not Satisfiable" }, { 417, "Expectation Failed" },
-		{ 421, "Misdirected Request" },
-		{ 422, "Unprocessable Content" }, { 429, "Too Many Requests" },
-		{ 431, "Request Header Fields Too Large" },
-		{ 500, "Internal Server Error" }, { 501, "Not Implemented" },
-		{ 503, "Service Unavailable" },
-		{ 505, "HTTP Version Not Supported" } };
-	size_t i;
+	unsigned i, h = 0;
 
-	for (i = 0; i < nitems(reasons); i++)
-		if (reasons[i].status == status)
-			return (reasons[i].reason);
-	return ("Status");
+	for (i = 0; i < 8; i++)
+		h = h * 31 + source[i];
+	return (h % BUCKETS);
+}
+
+static unsigned
+count_source(const uint8_t source[8])
+{
+	const struct conn *c;
+	unsigned n = 0;
+
+	LIST_FOREACH(c, &sources[bucket_of(source)], same)
+	n += !c->refused && memcmp(c->source, source, 8) == 0;
+	return (n);
 }
 
 static void
-put_date(struct evbuffer *out)
+conn_free(struct conn *c)
+{
+	if (c->watcher != NULL)
+		event_free(c->watcher);
+	if (c->timer != NULL)
+		event_free(c->timer);
+	if (c->bev != NULL)
+		bufferevent_free(c->bev);
+	http_parser_free(c->parser);
+	free(c);
+}
+
+static void
+request_gone(struct conn *c)
+{
+	if (!c->request)
+		return;
+	c->request = 0;
+	ops->gone(c);
+	c->data = NULL;
+}
+
+/* The end, now or once nobody down the stack is at work on it. */
+static void
+conn_end(struct conn *c)
+{
+	if (c->busy) {
+		c->dead = 1;
+		return;
+	}
+	request_gone(c);
+	TAILQ_REMOVE(&conns, c, entry);
+	LIST_REMOVE(c, same);
+	if (c->refused)
+		n_refused--;
+	else
+		n_conns--;
+	conn_free(c);
+}
+
+/* Takes fd over, also when there is no memory (NULL). */
+static struct conn *
+conn_new(evutil_socket_t fd)
+{
+	struct conn *c;
+
+	if ((c = calloc(1, sizeof(*c))) == NULL) {
+		close(fd);
+		return (NULL);
+	}
+	c->minor = 1;
+	c->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (c->bev == NULL)
+		close(fd);
+	else if ((c->parser = http_parser_new()) != NULL)
+		return (c);
+	conn_free(c);
+	return (NULL);
+}
+
+/* ---- watching a client that is not read from ----------------------------- */
+
+static size_t
+unsent(const struct conn *c)
+{
+	return (evbuffer_get_length(bufferevent_get_output(c->bev)));
+}
+
+static void
+watch_off(struct conn *c)
+{
+	if (c->watching)
+		event_del(c->watcher);
+	c->watching = 0;
+}
+
+/*
+ * Reading and watching as the state has it. Never both, nor watching while
+ * something is being sent: libevent takes edge-triggered and other events of
+ * one descriptor only apart.
+ */
+static void
+settle(struct conn *c)
+{
+	int reading = c->state == CONN_IDLE || c->state == CONN_HEAD ||
+		      c->state == CONN_BODY || c->state == CONN_LINGER;
+
+	if (reading) {
+		watch_off(c);
+		if (!c->reading)
+			bufferevent_enable(c->bev, EV_READ);
+	} else {
+		if (c->reading)
+			bufferevent_disable(c->bev, EV_READ);
+		if (c->state != CONN_WRITING && unsent(c) == 0 && !c->watching)
+			c->watching = event_add(c->watcher, NULL) == 0;
+	}
+	c->reading = reading;
+}
+
+/*
+ * A FIN came: sends ahead one byte of what the answer begins with anyhow. The
+ * next bytes go after 1, 2, 4 ... seconds, for one that closes the other half
+ * later, which no packet tells.
+ */
+static void
+probe(struct conn *c)
+{
+	ssize_t n;
+
+	if (prefix[c->probed] == '\0')
+		return;
+	n = send(bufferevent_getfd(c->bev), prefix + c->probed, 1,
+	    MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n == -1 && errno != EAGAIN && errno != EINTR) {
+		conn_end(c);
+		return;
+	}
+	deadline(c, PROBE_MS << c->probed);
+	if (n == 1)
+		c->probed++;
+}
+
+static void
+on_watch(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
+	    error != 0)
+		conn_end(c);
+	else if ((what & EV_CLOSED) && !evtimer_pending(c->timer, NULL))
+		probe(c);
+}
+
+/* ---- answers ------------------------------------------------------------- */
+
+/* Now, as HTTP writes it (RFC 9110, 5.6.7), whatever the locale. */
+static const char *
+date(void)
 {
 	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu",
 		"Fri", "Sat" };
 	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May",
 		"Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	static char text[64];
+	static time_t then;
 	time_t now = time(NULL);
 	struct tm tm;
 
+	if (now == then)
+		return (text);
+	then = now;
 	gmtime_r(&now, &tm);
-	evbuffer_add_printf(out, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n",
+	snprintf(text, sizeof(text), "%s, %02d %s %d %02d:%02d:%02d GMT",
 	    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
 	    tm.tm_hour, tm.tm_min, tm.tm_sec);
+	return (text);
 }
 
-/* Writes an answer; the connection goes on by wrote(). */
+/* The first line of what goes out, but for what is sent of it already. */
 static void
-put_answer(
-    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
+put_status(struct conn *c, int status, const char *reason)
 {
-	struct evbuffer *out = bufferevent_get_output(c->bev);
-	size_t len = body == NULL ? 0 : evbuffer_get_length(body);
+	char line[128];
 
-	evbuffer_add_printf(
-	    out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
-	put_date(out);
-	if (status != 204 && status != 304)
-		evbuffer_add_printf(out, "Content-Length: %zu\r\n", len);
-	if (c->close_after)
-		evbuffer_add_printf(out, "Connection: close\r\n");
-	else if (c->minor == 0)
-		evbuffer_add_printf(out, "Connection: keep-alive\r\n");
-	if (head != NULL)
-		evbuffer_add_buffer(out, head);
-	evbuffer_add(out, "\r\n", 2);
-	if (body != NULL && !c->head_only)
-		evbuffer_add_buffer(out, body);
-	c->state = CONN_WRITING;
-	deadline(c, config.write_ms);
+	snprintf(line, sizeof(line), "%s%d %s\r\n", prefix, status, reason);
+	evbuffer_add(answer, line + c->probed, strlen(line) - c->probed);
+	c->probed = 0;
 }
 
-/* A fault: one answer, and the end of the connection. */
-static void
-conn_fault(struct conn *c, int status, const char *reason)
-{
-	struct evbuffer *head = evbuffer_new(), *body = evbuffer_new();
-
-	if (head == NULL || body == NULL)
-		fatal(NULL);
-	c->close_after = 1;
-	ops->fault(c, status, reason, head, body);
-	put_answer(c, status, head, body);
-	evbuffer_free(head);
-	evbuffer_free(body);
-	if (c->under_way) {
-		c->under_way = 0;
-		ops->gone(c);
-		c->data = NULL;
-	}
-}
-
-void
-conn_reply(
-    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
-{
-	c->under_way = 0;
-	c->data = NULL;
-	/* What is left of a body nobody wants cannot be told from a request. */
-	if (!c->done || draining)
-		c->close_after = 1;
-	put_answer(c, status, head, body);
-	if (head != NULL)
-		evbuffer_free(head);
-	if (body != NULL)
-		evbuffer_free(body);
-}
-
-/* ---- reading
- * --------------------------------------------------------------------- */
-
-static void
-head_complete(struct conn *c)
-{
-	const struct http_request *r = http_request(c->parser);
-
-	c->head_only = r->method == HTTP_HEAD;
-	c->minor = r->minor;
-	c->has_body = r->chunked || r->content_length > 0;
-	c->continues = r->expect_continue && c->has_body;
-	c->done = !c->has_body;
-	if (!r->keep_alive || ++c->run >= CONN_PIPELINE)
-		c->close_after = 1;
-	c->under_way = 1;
-	c->needed = 0;
-	c->state = c->has_body ? CONN_HELD : CONN_WAITING;
-	deadline(c, c->has_body ? config.body_ms : 0);
-	ops->head(c, r);
-	if (!c->has_body && c->under_way)
-		ops->done(c);
-}
-
-void
-conn_accept(struct conn *c)
-{
-	if (!c->under_way || c->state != CONN_HELD)
-		return;
-	c->state = CONN_BODY;
-	if (c->continues)
-		evbuffer_add_printf(bufferevent_get_output(c->bev),
-		    "HTTP/1.1 100 Continue\r\n\r\n");
-	/* What came already is taken in the loop's next turn. */
-	bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS);
-}
-
-/* One event of the parser. 0: no more for now. */
+/* What the kernel takes goes at once, the rest as it can be sent. */
 static int
-parse_event(struct conn *c, struct evbuffer *in)
+put_out(struct conn *c)
 {
-	struct evbuffer_iovec v = { NULL, 0 };
-	const char *reason;
-	const uint8_t *body;
-	enum http_event e;
-	size_t used, len;
-	int status;
-
-	evbuffer_peek(in, -1, NULL, &v, 1);
-	if (v.iov_len > 0 && c->state == CONN_IDLE) {
-		c->state = CONN_HEAD;
-		deadline(c, config.header_ms);
+	watch_off(c);
+	if (unsent(c) == 0 &&
+	    evbuffer_write(answer, bufferevent_getfd(c->bev)) == -1 &&
+	    errno != EAGAIN && errno != EINTR) {
+		evbuffer_drain(answer, evbuffer_get_length(answer));
+		return (-1);
 	}
-	e = http_parse(
-	    c->parser, v.iov_base, v.iov_len, &used, config.max_body);
-	switch (e) {
-	case HTTP_MORE:
-		evbuffer_drain(in, used);
-		return (used > 0 && evbuffer_get_length(in) > 0);
-	case HTTP_HEADERS:
-		evbuffer_drain(in, used);
-		head_complete(c);
-		return (1);
-	case HTTP_BODY:
-		body = http_body(c->parser, &len);
-		ops->body(c, body, len);
-		evbuffer_drain(in, used);
-		return (1);
-	case HTTP_DONE:
-		evbuffer_drain(in, used);
-		c->done = 1;
-		if (c->under_way) {
-			c->state = CONN_WAITING;
-			deadline(c, 0);
-			ops->done(c);
-		}
-		return (0);
-	case HTTP_FAULT:
-		evbuffer_drain(in, used);
-		status = http_error(c->parser, &reason);
-		conn_fault(c, status, reason);
-		return (0);
-	}
+	if (evbuffer_get_length(answer) > 0 &&
+	    evbuffer_add_buffer(bufferevent_get_output(c->bev), answer) == -1)
+		fatal(NULL);
 	return (0);
 }
 
-static void
-conn_parse(struct conn *c)
-{
-	struct evbuffer *in = bufferevent_get_input(c->bev);
-
-	if (c->in_parse)
-		return;
-	c->in_parse = 1;
-	/* Bytes are taken while a head or an accepted body is awaited. */
-	while (!c->dead &&
-	       (c->state == CONN_IDLE || c->state == CONN_HEAD ||
-		   c->state == CONN_BODY) &&
-	       parse_event(c, in))
-		;
-	c->in_parse = 0;
-	if (c->dead)
-		conn_free(c);
-}
-
-/* ---- the end of an answer, and of a connection
- * ----------------------------------- */
-
-static void
-conn_free(struct conn *c)
-{
-	if (c->in_parse) {
-		c->dead = 1;
-		return;
-	}
-	if (c->under_way) {
-		c->under_way = 0;
-		ops->gone(c);
-	}
-	TAILQ_REMOVE(&conns, c, entry);
-	n_conns--;
-	event_free(c->deadline);
-	bufferevent_free(c->bev);
-	http_parser_free(c->parser);
-	free(c);
-}
-
-/* The client may still send: read and drop it, for a moment. */
 static void
 linger(struct conn *c)
 {
@@ -346,45 +352,274 @@ linger(struct conn *c)
 	c->state = CONN_LINGER;
 	shutdown(bufferevent_getfd(c->bev), SHUT_WR);
 	evbuffer_drain(in, evbuffer_get_length(in));
-	bufferevent_enable(c->bev, EV_READ);
-	deadline(c, LINGER_MS);
+	deadline(c, draining ? LINGER_DRAIN_MS : LINGER_MS);
 }
 
-/* All of an answer is with the kernel. */
+/* All of the answer is with the kernel. */
 static void
-on_write(struct bufferevent *bev, void *arg)
+answer_sent(struct conn *c)
 {
-	struct conn *c = arg;
-
-	if (c->state != CONN_WRITING ||
-	    evbuffer_get_length(bufferevent_get_output(bev)) > 0)
-		return;
-	if (c->close_after) {
+	if (c->closes) {
 		linger(c);
 		return;
 	}
-	if (evbuffer_get_length(bufferevent_get_input(bev)) == 0)
-		c->run = 0; /* it waits for its answers */
+	/* One that waited for this answer has not sent ahead. */
+	if (evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
+		c->run = 0;
 	http_parser_reset(c->parser);
+	c->head_only = 0;
 	c->state = CONN_IDLE;
 	deadline(c, config.idle_ms);
-	conn_parse(c);
+}
+
+/* Empties head and body, which stay the caller's. */
+static void
+answer_put(
+    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
+{
+	size_t len = body == NULL ? 0 : evbuffer_get_length(body);
+
+	put_status(c, status, http_reason(status));
+	evbuffer_add_printf(answer, "Date: %s\r\n", date());
+	if (status != 204 && status != 304)
+		evbuffer_add_printf(answer, "Content-Length: %zu\r\n", len);
+	if (c->closes)
+		evbuffer_add_printf(answer, "Connection: close\r\n");
+	else if (c->minor == 0)
+		evbuffer_add_printf(answer, "Connection: keep-alive\r\n");
+	if (head != NULL)
+		evbuffer_add_buffer(answer, head);
+	evbuffer_add(answer, "\r\n", 2);
+	if (len > 0 && !c->head_only && status != 204 && status != 304)
+		evbuffer_add_buffer(answer, body);
+	c->state = CONN_WRITING;
+	if (put_out(c) == -1) {
+		conn_end(c);
+		return;
+	}
+	c->mark = unsent(c);
+	if (c->mark == 0)
+		answer_sent(c);
+	else
+		deadline(c, config.write_ms);
+}
+
+/* An answer of the router's fault text. */
+static void
+answer_fault(struct conn *c, int status, const char *reason)
+{
+	struct evbuffer *head = evbuffer_new(), *body = evbuffer_new();
+
+	if (head == NULL || body == NULL)
+		fatal(NULL);
+	ops->fault(c, status, reason, head, body);
+	request_gone(c);
+	answer_put(c, status, head, body);
+	evbuffer_free(head);
+	evbuffer_free(body);
+}
+
+/* A fault: one answer, and the end of the connection. */
+static void
+conn_fault(struct conn *c, int status, const char *reason)
+{
+	int busy = c->busy;
+
+	c->busy = 1;
+	c->closes = 1;
+	c->head_only = http_request(c->parser)->method == HTTP_HEAD;
+	answer_fault(c, status, reason);
+	c->busy = busy;
+	conn_process(c);
+}
+
+/* Is there room for so much more that may stay unsent? */
+static int
+room_for(size_t len)
+{
+	const struct conn *c;
+	size_t all = len;
+
+	if (len < UNSENT_SMALL)
+		return (1);
+	TAILQ_FOREACH (c, &conns, entry)
+		all += unsent(c);
+	return (all <= UNSENT_MAX);
+}
+
+void
+conn_reply(
+    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
+{
+	int busy = c->busy;
+
+	c->busy = 1;
+	c->request = 0;
+	c->data = NULL;
+	/* What is left of its body cannot be told from a next request. */
+	if (!c->complete || draining)
+		c->closes = 1;
+	if (body == NULL || room_for(evbuffer_get_length(body)))
+		answer_put(c, status, head, body);
+	else
+		answer_fault(c, 503, "Too many answers are not read");
+	if (head != NULL)
+		evbuffer_free(head);
+	if (body != NULL)
+		evbuffer_free(body);
+	c->busy = busy;
+	conn_process(c);
+}
+
+/* ---- reading ------------------------------------------------------------- */
+
+static void
+head_complete(struct conn *c)
+{
+	const struct http_request *r = http_request(c->parser);
+	int has_body = r->chunked || r->content_length > 0;
+
+	c->request = 1;
+	c->complete = !has_body;
+	c->head_only = r->method == HTTP_HEAD;
+	c->minor = r->minor;
+	c->expects = r->expect_continue;
+	if (!r->keep_alive || ++c->run >= CONN_PIPELINE)
+		c->closes = 1;
+	c->state = has_body ? CONN_HELD : CONN_WAITING;
+	/* The router has no deadline here: takod has its own. */
+	deadline(c, 0);
+	ops->head(c, r);
+	if (c->request && c->complete)
+		ops->done(c);
+}
+
+void
+conn_accept(struct conn *c)
+{
+	if (!c->request || c->state != CONN_HELD)
+		return;
+	c->state = CONN_BODY;
+	c->mark = 0;
+	deadline(c, config.body_ms);
+	/* One that sends already waits for nothing. */
+	if (c->expects &&
+	    evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) {
+		put_status(c, 100, "Continue");
+		evbuffer_add(answer, "\r\n", 2);
+		/* That it failed is seen when reading. */
+		put_out(c);
+	}
+	if (!c->busy) {
+		settle(c);
+		/* What came with the head is taken in the loop's next turn. */
+		bufferevent_trigger(c->bev, EV_READ,
+		    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+	}
+}
+
+static void
+take_event(struct conn *c, enum http_event ev)
+{
+	const char *reason;
+	const uint8_t *body;
+	size_t len;
+	int status;
+
+	switch (ev) {
+	case HTTP_HEADERS:
+		head_complete(c);
+		break;
+	case HTTP_BODY:
+		body = http_body(c->parser, &len);
+		c->mark += len;
+		ops->body(c, body, len);
+		break;
+	case HTTP_DONE:
+		c->complete = 1;
+		c->state = CONN_WAITING;
+		deadline(c, 0);
+		ops->done(c);
+		break;
+	case HTTP_FAULT:
+		status = http_error(c->parser, &reason);
+		conn_fault(c, status, reason);
+		break;
+	case HTTP_MORE:
+		break;
+	}
+}
+
+/* One event of the parser out of the input; 0 when more bytes are needed. */
+static int
+take_bytes(struct conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	struct evbuffer_iovec v = { NULL, 0 };
+	enum http_event ev;
+	size_t used;
+
+	evbuffer_peek(in, -1, NULL, &v, 1);
+	if (v.iov_len > 0 && c->state == CONN_IDLE) {
+		c->state = CONN_HEAD;
+		deadline(c, config.header_ms);
+	}
+	ev = http_parse(
+	    c->parser, v.iov_base, v.iov_len, &used, config.max_body);
+	/* A piece of the body lies in the input: it is let go behind it. */
+	if (ev != HTTP_BODY)
+		evbuffer_drain(in, used);
+	take_event(c, ev);
+	if (ev == HTTP_BODY)
+		evbuffer_drain(in, used);
+	return (ev != HTTP_MORE || evbuffer_get_length(in) > 0);
+}
+
+/*
+ * Takes what can be taken, and leaves reading, watching, or the end as it has
+ * to be. Unless somebody down the stack will do so, c may be freed by it.
+ */
+static void
+conn_process(struct conn *c)
+{
+	if (c->busy)
+		return;
+	c->busy = 1;
+	while (!c->dead &&
+	       (c->state == CONN_IDLE || c->state == CONN_HEAD ||
+		   c->state == CONN_BODY) &&
+	       take_bytes(c))
+		;
+	c->busy = 0;
+	if (c->dead)
+		conn_end(c);
+	else
+		settle(c);
 }
 
 static void
 on_read(struct bufferevent *bev, void *arg)
 {
-	struct conn *c = arg;
 	struct evbuffer *in = bufferevent_get_input(bev);
+	struct conn *c = arg;
 
-	if (c->state == CONN_LINGER) {
-		c->lingered += evbuffer_get_length(in);
+	if (c->state == CONN_LINGER)
 		evbuffer_drain(in, evbuffer_get_length(in));
-		if (c->lingered > LINGER_BYTES)
-			conn_free(c);
+	else
+		conn_process(c);
+}
+
+static void
+on_write(struct bufferevent *bev, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)bev;
+	if (unsent(c) > 0)
 		return;
-	}
-	conn_parse(c);
+	if (c->state == CONN_WRITING)
+		answer_sent(c);
+	conn_process(c);
 }
 
 static void
@@ -393,163 +628,181 @@ on_event(struct bufferevent *bev, short what, void *arg)
 	struct conn *c = arg;
 
 	(void)bev;
-	/* What a closed half still has to be given is given first. */
+	c->reading = 0; /* the bufferevent stopped by itself */
+	/* One that closed its half in the middle may read why it fails. */
 	if ((what & BEV_EVENT_EOF) &&
-	    (c->state == CONN_WRITING ||
-		(c->state == CONN_WAITING && !c->needed))) {
-		c->close_after = 1;
-		return;
-	}
-	conn_free(c);
+	    (c->state == CONN_HEAD || c->state == CONN_BODY)) {
+		conn_fault(c, 400, "The request is incomplete");
+	} else
+		conn_end(c);
 }
 
-/* An answer that is read, however slowly, is not cut off. */
-static void
-on_progress(
-    struct evbuffer *out, const struct evbuffer_cb_info *info, void *arg)
+/* ---- deadlines ----------------------------------------------------------- */
+
+/*
+ * Is this fast enough for another such time? moved: the bytes of this one.
+ */
+static int
+pace(struct conn *c, size_t moved, unsigned ms, size_t mark)
 {
-	struct conn *c = arg;
-
-	(void)out;
-	if (info->n_deleted > 0 && c->state == CONN_WRITING)
-		deadline(c, config.write_ms);
+	if (moved < (uint64_t)RATE_MIN * ms / 1000)
+		return (0);
+	c->mark = mark;
+	deadline(c, ms);
+	return (1);
 }
 
 static void
-on_deadline(int fd, short events, void *arg)
+on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
 	(void)fd;
-	(void)events;
+	(void)what;
 	switch (c->state) {
-	case CONN_HEAD:
-	case CONN_HELD:
 	case CONN_BODY:
-		conn_fault(c, 408, "Request timed out");
+		if (pace(c, c->mark, config.body_ms, 0))
+			return;
+		/* FALLTHROUGH */
+	case CONN_HEAD:
+		conn_fault(c, 408, "The request came too slowly");
+		return;
+	case CONN_WRITING:
+		if (pace(c, c->mark - unsent(c), config.write_ms, unsent(c)))
+			return;
+		log_debug("%s does not read its answer", c->peer);
+		break;
+	case CONN_HELD:
+	case CONN_WAITING:
+		probe(c);
 		return;
 	case CONN_IDLE:
-	case CONN_WAITING:
-	case CONN_WRITING:
 	case CONN_LINGER:
-		conn_free(c);
+		break;
 	}
+	conn_end(c);
 }
 
-/* ---- accepting
- * ------------------------------------------------------------------- */
+/* ---- accepting ----------------------------------------------------------- */
 
 /* What counts as one source: an IPv4 address, or an IPv6 /64. */
 static void
-source_of(const struct sockaddr *sa, uint8_t source[8], char *peer, size_t len)
+take_peer(struct conn *c, const struct sockaddr *sa)
 {
-	const struct sockaddr_in6 *s6 = (const struct sockaddr_in6 *)sa;
-	const struct sockaddr_in *s4 = (const struct sockaddr_in *)sa;
+	const struct sockaddr_in6 *s6;
+	const struct sockaddr_in *s4;
 	const void *v4 = NULL;
 
-	memset(source, 0, 8);
-	strlcpy(peer, "unknown", len);
-	if (sa->sa_family == AF_INET)
+	strlcpy(c->peer, "unknown", sizeof(c->peer));
+	if (sa->sa_family == AF_INET) {
+		s4 = (const struct sockaddr_in *)(const void *)sa;
 		v4 = &s4->sin_addr;
-	else if (sa->sa_family == AF_INET6 &&
-		 IN6_IS_ADDR_V4MAPPED(&s6->sin6_addr))
-		v4 = &s6->sin6_addr.s6_addr[12];
-	else if (sa->sa_family == AF_INET6) {
-		memcpy(source, &s6->sin6_addr, 8);
-		inet_ntop(AF_INET6, &s6->sin6_addr, peer, (socklen_t)len);
+	} else if (sa->sa_family == AF_INET6) {
+		s6 = (const struct sockaddr_in6 *)(const void *)sa;
+		if (IN6_IS_ADDR_V4MAPPED(&s6->sin6_addr))
+			v4 = &s6->sin6_addr.s6_addr[12];
+		else {
+			memcpy(c->source, &s6->sin6_addr, 8);
+			inet_ntop(
+			    AF_INET6, &s6->sin6_addr, c->peer, sizeof(c->peer));
+		}
 	}
 	if (v4 != NULL) {
-		/* 255 is no first byte of a routed IPv6 prefix. */
-		source[0] = 255;
-		memcpy(source + 4, v4, 4);
-		inet_ntop(AF_INET, v4, peer, (socklen_t)len);
+		/* No source with an IPv6 prefix begins so: ff is multicast. */
+		c->source[0] = 0xff;
+		memcpy(c->source + 4, v4, 4);
+		inet_ntop(AF_INET, v4, c->peer, sizeof(c->peer));
 	}
-}
-
-static unsigned
-from_source(const uint8_t source[8])
-{
-	struct conn *c;
-	unsigned n = 0;
-
-	TAILQ_FOREACH (c, &conns, entry)
-		n += memcmp(c->source, source, 8) == 0;
-	return (n);
 }
 
 static void
-accepted(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
+conn_begin(struct conn *c, evutil_socket_t fd)
+{
+	int on = 1;
+
+	/* An answer is written at one go: nothing is gained by waiting. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	c->timer = evtimer_new(base, on_deadline, c);
+	c->watcher = event_new(
+	    base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_watch, c);
+	if (c->timer == NULL || c->watcher == NULL)
+		fatal(NULL);
+	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, READ_MAX);
+	bufferevent_set_max_single_read(c->bev, READ_MAX);
+	TAILQ_INSERT_TAIL(&conns, c, entry);
+	LIST_INSERT_HEAD(&sources[bucket_of(c->source)], c, same);
+	if (c->refused)
+		n_refused++;
+	else
+		n_conns++;
+	deadline(c, config.header_ms);
+}
+
+static void
+on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
     int len, void *arg)
 {
 	struct conn *c;
-	int on = 1;
 
 	(void)l;
 	(void)len;
 	(void)arg;
-	if ((c = calloc(1, sizeof(*c))) == NULL)
-		goto fail;
-	source_of(sa, c->source, c->peer, sizeof(c->peer));
-	if (n_conns >= config.max ||
-	    from_source(c->source) >= config.max_per_source)
-		goto fail;
-	/* Answers are whole when written: nothing is gained by waiting. */
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	c->parser = http_parser_new();
-	c->deadline = evtimer_new(base, on_deadline, c);
-	if (c->parser == NULL || c->deadline == NULL ||
-	    (c->bev = bufferevent_socket_new(base, fd,
-		 BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS)) == NULL)
-		goto fail;
-	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, READ_MAX);
-	evbuffer_add_cb(bufferevent_get_output(c->bev), on_progress, c);
-	TAILQ_INSERT_TAIL(&conns, c, entry);
-	n_conns++;
-	c->minor = 1;
-	deadline(c, config.header_ms);
-	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
-	return;
-fail:
-	if (c != NULL) {
-		if (c->deadline != NULL)
-			event_free(c->deadline);
-		http_parser_free(c->parser);
-		free(c);
+	if ((c = conn_new(fd)) == NULL)
+		return;
+	take_peer(c, sa);
+	c->refused = n_conns >= config.max ||
+		     count_source(c->source) >= config.max_per_source;
+	if (c->refused && n_refused >= REFUSED_MAX) {
+		conn_free(c);
+		return;
 	}
-	close(fd);
+	conn_begin(c, fd);
+	if (c->refused)
+		conn_fault(c, 503, "Too many connections");
+	else
+		conn_process(c);
 }
 
 static void
-accept_resume(int fd, short events, void *arg)
+accept_resume(evutil_socket_t fd, short what, void *arg)
 {
 	size_t i;
 
 	(void)fd;
-	(void)events;
+	(void)what;
 	(void)arg;
 	for (i = 0; i < n_listeners; i++)
 		evconnlistener_enable(listeners[i]);
 }
 
-/* No descriptor to accept with: pause, or the loop would spin. */
+/* No descriptor or memory: the client stays in the backlog for a while. */
 static void
-accept_failed(struct evconnlistener *l, void *arg)
+on_accept_error(struct evconnlistener *l, void *arg)
 {
-	struct timeval tv = { 0, ACCEPT_PAUSE_MS * 1000 };
+	const struct timeval pause = { 0, ACCEPT_PAUSE_MS * 1000 };
+	static int64_t logged;
+	int64_t now = time_mono_us();
 
 	(void)arg;
-	log_warn("accept");
+	if (logged == 0 || now - logged >= ACCEPT_LOG_US) {
+		log_warn("accept");
+		logged = now;
+	}
 	evconnlistener_disable(l);
-	event_add(accept_again, &tv);
+	event_add(accept_again, &pause);
 }
+
+/* ---- what others call ---------------------------------------------------- */
 
 void
 conn_init(struct event_base *b, const struct conn_ops *o)
 {
 	base = b;
 	ops = o;
-	if ((accept_again = evtimer_new(base, accept_resume, NULL)) == NULL)
+	accept_again = evtimer_new(base, accept_resume, NULL);
+	answer = evbuffer_new();
+	if (accept_again == NULL || answer == NULL)
 		fatal(NULL);
 }
 
@@ -562,18 +815,19 @@ conn_configure(const struct conn_config *c)
 void
 conn_listen(int fd)
 {
-	if (n_listeners == LISTENERS_MAX) {
-		log_warnx("too many listeners");
-		close(fd);
-		return;
-	}
-	/* The parent listens already: a backlog of 0 leaves that as it is. */
-	listeners[n_listeners] = evconnlistener_new(base, accepted, NULL,
+	struct evconnlistener *l;
+
+	if (n_listeners == LISTENERS_MAX)
+		fatalx("more than %d listeners", LISTENERS_MAX);
+	if (evutil_make_socket_nonblocking(fd) == -1)
+		fatal("listener");
+	/* It listens already: a backlog of 0 leaves that as it is. */
+	l = evconnlistener_new(base, on_accept, NULL,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (listeners[n_listeners] == NULL)
-		fatal(NULL);
-	evconnlistener_set_error_cb(listeners[n_listeners], accept_failed);
-	n_listeners++;
+	if (l == NULL)
+		fatal("listener");
+	evconnlistener_set_error_cb(l, on_accept_error);
+	listeners[n_listeners++] = l;
 }
 
 void
@@ -591,21 +845,18 @@ conn_drain(void)
 
 	draining = 1;
 	conn_unlisten();
-	TAILQ_FOREACH_SAFE (c, &conns, entry, next)
+	TAILQ_FOREACH_SAFE (c, &conns, entry, next) {
 		if (c->state == CONN_IDLE)
-			conn_free(c);
+			conn_end(c);
+		else if (c->state == CONN_LINGER)
+			deadline(c, LINGER_DRAIN_MS);
+	}
 }
 
 unsigned
 conn_count(void)
 {
-	return (n_conns);
-}
-
-void
-conn_client_needed(struct conn *c)
-{
-	c->needed = 1;
+	return (n_conns + n_refused);
 }
 
 const char *

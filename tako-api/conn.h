@@ -94,11 +94,6 @@ void *conn_data(const struct conn *);
  */
 void conn_accept(struct conn *);
 /*
- * The request under way is worth its answer only to a client that is there:
- * one that closes its half of the connection is gone.
- */
-void conn_client_needed(struct conn *);
-/*
  * Answers the request under way. head: fields, each with its line end, but
  * none of Date, Content-Length and Connection, which are added; body: may be
  * NULL; to a HEAD its length is told and its bytes are not sent. Takes both

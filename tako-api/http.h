@@ -86,6 +86,7 @@ int http_error(const struct http_parser *, const char **reason);
 const char *http_field(
     const struct http_request *, const char *name, unsigned *count);
 const char *http_method_name(enum http_method);
+const char *http_reason(int status); /* its phrase; "" when not known */
 
 /*
  * Decodes one path segment or query value of a checked target: %XX once. NUL,

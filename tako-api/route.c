@@ -110,10 +110,8 @@ handle_get(struct request *req)
 	m.view = req->route->form == FORM_STATUS ? VIEW_STATUS
 		 : q.full			 ? VIEW_FULL
 						 : VIEW_RECORD;
-	if (q.wait) {
+	if (q.wait)
 		m.wait_ms = (uint64_t)(q.timeout * 1000);
-		conn_client_needed(req->conn);
-	}
 	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
 	ask(req, MSG_T_REQ_GET, &m, -1);
 }
@@ -166,9 +164,6 @@ submit_ask(struct request *req, const struct submit *s, int fd)
 	    m.idempotency_key, s->idempotency_key, sizeof(m.idempotency_key));
 	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
 	strlcpy(m.client, req->client, sizeof(m.client));
-	/* Nobody else can come for the end of a job without a key. */
-	if (req->sync && *s->idempotency_key == '\0')
-		conn_client_needed(req->conn);
 	ask(req, MSG_T_REQ_SUBMIT, &m, fd);
 }
 
