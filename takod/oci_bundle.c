@@ -265,7 +265,9 @@ int
 oci_bundle_write(int dir, const struct oci_bundle *b)
 {
 	json_t *config;
-	int fd, r;
+	char *text;
+	size_t len;
+	int fd, r = -1;
 
 	/* A field of which no memory could be had makes the whole NULL. */
 	config = json_pack("{s:s s:s s:{s:s s:b} s:o s:o s:o}", "ociVersion",
@@ -276,17 +278,20 @@ oci_bundle_write(int dir, const struct oci_bundle *b)
 		errno = ENOMEM;
 		return (-1);
 	}
-	fd = openat(
-	    dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd == -1) {
-		json_decref(config);
+	/* In one piece: json_dumpfd() writes each token by itself. */
+	text = json_dumps(config, JSON_COMPACT);
+	json_decref(config);
+	if (text == NULL) {
+		errno = ENOMEM;
 		return (-1);
 	}
-	r = json_dumpfd(config, fd, JSON_COMPACT);
-	if (r == -1)
-		errno = EIO;
-	json_decref(config);
+	len = strlen(text);
+	fd = openat(
+	    dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd != -1 && write_all(fd, text, len) == (ssize_t)len)
+		r = 0;
 	close_fd(&fd);
+	free(text);
 	return (r);
 }
 
