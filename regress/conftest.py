@@ -61,15 +61,16 @@ def end(daemon):
     daemon.close()
 
 
+# They name shared_things so that it ends after them, whichever test is last.
 @pytest.fixture(scope="session")
-def takod():
+def takod(shared_things):
     daemon = make()
     yield daemon
     end(daemon)
 
 
 @pytest.fixture(scope="session", params=COMBOS, ids="-".join)
-def combo(request):
+def combo(request, shared_things):
     engine, runtime, store = request.param
     daemon = make(engine, runtime, store)
     yield daemon
