@@ -31,6 +31,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -255,9 +256,9 @@ settle(struct conn *c)
 }
 
 /*
- * A FIN came: sends ahead one byte of what the answer begins with anyhow. The
- * next bytes go after 1, 2, 4 ... seconds, for one that closes the other half
- * later, which no packet tells.
+ * Sends ahead one byte of what the answer begins with anyhow. The next bytes
+ * go after 1, 2, 4 ... seconds, for one that closes the other half later,
+ * which no packet tells.
  */
 static void
 probe(struct conn *c)
@@ -277,6 +278,15 @@ probe(struct conn *c)
 		c->probed++;
 }
 
+/* A FIN may be stuck behind so much: the kernel takes no more of it. */
+static int
+is_full(evutil_socket_t fd)
+{
+	int n;
+
+	return (ioctl(fd, FIONREAD, &n) == 0 && n > READ_MAX / 2);
+}
+
 static void
 on_watch(evutil_socket_t fd, short what, void *arg)
 {
@@ -287,7 +297,8 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
 	    error != 0)
 		conn_end(c);
-	else if ((what & EV_CLOSED) && !evtimer_pending(c->timer, NULL))
+	else if (!evtimer_pending(c->timer, NULL) &&
+		 ((what & EV_CLOSED) || is_full(fd)))
 		probe(c);
 }
 

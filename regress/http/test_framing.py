@@ -480,6 +480,22 @@ def test_client_goes_away(serve, how, ahead):
     one.wait_idle()
 
 
+def test_client_goes_away_behind_a_full_buffer(serve):
+    """Its FIN does not arrive: the kernel takes nothing before it."""
+    one = serve()
+    sock = connect(one)
+    sock.sendall(WAIT)
+    one.wait_line("GET /wait")
+    sock.setblocking(False)
+    try:
+        while True:
+            sock.send(bytes(65536))
+    except BlockingIOError:
+        sock.close()
+    one.wait_line("gone /wait", 4)
+    one.wait_idle()
+
+
 def test_client_closes_its_half(serve):
     one = serve()
     # It is there, and gets its answers, in order.
