@@ -672,6 +672,22 @@ def test_all_connections(serve):
         sock.close()
 
 
+def test_answers_that_nobody_reads(serve):
+    """They are bounded together; small ones and the connection go on."""
+    one = serve()
+    socks = [connect(one) for _ in range(10)]
+    for sock in socks:
+        sock.sendall(GET.replace(b"/health", b"/big/50000000") + b"\r\n")
+    got = [sock.recv(12) for sock in socks]
+    assert got[:5] == [b"HTTP/1.1 200"] * 5
+    assert got[-1] == b"HTTP/1.1 503"
+    socks[-1].recv(65536)
+    assert served(socks[-1])
+    for sock in socks:
+        sock.close()
+    one.wait_idle()
+
+
 def test_refused_client_is_told(serve):
     one = serve(max_per_source=1)
     with connect(one) as first, connect(one) as second:
