@@ -37,7 +37,7 @@ CONFIG = {
     "max_timeout": 120,
     "job_types": JOB_TYPES,
 }
-CANARY = "canary-5d0c1e7b"  # in the daemon's environment, nowhere else
+CANARY = shared.CANARY
 # Without regress/run the scratch folder is ours to remove.
 OWN_SCRATCH = "TAKO_REGRESS_SCRATCH" not in os.environ
 made = []  # every daemon of the session, for reports of failures
@@ -50,7 +50,7 @@ def pytest_configure(config):
 
 def make(engine="oci", runtime="runsc", store="sqlite", **more):
     config = {**CONFIG, **more.pop("config", {})}
-    env = {"TAKO_CANARY": CANARY, **more.pop("env", {})}
+    env = {"TAKO_CANARY": shared.CANARY, **more.pop("env", {})}
     daemon = Takod(engine, runtime, store, config=config, env=env, **more)
     made.append(daemon)
     return daemon
@@ -75,6 +75,20 @@ def combo(request, shared_things):
     daemon = make(engine, runtime, store)
     yield daemon
     end(daemon)
+
+
+@pytest.fixture
+def survives(combo):
+    """After the test: same daemon, the next job runs, none is running."""
+    before = combo.pid, combo.children("tako-api")
+    yield
+    assert combo.alive(), combo.log()[-3000:]
+    assert (combo.pid, combo.children("tako-api")) == before
+    assert combo.get("/health")[0] == 200
+    answer = combo.execute("print(6 * 7)")
+    assert answer["stdout"] == "42\n" and answer["exit_code"] == 0, answer
+    host.wait_for("no job is running", lambda:
+                  combo.stats()["running"] == 0, 10)
 
 
 @pytest.fixture

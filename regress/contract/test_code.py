@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from conftest import CANARY
+from lib import shared
 
 IN_DATA = "print(open('/input/data.json').read(), end='')"
 
@@ -129,7 +129,7 @@ print(found.decode(errors='replace'))
 """
     answer = combo.execute(code)
     assert answer["success"] is True
-    assert CANARY not in json.dumps(answer)
+    assert shared.CANARY not in json.dumps(answer)
     assert "PG" not in answer["stdout"] and "DOCKER" not in answer["stdout"]
 
 

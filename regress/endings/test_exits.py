@@ -2,6 +2,9 @@
 How it ended: exit codes, signals, exceptions. What a job is charged with
 comes from facts that it cannot forge; its own number stays its own number.
 """
+import pytest
+
+pytestmark = pytest.mark.usefixtures("survives")
 SIGNALS = {
     "SIGSEGV": (139, "segfault"), "SIGABRT": (134, "abort"),
     "SIGFPE": (136, "arithmetic_error"), "SIGBUS": (135, "bus_error"),

@@ -12,6 +12,8 @@ import pytest
 
 from lib import host
 
+pytestmark = pytest.mark.usefixtures("survives")
+
 
 def timed(function, *args, **more):
     began = time.monotonic()

@@ -16,6 +16,8 @@ from . import host
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
+# In the environment of each daemon that pytest starts, and nowhere else.
+CANARY = "canary-5d0c1e7b"
 started = {}
 
 
