@@ -69,6 +69,8 @@ struct job {
 
 struct job *job_new(void); /* zeroed; unknowns -1. NULL: no memory */
 void job_free(struct job *);
+/* A copy of what is only lent: texts by value, blobs by reference. */
+struct job *job_lend(const struct job *);
 /*
  * The artifact list as it is stored and sent: for each, u64 size, 32 bytes
  * digest, u16 number, u16 name length, u8 type length, name, type;

@@ -42,6 +42,29 @@ job_free(struct job *job)
 	free(job);
 }
 
+struct job *
+job_lend(const struct job *j)
+{
+	struct job *copy = xmalloc(sizeof(*copy));
+
+	*copy = *j;
+	blob_ref(copy->code);
+	blob_ref(copy->input);
+	blob_ref(copy->requirements);
+	blob_ref(copy->out);
+	blob_ref(copy->err);
+	blob_ref(copy->output);
+	blob_ref(copy->extras);
+	copy->artifacts = NULL;
+	if (j->n_artifacts > 0) {
+		copy->artifacts =
+		    xcalloc((size_t)j->n_artifacts, sizeof(*j->artifacts));
+		memcpy(copy->artifacts, j->artifacts,
+		    (size_t)j->n_artifacts * sizeof(*j->artifacts));
+	}
+	return (copy);
+}
+
 static uint8_t *
 put_le(uint8_t *p, uint64_t v, unsigned n)
 {

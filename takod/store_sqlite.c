@@ -875,30 +875,6 @@ op_new(struct store *s, enum kind kind, int writes,
 	return (op);
 }
 
-/* A copy of what is only lent: texts by value, blobs by reference. */
-static struct job *
-job_lend(const struct job *j)
-{
-	struct job *copy = xmalloc(sizeof(*copy));
-
-	*copy = *j;
-	blob_ref(copy->code);
-	blob_ref(copy->input);
-	blob_ref(copy->requirements);
-	blob_ref(copy->out);
-	blob_ref(copy->err);
-	blob_ref(copy->output);
-	blob_ref(copy->extras);
-	copy->artifacts = NULL;
-	if (j->n_artifacts > 0) {
-		copy->artifacts =
-		    xcalloc((size_t)j->n_artifacts, sizeof(*j->artifacts));
-		memcpy(copy->artifacts, j->artifacts,
-		    (size_t)j->n_artifacts * sizeof(*j->artifacts));
-	}
-	return (copy);
-}
-
 static void
 sqlite_submit(struct store *s, const struct job *j, int start,
     int64_t max_queue, store_job_cb cb, void *arg)

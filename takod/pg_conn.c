@@ -1,0 +1,683 @@
+/*
+ * pg_conn.c: one connection to PostgreSQL, kept up: connecting, the pipeline
+ * of requests, their deadlines, and coming back. Runs in the parent's loop.
+ *
+ * Each request is a prepared statement and a sync of its own, so a transaction
+ * of its own; its answer is held until the sync has come, for only that tells
+ * of the COMMIT. A fault that may pass (a lock, a conflict) is tried again
+ * here. Any other that is not the request's own fault drops the connection:
+ * what was under way is answered STORE_AWAY, and a new session is set up.
+ */
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "pg_conn.h"
+#include "util.h"
+
+#define SECOND 1000000LL
+/* Until a connection is there, when the URL says nothing: per host. */
+#define CONNECT_S 10
+/* A server that is asked and says nothing for so long is taken for gone. */
+#define SILENCE_US (20 * SECOND)
+/* No request is older than this. */
+#define REQUEST_US (60 * SECOND)
+/* Requests under way: how many, and up to which size together. */
+#define DEPTH	    64
+#define DEPTH_BYTES ((size_t)32 << 20)
+/* How often a request is sent when locks or conflicts are in its way. */
+#define TRIES 6
+/* From one attempt to the next; a session that lasted begins anew. */
+#define BACK_OFF_MIN_US	 (SECOND / 10)
+#define BACK_OFF_MAX_US	 (5 * SECOND)
+#define BACK_OFF_LAST_US (10 * SECOND)
+
+enum state {
+	WAITING, /* for the next attempt */
+	CONNECTING,
+	SETTING_UP,
+	UP
+};
+
+TAILQ_HEAD(pg_requests, pg_request);
+
+struct pg_conn {
+	struct event_base *base;
+	const struct pg_hooks *hooks;
+	void *arg;
+	/* what PQconnectStartParams is given, NULL at the end */
+	char **names, **values;
+	int64_t connect_us;
+	enum state state;
+	PGconn *pg;
+	struct pg_setup setup;
+	struct event *in, *out; /* of the socket */
+	struct event *timer;	/* the next attempt, or a look at deadlines */
+	struct event *turn;	/* something is to be sent */
+	struct pg_requests waiting, sent;
+	unsigned n_sent;
+	size_t sent_bytes;
+	int64_t heard;	  /* when the server last gave a sign */
+	int64_t began;	  /* this attempt */
+	int64_t back_off; /* before the next one */
+	char told[256];	  /* detail that down was last told; "" while up */
+};
+
+static void drop(struct pg_conn *, const char *);
+
+static void
+in_us(struct event *ev, int64_t us)
+{
+	struct timeval tv = { us / SECOND, us % SECOND };
+
+	event_add(ev, &tv);
+}
+
+/* ---- parameters -------------------------------------------------------------
+ */
+
+void
+pg_bytes(struct pg_request *r, const void *p, size_t len)
+{
+	if (r->n == PG_PARAMS)
+		fatalx("%s: more than %d parameters", __func__, PG_PARAMS);
+	r->values[r->n] = p;
+	r->lengths[r->n] = (int)len;
+	r->bytes += len;
+	r->n++;
+}
+
+void
+pg_text(struct pg_request *r, const char *text)
+{
+	pg_bytes(r, text, text == NULL ? 0 : strlen(text));
+}
+
+void
+pg_int(struct pg_request *r, int64_t value)
+{
+	uint64_t be = htobe64((uint64_t)value);
+
+	memcpy(r->ints[r->n < PG_PARAMS ? r->n : 0], &be, sizeof(be));
+	pg_bytes(r, r->ints[r->n < PG_PARAMS ? r->n : 0], sizeof(be));
+}
+
+/* ---- requests ---------------------------------------------------------------
+ */
+
+enum verdict {
+	DONE,
+	AGAIN,	/* may pass at once */
+	LOST,	/* the database's fault: another session, later */
+	REFUSED /* the request's own */
+};
+
+/* What a result means, by the class of its SQLSTATE. */
+static enum verdict
+judge(const PGresult *res)
+{
+	/*
+	 * Conflicts and locks; then: connection, resources, operator,
+	 * read-only, system, a role or a schema that is not as it was, a
+	 * statement the server has forgotten or whose tables were changed.
+	 */
+	static const char *const again[] = { "40001", "40P01", "55P03" };
+	static const char *const lost[] = { "08", "53", "57", "25", "58", "28",
+		"3D", "42", "26", "0A" };
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	size_t i;
+
+	switch (PQresultStatus(res)) {
+	case PGRES_COMMAND_OK:
+	case PGRES_TUPLES_OK:
+		return (DONE);
+	default:
+		break;
+	}
+	if (state == NULL)
+		return (LOST); /* libpq's own: no connection, no memory */
+	for (i = 0; i < nitems(again); i++)
+		if (strcmp(state, again[i]) == 0)
+			return (AGAIN);
+	for (i = 0; i < nitems(lost); i++)
+		if (strncmp(state, lost[i], strlen(lost[i])) == 0)
+			return (LOST);
+	return (REFUSED);
+}
+
+static void
+send_again(struct pg_conn *c, struct pg_request *r)
+{
+	TAILQ_INSERT_HEAD(&c->waiting, r, entry);
+	event_active(c->turn, 0, 0);
+}
+
+/* The first of the sent ones has its result and its sync. */
+static void
+settle(struct pg_conn *c)
+{
+	struct pg_request *r = TAILQ_FIRST(&c->sent);
+	PGresult *res = r->res;
+	enum verdict verdict = res == NULL ? LOST : judge(res);
+	char detail[256];
+
+	TAILQ_REMOVE(&c->sent, r, entry);
+	c->n_sent--;
+	c->sent_bytes -= r->bytes;
+	r->res = NULL;
+	pg_words(detail, sizeof(detail), PQresultErrorMessage(res));
+	if (verdict == DONE && r->answer(r, STORE_OK, res) == PG_AGAIN) {
+		strlcpy(detail, "too many conflicts", sizeof(detail));
+		verdict = AGAIN;
+	}
+	PQclear(res);
+	switch (verdict) {
+	case DONE:
+		break;
+	case AGAIN:
+		if (r->tries < TRIES) {
+			send_again(c, r);
+			break;
+		}
+		/* FALLTHROUGH */
+	case LOST:
+		TAILQ_INSERT_HEAD(&c->waiting, r, entry);
+		drop(c, detail);
+		break;
+	case REFUSED:
+		log_warnx("postgresql: %s", detail);
+		r->answer(r, STORE_FAILED, NULL);
+		break;
+	}
+}
+
+/* Takes what has come for the requests, as far as it is whole. */
+static void
+take_results(struct pg_conn *c)
+{
+	struct pg_request *r;
+	PGresult *res;
+	int nothing = 0;
+
+	while (c->state == UP && (r = TAILQ_FIRST(&c->sent)) != NULL &&
+	       !PQisBusy(c->pg)) {
+		if ((res = PQgetResult(c->pg)) == NULL) {
+			/* Between result and sync there is one, never two. */
+			if (++nothing > 1)
+				return;
+			continue;
+		}
+		nothing = 0;
+		if (PQresultStatus(res) == PGRES_PIPELINE_SYNC) {
+			PQclear(res);
+			settle(c);
+			continue;
+		}
+		PQclear(r->res);
+		r->res = res;
+	}
+}
+
+static void
+flush(struct pg_conn *c)
+{
+	switch (PQflush(c->pg)) {
+	case 0:
+		break;
+	case 1:
+		event_add(c->out, NULL);
+		break;
+	default:
+		drop(c, PQerrorMessage(c->pg));
+	}
+}
+
+static int
+send_request(struct pg_conn *c, struct pg_request *r)
+{
+	int formats[PG_PARAMS], i;
+	char name[16];
+
+	for (i = 0; i < r->n; i++)
+		formats[i] = 1;
+	snprintf(name, sizeof(name), "s%d", r->statement);
+	return (PQsendQueryPrepared(
+		    c->pg, name, r->n, r->values, r->lengths, formats, 1) &&
+		PQpipelineSync(c->pg));
+}
+
+static void
+fail_all(struct pg_requests *list, int unknown)
+{
+	struct pg_request *r;
+
+	while ((r = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, r, entry);
+		PQclear(r->res);
+		r->res = NULL;
+		r->unknown = unknown;
+		r->answer(r, STORE_AWAY, NULL);
+	}
+}
+
+static void
+turn(int fd, short events, void *arg)
+{
+	struct pg_conn *c = arg;
+	struct pg_requests list = TAILQ_HEAD_INITIALIZER(list);
+	struct pg_request *r;
+
+	(void)fd;
+	(void)events;
+	if (c->state != UP) {
+		/* What the answers ask for waits for the next turn. */
+		TAILQ_CONCAT(&list, &c->waiting, entry);
+		fail_all(&list, 0);
+		return;
+	}
+	while ((r = TAILQ_FIRST(&c->waiting)) != NULL && c->n_sent < DEPTH &&
+	       (c->n_sent == 0 || c->sent_bytes + r->bytes <= DEPTH_BYTES)) {
+		TAILQ_REMOVE(&c->waiting, r, entry);
+		/* Silence counts from when there was something to say. */
+		if (c->n_sent == 0)
+			c->heard = time_mono_us();
+		TAILQ_INSERT_TAIL(&c->sent, r, entry);
+		c->n_sent++;
+		c->sent_bytes += r->bytes;
+		r->tries++;
+		if (!send_request(c, r)) {
+			drop(c, PQerrorMessage(c->pg));
+			return;
+		}
+	}
+	if (!event_pending(c->timer, EV_TIMEOUT, NULL))
+		in_us(c->timer, SECOND);
+	flush(c);
+}
+
+void
+pg_send(struct pg_conn *c, struct pg_request *r)
+{
+	r->since = time_mono_us();
+	TAILQ_INSERT_TAIL(&c->waiting, r, entry);
+	event_active(c->turn, 0, 0);
+}
+
+/* ---- the socket -------------------------------------------------------------
+ */
+
+/* Takes what has come for the steps of the set-up. */
+static void
+set_up(struct pg_conn *c)
+{
+	char detail[512];
+	PGresult *res;
+	int done = 0;
+
+	while (done == 0 && !PQisBusy(c->pg)) {
+		res = PQgetResult(c->pg);
+		done = pg_setup_take(
+		    &c->setup, c->pg, res, detail, sizeof(detail));
+		PQclear(res);
+	}
+	if (done == -1)
+		drop(c, detail);
+	if (done != 1)
+		return;
+	c->state = UP;
+	c->told[0] = '\0';
+	event_del(c->timer);
+	c->hooks->up(c->arg);
+}
+
+static int
+notified(struct pg_conn *c)
+{
+	PGnotify *n;
+	int others = 0;
+
+	while ((n = PQnotifies(c->pg)) != NULL) {
+		others |= n->be_pid != PQbackendPID(c->pg);
+		PQfreemem(n);
+	}
+	return (others);
+}
+
+static void
+readable(int fd, short events, void *arg)
+{
+	struct pg_conn *c = arg;
+	PGconn *pg = c->pg;
+	int lost;
+
+	(void)fd;
+	(void)events;
+	c->heard = time_mono_us();
+	lost = !PQconsumeInput(pg);
+	/* The server's last words come before the end of its stream. */
+	if (c->state == SETTING_UP)
+		set_up(c);
+	else
+		take_results(c);
+	if (c->pg != pg)
+		return;
+	if (lost || PQstatus(pg) == CONNECTION_BAD) {
+		drop(c, PQerrorMessage(pg));
+		return;
+	}
+	if (notified(c) && c->state == UP)
+		c->hooks->notified(c->arg);
+	if (!TAILQ_EMPTY(&c->waiting))
+		event_active(c->turn, 0, 0);
+	flush(c);
+}
+
+static void
+writable(int fd, short events, void *arg)
+{
+	struct pg_conn *c = arg;
+
+	(void)fd;
+	(void)events;
+	c->heard = time_mono_us();
+	flush(c);
+}
+
+static void
+quiet(void *arg, const char *message)
+{
+	char words[256];
+
+	(void)arg;
+	pg_words(words, sizeof(words), message);
+	log_debug("postgresql: %s", words);
+}
+
+/* ---- connecting -------------------------------------------------------------
+ */
+
+static void
+unwatch(struct pg_conn *c)
+{
+	if (c->in != NULL)
+		event_free(c->in);
+	if (c->out != NULL)
+		event_free(c->out);
+	c->in = c->out = NULL;
+}
+
+static void
+connected(struct pg_conn *c)
+{
+	int fd = PQsocket(c->pg);
+
+	c->in = event_new(c->base, fd, EV_READ | EV_PERSIST, readable, c);
+	c->out = event_new(c->base, fd, EV_WRITE, writable, c);
+	if (c->in == NULL || c->out == NULL)
+		fatal(NULL);
+	event_add(c->in, NULL);
+	PQsetnonblocking(c->pg, 1);
+	c->state = SETTING_UP;
+	c->heard = time_mono_us();
+	in_us(c->timer, SECOND);
+	if (pg_setup_begin(&c->setup, c->pg) == -1)
+		drop(c, PQerrorMessage(c->pg));
+	else
+		flush(c);
+}
+
+static void poll_connect(int, short, void *);
+
+/* libpq may have gone on to another address: another socket each time. */
+static void
+watch(struct pg_conn *c, short what)
+{
+	c->in = event_new(c->base, PQsocket(c->pg), what, poll_connect, c);
+	if (c->in == NULL)
+		fatal(NULL);
+	event_add(c->in, NULL);
+}
+
+static void
+poll_connect(int fd, short events, void *arg)
+{
+	struct pg_conn *c = arg;
+
+	(void)fd;
+	(void)events;
+	unwatch(c);
+	switch (PQconnectPoll(c->pg)) {
+	case PGRES_POLLING_READING:
+		watch(c, EV_READ);
+		break;
+	case PGRES_POLLING_WRITING:
+		watch(c, EV_WRITE);
+		break;
+	case PGRES_POLLING_OK:
+		connected(c);
+		break;
+	default:
+		drop(c, PQerrorMessage(c->pg));
+	}
+}
+
+static void
+attempt(struct pg_conn *c)
+{
+	c->began = time_mono_us();
+	c->state = CONNECTING;
+	in_us(c->timer, c->connect_us);
+	c->pg = PQconnectStartParams(
+	    (const char *const *)c->names, (const char *const *)c->values, 0);
+	if (c->pg == NULL)
+		drop(c, "no memory");
+	else if (PQstatus(c->pg) == CONNECTION_BAD)
+		drop(c, PQerrorMessage(c->pg));
+	else {
+		PQsetNoticeProcessor(c->pg, quiet, NULL);
+		watch(c, EV_WRITE);
+	}
+}
+
+/* Half of the wait is by chance: takods do not come back all at once. */
+static void
+attempt_later(struct pg_conn *c)
+{
+	if (time_mono_us() - c->began > BACK_OFF_LAST_US)
+		c->back_off = BACK_OFF_MIN_US;
+	in_us(c->timer,
+	    c->back_off / 2 + arc4random_uniform((uint32_t)(c->back_off / 2)));
+	c->back_off *= 2;
+	if (c->back_off > BACK_OFF_MAX_US)
+		c->back_off = BACK_OFF_MAX_US;
+}
+
+/* Ends the session or the attempt; the next one is made after a while. */
+static void
+drop(struct pg_conn *c, const char *why)
+{
+	struct pg_requests sent = TAILQ_HEAD_INITIALIZER(sent);
+	struct pg_requests waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	char detail[256];
+
+	pg_words(detail, sizeof(detail), why);
+	if (detail[0] == '\0')
+		strlcpy(detail, "the connection broke", sizeof(detail));
+	unwatch(c);
+	PQfinish(c->pg); /* does not wait: the connection is non-blocking */
+	c->pg = NULL;
+	c->state = WAITING;
+	TAILQ_CONCAT(&sent, &c->sent, entry);
+	TAILQ_CONCAT(&waiting, &c->waiting, entry);
+	c->n_sent = 0;
+	c->sent_bytes = 0;
+	attempt_later(c);
+	if (strcmp(detail, c->told) != 0) {
+		strlcpy(c->told, detail, sizeof(c->told));
+		log_warnx("postgresql: %s", detail);
+		c->hooks->down(detail, c->arg);
+	}
+	fail_all(&sent, 1);
+	fail_all(&waiting, 0);
+}
+
+/* Why the session cannot go on waiting, or NULL. */
+static const char *
+overdue(struct pg_conn *c)
+{
+	int64_t now = time_mono_us();
+	struct pg_request *r = TAILQ_FIRST(&c->sent);
+
+	if (c->state == CONNECTING)
+		return ("no connection in time");
+	if ((c->state == SETTING_UP || r != NULL) &&
+	    now - c->heard > SILENCE_US)
+		return ("the server does not answer");
+	if (r != NULL && now - r->since > REQUEST_US)
+		return ("the server is too slow");
+	r = TAILQ_FIRST(&c->waiting);
+	if (r != NULL && now - r->since > REQUEST_US)
+		return ("the server is too slow");
+	return (NULL);
+}
+
+static void
+tick(int fd, short events, void *arg)
+{
+	struct pg_conn *c = arg;
+	const char *why;
+
+	(void)fd;
+	(void)events;
+	if (c->state == WAITING)
+		attempt(c);
+	else if ((why = overdue(c)) != NULL)
+		drop(c, why);
+	else if (c->state == SETTING_UP || !TAILQ_EMPTY(&c->sent) ||
+		 !TAILQ_EMPTY(&c->waiting))
+		in_us(c->timer, SECOND);
+}
+
+/* ---- open and close ---------------------------------------------------------
+ */
+
+/* Where the URL says nothing; and what it has no say in. */
+static const struct {
+	const char *name, *value;
+} defaults[] = {
+	{ "keepalives", "1" },
+	{ "keepalives_idle", "10" },
+	{ "keepalives_interval", "5" },
+	{ "keepalives_count", "3" },
+	{ "tcp_user_timeout", "15000" },
+	{ "target_session_attrs", "read-write" },
+	/* Asking for a ticket could block. */
+	{ "gssencmode", "disable" },
+};
+
+static const char *
+default_of(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < nitems(defaults); i++)
+		if (strcmp(defaults[i].name, name) == 0)
+			return (defaults[i].value);
+	return (NULL);
+}
+
+/* The URL's parameters with ours. -1: libpq does not take it. */
+static int
+parameters(struct pg_conn *c, const char *url, const char *life)
+{
+	PQconninfoOption *all, *o;
+	const char *value;
+	char name[32], *error = NULL;
+	int n = 0, hosts = 1, seconds = 0;
+
+	/* libpq's own words would show the password. */
+	all = PQconninfoParse(url, &error);
+	PQfreemem(error);
+	if (all == NULL)
+		return (-1);
+	for (o = all; o->keyword != NULL; o++)
+		n++;
+	c->names = xcalloc((size_t)n + 1, sizeof(*c->names));
+	c->values = xcalloc((size_t)n + 1, sizeof(*c->values));
+	snprintf(name, sizeof(name), "takod-%s", life);
+	for (o = all, n = 0; o->keyword != NULL; o++) {
+		value = o->val != NULL ? o->val : default_of(o->keyword);
+		if (strcmp(o->keyword, "application_name") == 0)
+			value = name;
+		else if (strcmp(o->keyword, "client_encoding") == 0)
+			value = "UTF8";
+		if (value == NULL)
+			continue;
+		if (strcmp(o->keyword, "connect_timeout") == 0)
+			seconds = atoi(value);
+		else if (strcmp(o->keyword, "host") == 0)
+			for (const char *p = value; *p != '\0'; p++)
+				hosts += *p == ',';
+		c->names[n] = xstrdup(o->keyword);
+		c->values[n++] = xstrdup(value);
+	}
+	PQconninfoFree(all);
+	if (seconds < 1 || seconds > 600)
+		seconds = CONNECT_S;
+	c->connect_us = (seconds < 2 ? 2 : seconds) * SECOND * hosts;
+	return (0);
+}
+
+void
+pg_conn_close(struct pg_conn *c)
+{
+	int i;
+
+	unwatch(c);
+	PQfinish(c->pg);
+	c->pg = NULL;
+	c->state = WAITING;
+	fail_all(&c->sent, 1);
+	fail_all(&c->waiting, 0);
+	event_free(c->timer);
+	event_free(c->turn);
+	for (i = 0; c->names[i] != NULL; i++) {
+		free(c->names[i]);
+		freezero(c->values[i], strlen(c->values[i]));
+	}
+	free(c->names);
+	free(c->values);
+	free(c);
+}
+
+struct pg_conn *
+pg_conn_open(struct event_base *base, const char *url, const char *owner,
+    const struct pg_statement *statements, int n_statements,
+    const struct pg_hooks *hooks, void *arg, char *detail, size_t len)
+{
+	struct pg_conn *c = xcalloc(1, sizeof(*c));
+	char life[17];
+
+	/* All sessions of this process have one name, no other's. */
+	snprintf(life, sizeof(life), "%08x%08x", arc4random(), arc4random());
+	if (parameters(c, url, life) == -1) {
+		strlcpy(detail, "is not a URL of PostgreSQL", len);
+		free(c);
+		return (NULL);
+	}
+	c->base = base;
+	c->hooks = hooks;
+	c->arg = arg;
+	c->back_off = BACK_OFF_MIN_US;
+	TAILQ_INIT(&c->waiting);
+	TAILQ_INIT(&c->sent);
+	pg_setup_init(&c->setup, owner, life, statements, n_statements);
+	c->timer = evtimer_new(base, tick, c);
+	c->turn = event_new(base, -1, 0, turn, c);
+	if (c->timer == NULL || c->turn == NULL)
+		fatal(NULL);
+	in_us(c->timer, 0);
+	return (c);
+}

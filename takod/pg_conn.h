@@ -1,0 +1,104 @@
+/*
+ * pg_conn.h: one connection to PostgreSQL, kept up: what store_pg.c sends its
+ * statements through. Nothing in it blocks the loop.
+ *
+ * Requests are answered in the order they were sent, each exactly once, from
+ * the loop. Whenever one is answered STORE_AWAY, the connection was dropped:
+ * down is told, and up again once there is another.
+ */
+#ifndef PG_CONN_H
+#define PG_CONN_H
+
+#include <libpq-fe.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+
+#include "store.h"
+
+#define PG_PARAMS 26
+/* What an answer returns to be sent once more (a few times, then it is AWAY) */
+#define PG_AGAIN 1
+
+struct pg_conn;
+
+/* types: one letter per parameter: t text, i integer, b bytes. */
+struct pg_statement {
+	const char *types, *sql;
+};
+
+struct pg_request {
+	TAILQ_ENTRY(pg_request) entry;
+	int statement;
+	/* Set by pg_text, pg_int and pg_bytes, in the statement's order. */
+	int n;
+	const char *values[PG_PARAMS];
+	int lengths[PG_PARAMS];
+	uint8_t ints[PG_PARAMS][8];
+	/*
+	 * STORE_OK with the result, after its COMMIT; STORE_AWAY or
+	 * STORE_FAILED with NULL. Unless it returns PG_AGAIN, the request is
+	 * the callee's from then on.
+	 */
+	int (*answer)(struct pg_request *, enum store_result, PGresult *);
+	/* With STORE_AWAY: it was sent, and may have been done all the same. */
+	int unknown;
+
+	/* pg_conn.c's own */
+	int tries;
+	size_t bytes;
+	int64_t since;
+	PGresult *res;
+};
+
+struct pg_hooks {
+	/* A session is ready; requests made here go before all others. */
+	void (*up)(void *arg);
+	/* It was lost, or could not be had: at each change of the reason. */
+	void (*down)(const char *detail, void *arg);
+	/* Another session's NOTIFY. */
+	void (*notified)(void *arg);
+};
+
+/*
+ * url: postgresql://. owner names this takod among all that use the database;
+ * another session of that name is waited for, then refused. statements and
+ * hooks must stay. NULL with detail when the URL cannot work.
+ */
+struct pg_conn *pg_conn_open(struct event_base *, const char *url,
+    const char *owner, const struct pg_statement *, int n_statements,
+    const struct pg_hooks *, void *arg, char *detail, size_t);
+/* Answers all that waits with STORE_AWAY. */
+void pg_conn_close(struct pg_conn *);
+/* What the parameters point to must stay until the answer. */
+void pg_send(struct pg_conn *, struct pg_request *);
+
+void pg_text(struct pg_request *, const char *); /* NULL is NULL */
+void pg_int(struct pg_request *, int64_t);
+void pg_bytes(struct pg_request *, const void *, size_t);
+
+/* ---- pg_setup.c: from a bare connection to a session that can be used ---- */
+
+struct pg_setup {
+	const struct pg_statement *statements;
+	int n_statements;
+	char session[1024]; /* the first statements of each session */
+	/* of the session under way */
+	int step, version;
+};
+
+void pg_setup_init(struct pg_setup *, const char *owner, const char *life,
+    const struct pg_statement *, int n_statements);
+/* Begins anew. 0, or -1: nothing can be sent. */
+int pg_setup_begin(struct pg_setup *, PGconn *);
+/*
+ * Takes a result of the step under way, or NULL at its end, and sends the
+ * next. 1: the session is ready, in pipeline mode; 0: more comes; -1 with
+ * detail.
+ */
+int pg_setup_take(
+    struct pg_setup *, PGconn *, PGresult *, char *detail, size_t);
+/* libpq's or the server's words in one line. */
+void pg_words(char *dst, size_t, const char *src);
+
+#endif

@@ -1,0 +1,914 @@
+/*
+ * store_pg.c: jobs in PostgreSQL; several takods may share one database. Runs
+ * in the parent's loop; pg_conn.c keeps the connection and says when a
+ * statement is to be tried again.
+ *
+ * Each call is one statement, so one round trip and one transaction. Where two
+ * takods may meet, a row's lock decides: the loser's statement changes nothing
+ * and, where it has seen what is no longer so, is sent once more. Times that
+ * are compared among takods are by the database's clock.
+ *
+ * When the connection breaks, a claim may have been done that nobody was told
+ * of. So a claimed row's owner carries a number of its own claim: the next
+ * session first puts back what such claims took.
+ */
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "pg_conn.h"
+#include "store.h"
+#include "store_schema.h"
+#include "util.h"
+
+#define MAX_OWNER 160
+
+/* ---- statements -------------------------------------------------------------
+ */
+
+#define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+/* The rows of $n, whichever of its claims they are from. */
+#define OWNED(n) "left(owner, length($" n ") + 1) = $" n " || '#'"
+
+enum statement {
+	S_SUBMIT,
+	S_CLAIM,
+	S_START,
+	S_RELEASE,
+	S_FINISH,
+	S_CANCEL,
+	S_GET,
+	S_POSITION,
+	S_LIST,
+	S_COUNTS,
+	S_RECOVER,
+	S_UNDO,
+	S_MAX
+};
+
+static const struct pg_statement statements[S_MAX] = {
+	/*
+	 * The rows known already, by id or by key, or else the new one. None
+	 * of both: the queue is full, or another session inserted the key
+	 * meanwhile and this statement does not see it yet.
+	 * Bounded counts: nobody counts further than the queue may be long.
+	 */
+	[S_SUBMIT] = { "tttbttttbbiiiiiiiitbbb",
+	    "WITH known AS (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1"
+	    " UNION ALL SELECT " JOB_COLUMNS " FROM jobs"
+	    " WHERE idempotency_key = $3 AND idempotency_key <> ''"
+	    " AND id <> $1),"
+	    " waiting AS (SELECT count(*) AS n FROM (SELECT 1 FROM jobs"
+	    " WHERE status = 'queued' LIMIT greatest($18, 1)) AS q),"
+	    " how AS (SELECT n, ($17 = 1 AND n = 0)::int AS go FROM waiting"
+	    " WHERE NOT EXISTS (SELECT 1 FROM known)),"
+	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ", owner)"
+	    " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+	    " $14, $15, CASE go WHEN 1 THEN 'running' ELSE 'queued' END,"
+	    " go, go, $16, go, CASE go WHEN 1 THEN " NOW_US " ELSE 0 END,"
+	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
+	    " -1, -1, -1, -1, CASE go WHEN 1 THEN $19 END"
+	    " FROM how WHERE go = 1 OR n < $18"
+	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
+	    " payload AS (INSERT INTO payloads"
+	    " SELECT id, $20, $21, $22 FROM fresh)"
+	    " SELECT found.*, n FROM waiting LEFT JOIN ("
+	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh, CASE status"
+	    " WHEN 'queued' THEN pg_notify('takod_jobs', '')::text END"
+	    " FROM fresh UNION ALL"
+	    " SELECT " JOB_COLUMNS ", 0, NULL FROM known) AS found ON true" },
+	[S_CLAIM] = { "it",
+	    "WITH due (due_id) AS (SELECT id FROM jobs"
+	    " WHERE status = 'queued' AND not_before <= " NOW_US
+	    " ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED),"
+	    " job AS (UPDATE jobs SET status = 'running', fence = fence + 1,"
+	    " attempt = attempt + 1, code_started = $1,"
+	    " started_at = " NOW_US ", owner = $2"
+	    " FROM due WHERE id = due_id RETURNING " JOB_COLUMNS ")"
+	    " SELECT job.*, code, input, requirements"
+	    " FROM job LEFT JOIN payloads ON payloads.id = job.id" },
+	[S_START] = { "ti",
+	    "UPDATE jobs SET code_started = 1"
+	    " WHERE id = $1 AND fence = $2 AND status = 'running'" },
+	[S_RELEASE] = { "tii",
+	    "UPDATE jobs SET status = 'queued', owner = NULL,"
+	    " not_before = $3, started_at = 0"
+	    " WHERE id = $1 AND fence = $2 AND status = 'running'"
+	    " AND code_started = 0" },
+	/*
+	 * Written a second time by who wrote it, it is written: the first
+	 * answer may have been lost. Never ended before it started, however
+	 * far this host's clock is behind the database's.
+	 */
+	[S_FINISH] = { "titiitttiiiittiiiiiibbbbb",
+	    "WITH ended AS (UPDATE jobs SET status = $3,"
+	    " ended_at = greatest($4, started_at),"
+	    " exit_code = $5, error = $6, error_phase = $7,"
+	    " error_message = $8, startup_ms = $9, dependencies_ms = $10,"
+	    " execution_ms = $11, total_ms = $12, phase_at_exit = $13,"
+	    " runtime = $14, out_truncated = $15, err_truncated = $16,"
+	    " max_rss_kb = $17, cpu_ms = $18, wall_ms = $19,"
+	    " oom_kills = $20, owner = NULL"
+	    " WHERE id = $1 AND fence = $2 AND (status = 'running'"
+	    " OR (status = $3 AND ended_at = greatest($4, started_at)))"
+	    " RETURNING id)"
+	    " INSERT INTO outputs (id, stdout, stderr, output, extras,"
+	    " artifacts) SELECT id, $21, $22, $23, $24, $25 FROM ended"
+	    " ON CONFLICT (id) DO UPDATE SET stdout = excluded.stdout,"
+	    " stderr = excluded.stderr, output = excluded.output,"
+	    " extras = excluded.extras, artifacts = excluded.artifacts" },
+	[S_CANCEL] = { "t",
+	    "WITH job AS (UPDATE jobs SET status = 'cancelled',"
+	    " ended_at = " NOW_US ", error = 'cancelled',"
+	    " error_phase = 'startup',"
+	    " error_message = 'Execution was cancelled'"
+	    " WHERE id = $1 AND status = 'queued' RETURNING " JOB_COLUMNS ")"
+	    " SELECT " JOB_COLUMNS ", 1 FROM job UNION ALL"
+	    " SELECT " JOB_COLUMNS ", 0 FROM jobs WHERE id = $1"
+	    " AND NOT EXISTS (SELECT 1 FROM job)" },
+	[S_GET] = { "tii",
+	    "SELECT job.*, code, input, requirements,"
+	    " stdout, stderr, output, extras, artifacts"
+	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
+	    " LEFT JOIN payloads ON payloads.id = job.id AND $2 <> 0"
+	    " LEFT JOIN outputs ON outputs.id = job.id AND $3 <> 0" },
+	[S_POSITION] = { "t",
+	    "SELECT count(*) FROM jobs WHERE status = 'queued' AND seq <="
+	    " (SELECT seq FROM jobs WHERE id = $1 AND status = 'queued')" },
+	[S_LIST] = { "ttii", "SELECT " JOB_COLUMNS " FROM jobs"
+			     " WHERE ($1 IS NULL OR status = $1)"
+			     " AND ($2 IS NULL OR job_type = $2)"
+			     " ORDER BY seq DESC LIMIT $3 OFFSET $4" },
+	[S_COUNTS] = { "",
+	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
+	    " (SELECT count(*) FROM jobs WHERE status = 'running')" },
+	[S_RECOVER] = { "t",
+	    "WITH again AS (UPDATE jobs SET status = 'queued', owner = NULL,"
+	    " started_at = 0 WHERE status = 'running' AND code_started = 0"
+	    " AND " OWNED(
+		"1") " RETURNING 1),"
+		     " failed AS (UPDATE jobs SET status = 'failed',"
+		     " ended_at = greatest(" NOW_US ", started_at),"
+		     " error = 'interrupted', error_phase = 'execution',"
+		     " phase_at_exit = 'execution', owner = NULL,"
+		     " error_message = 'takod was ended while the job ran'"
+		     " WHERE status = 'running' AND code_started = 1"
+		     " AND " OWNED("1") " RETURNING 1)"
+					" SELECT (SELECT count(*) FROM again),"
+					" (SELECT count(*) FROM failed)" },
+	/* Nobody was told of it, so nothing of it has run. */
+	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"
+			  " started_at = 0, code_started = 0"
+			  " WHERE owner = $1 AND status = 'running'" },
+};
+
+/* What stands behind a job's columns. */
+enum {
+	SUBMIT_FRESH = C_MAX,
+	SUBMIT_WAITING = C_MAX + 2,
+	CANCEL_DONE = C_MAX,
+	GET_CODE = C_MAX,
+	GET_INPUT,
+	GET_REQUIREMENTS,
+	GET_STDOUT,
+	GET_STDERR,
+	GET_OUTPUT,
+	GET_EXTRAS,
+	GET_ARTIFACTS
+};
+
+/* ---- a call under way -------------------------------------------------------
+ */
+
+struct op {
+	struct pg_request req; /* first: each is the other's address */
+	struct store *s;
+	union {
+		store_job_cb job;
+		store_jobs_cb jobs;
+		store_cb plain;
+		store_counts_cb counts;
+		void (*position)(enum store_result, int64_t, void *);
+	} cb;
+	void *arg;
+	/* what the parameters point to */
+	char id[MAX_JOB_ID + 1];
+	char job_type[MAX_JOB_TYPE + 1];
+	char owner[MAX_OWNER];
+	struct job *in; /* a copy that shares the blobs */
+	struct blob *artifacts;
+	int64_t max_queue;
+	int want;
+};
+
+/* A claim whose outcome is not known, until it is put back. */
+struct orphan {
+	TAILQ_ENTRY(orphan) entry;
+	char owner[MAX_OWNER];
+};
+
+struct store {
+	struct pg_conn *conn;
+	char owner[MAX_OWNER - 20];
+	uint64_t claims; /* the number of the next claim, from a random one */
+	TAILQ_HEAD(, orphan) orphans;
+	store_state_cb state_cb;
+	store_wakeup_cb wakeup_cb;
+	void *arg;
+};
+
+static struct op *
+op_new(struct store *s, enum statement statement,
+    int (*answer)(struct pg_request *, enum store_result, PGresult *),
+    void *arg)
+{
+	/* A call must be answered: without 3 KB there is no going on. */
+	struct op *op = xcalloc(1, sizeof(*op));
+
+	op->req.statement = statement;
+	op->req.answer = answer;
+	op->s = s;
+	op->arg = arg;
+	return (op);
+}
+
+static void
+op_send(struct op *op)
+{
+	pg_send(op->s->conn, &op->req);
+}
+
+static void
+op_free(struct op *op)
+{
+	job_free(op->in);
+	blob_unref(op->artifacts);
+	free(op);
+}
+
+static struct op *
+op_of(struct pg_request *r)
+{
+	return ((struct op *)(void *)r);
+}
+
+static void
+op_number_claim(struct op *op)
+{
+	snprintf(op->owner, sizeof(op->owner), "%s#%016llx", op->s->owner,
+	    (unsigned long long)op->s->claims++);
+}
+
+static void
+remember(struct store *s, const char *owner)
+{
+	struct orphan *o = xcalloc(1, sizeof(*o));
+
+	strlcpy(o->owner, owner, sizeof(o->owner));
+	TAILQ_INSERT_TAIL(&s->orphans, o, entry);
+}
+
+/* Answers with a job, which is given away, where the result goes with one. */
+static int
+op_done_job(struct op *op, enum store_result result, struct job *job)
+{
+	/* A claim of its own number, done or not: nobody learns of it now. */
+	if (result == STORE_AWAY && op->req.unknown && op->owner[0] != '\0')
+		remember(op->s, op->owner);
+	if (result == STORE_AWAY || result == STORE_FAILED ||
+	    result == STORE_NOT_FOUND) {
+		job_free(job);
+		job = NULL;
+	}
+	op->cb.job(result, job, op->arg);
+	op_free(op);
+	return (0);
+}
+
+/* ---- reading ----------------------------------------------------------------
+ */
+
+static int64_t
+get_int(const PGresult *res, int row, int col)
+{
+	const char *p = PQgetvalue(res, row, col);
+	uint64_t v8;
+	uint32_t v4;
+
+	if (PQgetlength(res, row, col) == 8) {
+		memcpy(&v8, p, sizeof(v8));
+		return ((int64_t)be64toh(v8));
+	}
+	if (PQgetlength(res, row, col) == 4) {
+		memcpy(&v4, p, sizeof(v4));
+		return ((int32_t)be32toh(v4));
+	}
+	return (0);
+}
+
+static void
+get_text(const PGresult *res, int row, int col, char *dst, size_t len)
+{
+	strlcpy(dst, PQgetvalue(res, row, col), len);
+}
+
+static void
+get_digest(const PGresult *res, int row, int col, uint8_t dst[TAKO_SHA256])
+{
+	if (PQgetlength(res, row, col) == TAKO_SHA256)
+		memcpy(dst, PQgetvalue(res, row, col), TAKO_SHA256);
+}
+
+static int
+get_enum(const PGresult *res, int row, int col, int (*byname)(const char *))
+{
+	int v = -1;
+
+	if (!PQgetisnull(res, row, col))
+		v = byname(PQgetvalue(res, row, col));
+	return (v == -1 ? 0 : v);
+}
+
+/* -1: no memory. NULL stays NULL. */
+static int
+get_blob(const PGresult *res, int row, int col, struct blob **b)
+{
+	if (PQgetisnull(res, row, col))
+		return (0);
+	*b = blob_copy(
+	    PQgetvalue(res, row, col), (size_t)PQgetlength(res, row, col));
+	return (*b == NULL ? -1 : 0);
+}
+
+static struct job *
+get_job(const PGresult *res, int row)
+{
+	struct job *j;
+
+	if ((j = job_new()) == NULL)
+		return (NULL);
+#define TEXT(col, field) get_text(res, row, col, j->field, sizeof(j->field))
+#define INT(col, field)	 j->field = (__typeof__(j->field))get_int(res, row, col)
+#define ENUM(col, field, byname)                                               \
+	j->field = (__typeof__(j->field))get_enum(res, row, col, byname)
+	TEXT(C_ID, id);
+	TEXT(C_JOB_TYPE, job_type);
+	TEXT(C_IDEMPOTENCY_KEY, idempotency_key);
+	get_digest(res, row, C_FINGERPRINT, j->fingerprint);
+	TEXT(C_CORRELATION_ID, correlation_id);
+	TEXT(C_CLIENT, client);
+	TEXT(C_PARENT_ID, parent_id);
+	ENUM(C_RELATIONSHIP, relationship, relationship_byname);
+	get_digest(res, row, C_CODE_HASH, j->code_hash);
+	get_digest(res, row, C_INPUT_HASH, j->input_hash);
+	INT(C_CODE_LEN, code_len);
+	INT(C_INPUT_LEN, input_len);
+	INT(C_TIMEOUT, timeout);
+	INT(C_STARTUP_TIMEOUT, startup_timeout);
+	INT(C_CREATED_AT, created_at);
+	ENUM(C_STATUS, status, job_status_byname);
+	INT(C_FENCE, fence);
+	INT(C_ATTEMPT, attempt);
+	INT(C_NOT_BEFORE, not_before);
+	INT(C_CODE_STARTED, code_started);
+	INT(C_STARTED_AT, started_at);
+	INT(C_ENDED_AT, ended_at);
+	INT(C_EXIT_CODE, exit_code);
+	ENUM(C_ERROR, error, job_error_byname);
+	ENUM(C_ERROR_PHASE, error_phase, job_phase_byname);
+	TEXT(C_ERROR_MESSAGE, error_message);
+	INT(C_STARTUP_MS, startup_ms);
+	INT(C_DEPENDENCIES_MS, dependencies_ms);
+	INT(C_EXECUTION_MS, execution_ms);
+	INT(C_TOTAL_MS, total_ms);
+	ENUM(C_PHASE_AT_EXIT, phase_at_exit, job_phase_byname);
+	ENUM(C_RUNTIME, runtime, runtime_byname);
+	INT(C_OUT_TRUNCATED, out_truncated);
+	INT(C_ERR_TRUNCATED, err_truncated);
+	INT(C_MAX_RSS_KB, max_rss_kb);
+	INT(C_CPU_MS, cpu_ms);
+	INT(C_WALL_MS, wall_ms);
+	INT(C_OOM_KILLS, oom_kills);
+#undef TEXT
+#undef INT
+#undef ENUM
+	return (j);
+}
+
+/* -1: not there, which cannot be, or no memory. */
+static int
+get_payload(const PGresult *res, struct job *j)
+{
+	if (get_blob(res, 0, GET_CODE, &j->code) == -1 ||
+	    get_blob(res, 0, GET_INPUT, &j->input) == -1 ||
+	    get_blob(res, 0, GET_REQUIREMENTS, &j->requirements) == -1)
+		return (-1);
+	return (j->code == NULL || j->input == NULL ? -1 : 0);
+}
+
+static int
+get_output(const PGresult *res, struct job *j)
+{
+	if (get_blob(res, 0, GET_STDOUT, &j->out) == -1 ||
+	    get_blob(res, 0, GET_STDERR, &j->err) == -1 ||
+	    get_blob(res, 0, GET_OUTPUT, &j->output) == -1 ||
+	    get_blob(res, 0, GET_EXTRAS, &j->extras) == -1)
+		return (-1);
+	return (artifacts_unpack(PQgetvalue(res, 0, GET_ARTIFACTS),
+	    (size_t)PQgetlength(res, 0, GET_ARTIFACTS), &j->artifacts,
+	    &j->n_artifacts));
+}
+
+/* ---- the calls --------------------------------------------------------------
+ */
+
+static void
+bind_bytes(struct op *op, const struct blob *b)
+{
+	pg_bytes(&op->req, blob_data(b), blob_len(b));
+}
+
+/* What is not there is NULL. */
+static void
+bind_blob(struct op *op, const struct blob *b)
+{
+	if (b == NULL)
+		pg_text(&op->req, NULL);
+	else
+		bind_bytes(op, b);
+}
+
+/* The row of several that has the id: else the one that has the key. */
+static int
+submitted_row(const PGresult *res, const char *id)
+{
+	int row;
+
+	for (row = PQntuples(res) - 1; row > 0; row--)
+		if (strcmp(PQgetvalue(res, row, C_ID), id) == 0)
+			break;
+	return (row);
+}
+
+static int
+submitted(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct job *j;
+	int row;
+
+	if (result != STORE_OK)
+		return (op_done_job(op, result, NULL));
+	row = submitted_row(res, op->in->id);
+	if (PQgetisnull(res, row, C_ID)) {
+		/* Full; or somebody's insert was faster, and is seen now. */
+		if (get_int(res, row, SUBMIT_WAITING) < op->max_queue)
+			return (PG_AGAIN);
+		return (op_done_job(op, STORE_FULL, NULL));
+	}
+	if ((j = get_job(res, row)) == NULL)
+		return (op_done_job(op, STORE_FAILED, NULL));
+	if (strcmp(j->id, op->in->id) != 0)
+		result = memcmp(j->fingerprint, op->in->fingerprint,
+			     TAKO_SHA256) == 0
+			     ? STORE_EXISTS
+			     : STORE_CONFLICT;
+	return (op_done_job(op, result, j));
+}
+
+static void
+pg_submit(struct store *s, const struct job *job, int start, int64_t max_queue,
+    store_job_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_SUBMIT, submitted, arg);
+	struct pg_request *r = &op->req;
+	const struct job *j;
+
+	op->cb.job = cb;
+	op->max_queue = max_queue;
+	j = op->in = job_lend(job);
+	if (start)
+		op_number_claim(op);
+	pg_text(r, j->id);
+	pg_text(r, j->job_type);
+	pg_text(r, j->idempotency_key);
+	pg_bytes(r, j->fingerprint, TAKO_SHA256);
+	pg_text(r, j->correlation_id);
+	pg_text(r, j->client);
+	pg_text(r, j->parent_id);
+	pg_text(r, relationship_name(j->relationship));
+	pg_bytes(r, j->code_hash, TAKO_SHA256);
+	pg_bytes(r, j->input_hash, TAKO_SHA256);
+	pg_int(r, (int64_t)j->code_len);
+	pg_int(r, (int64_t)j->input_len);
+	pg_int(r, j->timeout);
+	pg_int(r, j->startup_timeout);
+	pg_int(r, j->created_at);
+	pg_int(r, j->not_before);
+	pg_int(r, start != 0);
+	pg_int(r, max_queue);
+	pg_text(r, op->owner);
+	bind_bytes(op, j->code);
+	bind_bytes(op, j->input);
+	bind_bytes(op, j->requirements);
+	op_send(op);
+}
+
+static int
+claimed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct job *j;
+
+	if (result != STORE_OK)
+		return (op_done_job(op, result, NULL));
+	if (PQntuples(res) == 0)
+		return (op_done_job(op, STORE_NOT_FOUND, NULL));
+	if ((j = get_job(res, 0)) == NULL || get_payload(res, j) == -1)
+		result = STORE_FAILED;
+	return (op_done_job(op, result, j));
+}
+
+static void
+pg_claim(struct store *s, int code_started, store_job_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_CLAIM, claimed, arg);
+
+	op->cb.job = cb;
+	op_number_claim(op);
+	pg_int(&op->req, code_started != 0);
+	pg_text(&op->req, op->owner);
+	op_send(op);
+}
+
+/* OK when the guard held, STALE when it did not. */
+static int
+guarded(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && strcmp(PQcmdTuples(res), "1") != 0)
+		result = STORE_STALE;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_start(struct store *s, const char *id, int64_t fence, store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_START, guarded, arg);
+
+	op->cb.plain = cb;
+	strlcpy(op->id, id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	pg_int(&op->req, fence);
+	op_send(op);
+}
+
+static void
+pg_release(struct store *s, const char *id, int64_t fence, int64_t not_before,
+    store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_RELEASE, guarded, arg);
+
+	op->cb.plain = cb;
+	strlcpy(op->id, id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	pg_int(&op->req, fence);
+	pg_int(&op->req, not_before);
+	op_send(op);
+}
+
+static void
+pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_FINISH, guarded, arg);
+	struct pg_request *r = &op->req;
+	const struct job *j;
+
+	op->cb.plain = cb;
+	j = op->in = job_lend(job);
+	if ((op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts)) ==
+	    NULL)
+		fatal(NULL);
+	pg_text(r, j->id);
+	pg_int(r, j->fence);
+	pg_text(r, job_status_name(j->status));
+	pg_int(r, j->ended_at);
+	pg_int(r, j->exit_code);
+	pg_text(r, job_error_name(j->error));
+	pg_text(r, job_phase_name(j->error_phase));
+	pg_text(r, j->error_message);
+	pg_int(r, j->startup_ms);
+	pg_int(r, j->dependencies_ms);
+	pg_int(r, j->execution_ms);
+	pg_int(r, j->total_ms);
+	pg_text(r, job_phase_name(j->phase_at_exit));
+	pg_text(r, runtime_name(j->runtime));
+	pg_int(r, j->out_truncated);
+	pg_int(r, j->err_truncated);
+	pg_int(r, j->max_rss_kb);
+	pg_int(r, j->cpu_ms);
+	pg_int(r, j->wall_ms);
+	pg_int(r, j->oom_kills);
+	bind_blob(op, j->out);
+	bind_blob(op, j->err);
+	bind_blob(op, j->output);
+	bind_blob(op, j->extras);
+	bind_blob(op, op->artifacts);
+	op_send(op);
+}
+
+static int
+cancelled(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct job *j;
+
+	if (result != STORE_OK)
+		return (op_done_job(op, result, NULL));
+	if (PQntuples(res) == 0)
+		return (op_done_job(op, STORE_NOT_FOUND, NULL));
+	if ((j = get_job(res, 0)) == NULL)
+		return (op_done_job(op, STORE_FAILED, NULL));
+	if (get_int(res, 0, CANCEL_DONE) == 0) {
+		if (j->status == JOB_QUEUED) {
+			/* It was claimed just now: see what it is since. */
+			job_free(j);
+			return (PG_AGAIN);
+		}
+		result = job_status_terminal(j->status) ? STORE_NOT_FOUND
+							: STORE_STALE;
+	}
+	return (op_done_job(op, result, j));
+}
+
+static void
+pg_cancel(struct store *s, const char *id, store_job_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_CANCEL, cancelled, arg);
+
+	op->cb.job = cb;
+	strlcpy(op->id, id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	op_send(op);
+}
+
+static int
+got(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct job *j;
+
+	if (result != STORE_OK)
+		return (op_done_job(op, result, NULL));
+	if (PQntuples(res) == 0)
+		return (op_done_job(op, STORE_NOT_FOUND, NULL));
+	if ((j = get_job(res, 0)) == NULL ||
+	    ((op->want & WANT_PAYLOAD) && get_payload(res, j) == -1) ||
+	    ((op->want & WANT_OUTPUT) && get_output(res, j) == -1))
+		result = STORE_FAILED;
+	return (op_done_job(op, result, j));
+}
+
+static void
+pg_get(struct store *s, const char *id, int want, store_job_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_GET, got, arg);
+
+	op->cb.job = cb;
+	op->want = want;
+	strlcpy(op->id, id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	pg_int(&op->req, want & WANT_PAYLOAD);
+	pg_int(&op->req, want & WANT_OUTPUT);
+	op_send(op);
+}
+
+static int
+positioned(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	op->cb.position(
+	    result, result == STORE_OK ? get_int(res, 0, 0) : 0, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_queue_position(struct store *s, const char *id,
+    void (*cb)(enum store_result, int64_t, void *), void *arg)
+{
+	struct op *op = op_new(s, S_POSITION, positioned, arg);
+
+	op->cb.position = cb;
+	strlcpy(op->id, id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	op_send(op);
+}
+
+static int
+listed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct job **jobs = NULL;
+	int i = 0, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		jobs = calloc((size_t)n, sizeof(*jobs));
+	while (jobs != NULL && i < n && (jobs[i] = get_job(res, i)) != NULL)
+		i++;
+	if (i < n) {
+		while (i > 0)
+			job_free(jobs[--i]);
+		free(jobs);
+		jobs = NULL;
+		n = 0;
+		result = STORE_FAILED; /* no memory */
+	}
+	op->cb.jobs(result, jobs, (size_t)n, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_list(struct store *s, int status, const char *job_type, int64_t limit,
+    int64_t offset, store_jobs_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LIST, listed, arg);
+
+	op->cb.jobs = cb;
+	if (job_type != NULL)
+		strlcpy(op->job_type, job_type, sizeof(op->job_type));
+	pg_text(&op->req,
+	    status < 0 ? NULL : job_status_name((enum job_status)status));
+	pg_text(&op->req, op->job_type[0] == '\0' ? NULL : op->job_type);
+	pg_int(&op->req, limit);
+	pg_int(&op->req, offset);
+	op_send(op);
+}
+
+static int
+counted(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct store_counts counts = { 0, 0 };
+
+	if (result == STORE_OK) {
+		counts.queued = get_int(res, 0, 0);
+		counts.running = get_int(res, 0, 1);
+	}
+	op->cb.counts(result, &counts, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_counts(struct store *s, store_counts_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_COUNTS, counted, arg);
+
+	op->cb.counts = cb;
+	op_send(op);
+}
+
+static void
+pg_recover(struct store *s, store_counts_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_RECOVER, counted, arg);
+
+	op->cb.counts = cb;
+	pg_text(&op->req, s->owner);
+	op_send(op);
+}
+
+/* ---- the session ------------------------------------------------------------
+ */
+
+static int
+undone(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	(void)res;
+	if (result == STORE_AWAY)
+		remember(op->s, op->owner);
+	op_free(op);
+	return (0);
+}
+
+/* Puts back what lost claims took, before anybody asks for anything. */
+static void
+undo_orphans(struct store *s)
+{
+	struct orphan *o;
+	struct op *op;
+
+	while ((o = TAILQ_FIRST(&s->orphans)) != NULL) {
+		TAILQ_REMOVE(&s->orphans, o, entry);
+		op = op_new(s, S_UNDO, undone, NULL);
+		strlcpy(op->owner, o->owner, sizeof(op->owner));
+		pg_text(&op->req, op->owner);
+		op_send(op);
+		free(o);
+	}
+}
+
+static void
+up(void *arg)
+{
+	struct store *s = arg;
+
+	undo_orphans(s);
+	s->state_cb(1, "", s->arg);
+}
+
+static void
+down(const char *detail, void *arg)
+{
+	struct store *s = arg;
+
+	s->state_cb(0, detail, s->arg);
+}
+
+static void
+notified(void *arg)
+{
+	struct store *s = arg;
+
+	if (s->wakeup_cb != NULL)
+		s->wakeup_cb(s->arg);
+}
+
+static const struct pg_hooks hooks = { up, down, notified };
+
+static void
+pg_close(struct store *s)
+{
+	struct orphan *o;
+
+	/* What is left is found by recover, in takod's next life. */
+	if (s->conn != NULL)
+		pg_conn_close(s->conn);
+	while ((o = TAILQ_FIRST(&s->orphans)) != NULL) {
+		TAILQ_REMOVE(&s->orphans, o, entry);
+		free(o);
+	}
+	free(s);
+}
+
+static struct store *
+pg_open(struct event_base *base, const char *url, const char *owner,
+    store_state_cb state_cb, store_wakeup_cb wakeup_cb, void *arg, char *detail,
+    size_t len)
+{
+	static const char psycopg[] = "postgresql+psycopg://";
+	struct store *s;
+	char host[65], *plain;
+
+	s = xcalloc(1, sizeof(*s));
+	TAILQ_INIT(&s->orphans);
+	s->state_cb = state_cb;
+	s->wakeup_cb = wakeup_cb;
+	s->arg = arg;
+	arc4random_buf(&s->claims, sizeof(s->claims));
+	/* owner is a name on this host only; others use the database too. */
+	if (gethostname(host, sizeof(host)) == -1)
+		fatal("gethostname");
+	host[sizeof(host) - 1] = '\0';
+	snprintf(s->owner, sizeof(s->owner), "%.64s@%s", owner, host);
+	plain = xasprintf("postgresql://%s",
+	    strncmp(url, psycopg, sizeof(psycopg) - 1) == 0
+		? url + sizeof(psycopg) - 1
+		: url + (strncmp(url, "postgresql://", 13) == 0 ? 13 : 0));
+	s->conn = pg_conn_open(
+	    base, plain, s->owner, statements, S_MAX, &hooks, s, detail, len);
+	freezero(plain, strlen(plain));
+	if (s->conn == NULL) {
+		pg_close(s);
+		return (NULL);
+	}
+	return (s);
+}
+
+const struct store_ops store_pg = {
+	.name = "postgresql",
+	.open = pg_open,
+	.close = pg_close,
+	.submit = pg_submit,
+	.claim = pg_claim,
+	.start = pg_start,
+	.release = pg_release,
+	.finish = pg_finish,
+	.cancel = pg_cancel,
+	.get = pg_get,
+	.queue_position = pg_queue_position,
+	.list = pg_list,
+	.counts = pg_counts,
+	.recover = pg_recover,
+};
