@@ -1,0 +1,1391 @@
+/*
+ * store_conformance.c: what store.h promises, asked of both drivers by one
+ * table of cases. SQLite works on a file of its own, PostgreSQL in a schema of
+ * its own of the database that TAKOD_TEST_PG names (a URL): without it that
+ * half fails.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include <event2/event.h>
+
+#include "log.h"
+#include "takod/job.h"
+#include "takod/store.h"
+#include "takod/store_schema.h"
+#include "util.h"
+
+#define DEADLINE_S 20
+#define QUEUE	   1000
+#define MIB	   ((size_t)1 << 20)
+
+/* The driver under test and where its data are. */
+struct world {
+	const struct store_ops *ops;
+	struct event_base *base;
+	struct store *store;
+	char url[1024];
+	char name[64]; /* the file, or the schema */
+	int up, ups, downs, wakeups;
+	char detail[512];
+};
+
+static struct world w;
+static int in_call; /* an answer from within a call is a fault */
+
+/* ---- the loop, one call at a time -------------------------------------------
+ */
+
+struct answer {
+	int n; /* how often it was answered: once */
+	enum store_result result;
+	struct job *job;
+	struct job **jobs;
+	size_t n_jobs;
+	struct store_counts counts;
+	int64_t position;
+};
+
+static void
+too_late(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	*(int *)arg = 1;
+	event_base_loopbreak(w.base);
+}
+
+/* Runs the loop until *n is at least want. */
+static void
+run_until(const int *n, int want)
+{
+	struct timeval tv = { DEADLINE_S, 0 };
+	int late = 0;
+	struct event *ev = evtimer_new(w.base, too_late, &late);
+
+	event_add(ev, &tv);
+	while (*n < want && !late)
+		event_base_loop(w.base, EVLOOP_ONCE);
+	event_free(ev);
+	if (late)
+		fail_msg("no answer within %d s; store says: %s", DEADLINE_S,
+		    w.detail);
+}
+
+static void
+on_job(enum store_result result, struct job *job, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	a->job = job;
+}
+
+static void
+on_jobs(enum store_result result, struct job **jobs, size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	a->jobs = jobs;
+	a->n_jobs = n;
+}
+
+static void
+on_plain(enum store_result result, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+}
+
+static void
+on_counts(enum store_result result, const struct store_counts *c, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	a->counts = *c;
+}
+
+static void
+on_position(enum store_result result, int64_t position, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	a->position = position;
+}
+
+/* Makes a call and waits for its one answer. */
+#define CALL(a, call)                                                          \
+	do {                                                                   \
+		memset((a), 0, sizeof(*(a)));                                  \
+		in_call = 1;                                                   \
+		w.ops->call;                                                   \
+		in_call = 0;                                                   \
+		run_until(&(a)->n, 1);                                         \
+		assert_int_equal((a)->n, 1);                                   \
+	} while (0)
+
+static enum store_result
+do_submit(const struct job *j, int start, int64_t max, struct answer *a)
+{
+	CALL(a, submit(w.store, j, start, max, on_job, a));
+	return (a->result);
+}
+
+static enum store_result
+do_claim(int code_started, struct answer *a)
+{
+	CALL(a, claim(w.store, code_started, on_job, a));
+	return (a->result);
+}
+
+static enum store_result
+do_start(const char *id, int64_t fence)
+{
+	struct answer a;
+
+	CALL(&a, start(w.store, id, fence, on_plain, &a));
+	return (a.result);
+}
+
+static enum store_result
+do_release(const char *id, int64_t fence, int64_t not_before)
+{
+	struct answer a;
+
+	CALL(&a, release(w.store, id, fence, not_before, on_plain, &a));
+	return (a.result);
+}
+
+static enum store_result
+do_finish(const struct job *j)
+{
+	struct answer a;
+
+	CALL(&a, finish(w.store, j, on_plain, &a));
+	return (a.result);
+}
+
+static enum store_result
+do_cancel(const char *id, struct answer *a)
+{
+	CALL(a, cancel(w.store, id, on_job, a));
+	return (a->result);
+}
+
+/* The job, or NULL when there is none. */
+static struct job *
+do_get(const char *id, int want)
+{
+	struct answer a;
+
+	CALL(&a, get(w.store, id, want, on_job, &a));
+	assert_true(a.result == STORE_OK || a.result == STORE_NOT_FOUND);
+	assert_true((a.job == NULL) == (a.result == STORE_NOT_FOUND));
+	return (a.job);
+}
+
+static int64_t
+do_position(const char *id)
+{
+	struct answer a;
+
+	CALL(&a, queue_position(w.store, id, on_position, &a));
+	assert_int_equal(a.result, STORE_OK);
+	return (a.position);
+}
+
+static void
+assert_counts(int64_t queued, int64_t running)
+{
+	struct answer a;
+
+	CALL(&a, counts(w.store, on_counts, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.counts.queued, queued);
+	assert_int_equal(a.counts.running, running);
+}
+
+/* ---- jobs -------------------------------------------------------------------
+ */
+
+/* A job whose every field has a value of its own. */
+static struct job *
+sample(const char *key, const char *code)
+{
+	struct job *j = job_new();
+
+	assert_non_null(j);
+	uuid4(j->id);
+	strlcpy(j->job_type, "default", sizeof(j->job_type));
+	strlcpy(j->idempotency_key, key, sizeof(j->idempotency_key));
+	sha256(j->fingerprint, code, strlen(code));
+	strlcpy(j->correlation_id, "c-\xc3\xa9-'\"\\;--", 64);
+	strlcpy(j->client, "192.0.2.7", sizeof(j->client));
+	uuid4(j->parent_id);
+	j->relationship = REL_FORK;
+	sha256(j->code_hash, "code", 4);
+	sha256(j->input_hash, "input", 5);
+	j->code = blob_copy(code, strlen(code));
+	j->input = blob_copy("{}", 2);
+	j->requirements = blob_copy("", 0);
+	j->code_len = strlen(code);
+	j->input_len = (uint64_t)1 << 40;
+	j->timeout = 31;
+	j->startup_timeout = 121;
+	j->created_at = time_wall_us();
+	return (j);
+}
+
+/* Submits one that waits; its id into id. */
+static void
+submit_waiting(char id[MAX_JOB_ID + 1], int64_t not_before)
+{
+	struct job *j = sample("", "print(1)");
+	struct answer a;
+
+	j->not_before = not_before;
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	assert_int_equal(a.job->status, JOB_QUEUED);
+	strlcpy(id, j->id, MAX_JOB_ID + 1);
+	job_free(a.job);
+	job_free(j);
+}
+
+static void
+submit_typed(const char *job_type, char id[MAX_JOB_ID + 1])
+{
+	struct job *j = sample("", "pass");
+	struct answer a;
+
+	strlcpy(j->job_type, job_type, sizeof(j->job_type));
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	strlcpy(id, j->id, MAX_JOB_ID + 1);
+	job_free(a.job);
+	job_free(j);
+}
+
+/* Claims one that must be there; the caller's. */
+static struct job *
+claim_one(void)
+{
+	struct answer a;
+
+	assert_int_equal(do_claim(0, &a), STORE_OK);
+	assert_non_null(a.job);
+	return (a.job);
+}
+
+static void
+end_succeeded(struct job *j)
+{
+	j->status = JOB_SUCCEEDED;
+	j->ended_at = j->started_at + 1000000;
+	j->exit_code = 0;
+	j->phase_at_exit = PHASE_COMPLETED;
+}
+
+static void
+assert_blob(const struct blob *b, const void *bytes, size_t len)
+{
+	assert_non_null(b);
+	assert_int_equal(blob_len(b), len);
+	assert_memory_equal(blob_data(b), bytes, len);
+}
+
+/* What submit wrote, as it was asked. */
+static void
+assert_asked(const struct job *got, const struct job *asked)
+{
+	assert_string_equal(got->id, asked->id);
+	assert_string_equal(got->job_type, asked->job_type);
+	assert_string_equal(got->idempotency_key, asked->idempotency_key);
+	assert_memory_equal(got->fingerprint, asked->fingerprint, TAKO_SHA256);
+	assert_string_equal(got->correlation_id, asked->correlation_id);
+	assert_string_equal(got->client, asked->client);
+	assert_string_equal(got->parent_id, asked->parent_id);
+	assert_int_equal(got->relationship, asked->relationship);
+	assert_memory_equal(got->code_hash, asked->code_hash, TAKO_SHA256);
+	assert_memory_equal(got->input_hash, asked->input_hash, TAKO_SHA256);
+	assert_int_equal(got->code_len, asked->code_len);
+	assert_int_equal(got->input_len, asked->input_len);
+	assert_int_equal(got->timeout, asked->timeout);
+	assert_int_equal(got->startup_timeout, asked->startup_timeout);
+	assert_int_equal(got->created_at, asked->created_at);
+	assert_int_equal(got->not_before, asked->not_before);
+}
+
+/* Nothing is known yet of how it ends. */
+static void
+assert_not_ended(const struct job *j)
+{
+	assert_int_equal(j->ended_at, 0);
+	assert_int_equal(j->exit_code, -1);
+	assert_int_equal(j->error, JERR_NONE);
+	assert_int_equal(j->error_phase, PHASE_NONE);
+	assert_string_equal(j->error_message, "");
+	assert_int_equal(j->startup_ms, -1);
+	assert_int_equal(j->dependencies_ms, -1);
+	assert_int_equal(j->execution_ms, -1);
+	assert_int_equal(j->total_ms, -1);
+	assert_int_equal(j->phase_at_exit, PHASE_NONE);
+	assert_int_equal(j->runtime, RUNTIME_NONE);
+	assert_int_equal(j->out_truncated, 0);
+	assert_int_equal(j->err_truncated, 0);
+	assert_int_equal(j->max_rss_kb, -1);
+	assert_int_equal(j->cpu_ms, -1);
+	assert_int_equal(j->wall_ms, -1);
+	assert_int_equal(j->oom_kills, -1);
+	assert_null(j->out);
+	assert_null(j->output);
+	assert_int_equal(j->n_artifacts, 0);
+}
+
+/* ---- a store to ask ---------------------------------------------------------
+ */
+
+static void
+on_state(int up, const char *detail, void *arg)
+{
+	(void)arg;
+	w.up = up;
+	if (up)
+		w.ups++;
+	else
+		w.downs++;
+	strlcpy(w.detail, detail, sizeof(w.detail));
+}
+
+static void
+on_wakeup(void *arg)
+{
+	(void)arg;
+	w.wakeups++;
+}
+
+static struct store *
+open_as(const char *owner)
+{
+	char detail[512] = "";
+	struct store *s;
+	int before = w.ups;
+
+	s = w.ops->open(w.base, w.url, owner, on_state, on_wakeup, NULL, detail,
+	    sizeof(detail));
+	if (s == NULL)
+		fail_msg("open: %s", detail);
+	assert_int_equal(w.ups, before); /* told from the loop only */
+	run_until(&w.ups, before + 1);
+	assert_true(w.up);
+	return (s);
+}
+
+static void
+reopen(void)
+{
+	w.ops->close(w.store);
+	w.store = open_as("tako1");
+}
+
+static PGconn *pg_direct;
+
+/* A statement that returns nothing, by a connection of the test's own. */
+static void
+direct(const char *format, ...)
+{
+	char sql[2048];
+	PGresult *res;
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(sql, sizeof(sql), format, ap);
+	va_end(ap);
+	res = PQexec(pg_direct, sql);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK &&
+	    PQresultStatus(res) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(pg_direct));
+	PQclear(res);
+}
+
+static int
+is_pg(void)
+{
+	return (w.ops == &store_pg);
+}
+
+static int
+setup(void **state)
+{
+	static int serial;
+	const struct store_ops *ops = *state;
+	const char *url = getenv("TAKOD_TEST_PG");
+
+	memset(&w, 0, sizeof(w));
+	in_call = 0;
+	w.ops = ops;
+	w.base = event_base_new();
+	assert_non_null(w.base);
+	snprintf(w.name, sizeof(w.name), "store_%d_%d", getpid(), serial++);
+	if (!is_pg()) {
+		snprintf(w.url, sizeof(w.url), "sqlite:////tmp/%s.db", w.name);
+	} else {
+		if (url == NULL)
+			fail_msg("TAKOD_TEST_PG does not name a database");
+		pg_direct = PQconnectdb(url);
+		if (PQstatus(pg_direct) != CONNECTION_OK)
+			fail_msg("%s", PQerrorMessage(pg_direct));
+		direct("CREATE SCHEMA %s", w.name);
+		direct("SET search_path = %s", w.name);
+		snprintf(w.url, sizeof(w.url),
+		    "%s%coptions=-csearch_path%%3D%s", url,
+		    strchr(url, '?') == NULL ? '?' : '&', w.name);
+	}
+	w.store = open_as("tako1");
+	return (0);
+}
+
+static int
+teardown(void **state)
+{
+	char path[128];
+	size_t i;
+
+	(void)state;
+	if (w.store != NULL)
+		w.ops->close(w.store);
+	event_base_free(w.base);
+	if (is_pg()) {
+		PQfinish(pg_direct);
+		pg_direct = PQconnectdb(getenv("TAKOD_TEST_PG"));
+		direct("SET client_min_messages = warning");
+		direct("DROP SCHEMA %s CASCADE", w.name);
+		PQfinish(pg_direct);
+		return (0);
+	}
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "/tmp/%s.db%s", w.name,
+		    i == 0   ? ""
+		    : i == 1 ? "-wal"
+			     : "-shm");
+		unlink(path);
+	}
+	return (0);
+}
+
+/* ---- cases ------------------------------------------------------------------
+ */
+
+static void
+t_submit_waits(void **state)
+{
+	struct job *j = sample("", "print(1)"), *got;
+	struct answer a;
+
+	(void)state;
+	j->not_before = 12345;
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	assert_asked(a.job, j);
+	assert_not_ended(a.job);
+	assert_int_equal(a.job->status, JOB_QUEUED);
+	assert_int_equal(a.job->fence, 0);
+	assert_int_equal(a.job->attempt, 0);
+	assert_int_equal(a.job->code_started, 0);
+	assert_int_equal(a.job->started_at, 0);
+	assert_null(a.job->code); /* without blobs */
+	job_free(a.job);
+	got = do_get(j->id, WANT_STATUS);
+	assert_asked(got, j);
+	assert_null(got->code);
+	job_free(got);
+	got = do_get(j->id, WANT_PAYLOAD);
+	assert_blob(got->code, "print(1)", 8);
+	assert_blob(got->input, "{}", 2);
+	assert_int_equal(blob_len(got->requirements), 0);
+	job_free(got);
+	job_free(j);
+	assert_counts(1, 0);
+}
+
+static void
+t_submit_starts(void **state)
+{
+	struct job *j = sample("", "print(1)");
+	int64_t before = time_wall_us();
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(do_submit(j, 1, QUEUE, &a), STORE_OK);
+	assert_int_equal(a.job->status, JOB_RUNNING);
+	assert_int_equal(a.job->fence, 1);
+	assert_int_equal(a.job->attempt, 1);
+	assert_int_equal(a.job->code_started, 1);
+	assert_in_range(
+	    a.job->started_at, before - 1000, time_wall_us() + 1000);
+	assert_not_ended(a.job);
+	job_free(a.job);
+	job_free(j);
+	assert_counts(0, 1);
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	/* A full queue does not keep it out: it does not wait. */
+	j = sample("", "print(2)");
+	assert_int_equal(do_submit(j, 1, 0, &a), STORE_OK);
+	assert_int_equal(a.job->status, JOB_RUNNING);
+	job_free(a.job);
+	job_free(j);
+}
+
+/* Nobody overtakes one that waits. */
+static void
+t_submit_start_waits(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j = sample("", "print(2)");
+	struct answer a;
+
+	(void)state;
+	submit_waiting(id, 0);
+	assert_int_equal(do_submit(j, 1, QUEUE, &a), STORE_OK);
+	assert_int_equal(a.job->status, JOB_QUEUED);
+	assert_int_equal(a.job->fence, 0);
+	assert_int_equal(a.job->code_started, 0);
+	job_free(a.job);
+	assert_int_equal(do_position(j->id), 2);
+	job_free(j);
+	assert_counts(2, 0);
+}
+
+static void
+t_submit_again(void **state)
+{
+	struct job *j = sample("key", "print(1)"), *got;
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	/* The same id: the call is repeated. */
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	assert_asked(a.job, j);
+	assert_int_equal(a.job->status, JOB_QUEUED);
+	job_free(a.job);
+	assert_counts(1, 0);
+	/* Also when the queue is full of it, and when it runs since. */
+	assert_int_equal(do_submit(j, 0, 1, &a), STORE_OK);
+	job_free(a.job);
+	got = claim_one();
+	job_free(got);
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	assert_int_equal(a.job->status, JOB_RUNNING);
+	job_free(a.job);
+	job_free(j);
+	assert_counts(0, 1);
+}
+
+static void
+t_submit_full(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j = sample("", "print(3)"), *running;
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(do_submit(j, 0, 0, &a), STORE_FULL);
+	submit_waiting(id, 0);
+	submit_waiting(id, 0);
+	assert_int_equal(do_submit(j, 0, 2, &a), STORE_FULL);
+	assert_null(a.job);
+	assert_int_equal(do_submit(j, 1, 2, &a), STORE_FULL);
+	assert_null(do_get(j->id, WANT_STATUS));
+	assert_counts(2, 0);
+	/* One that runs waits no longer. */
+	running = claim_one();
+	assert_int_equal(do_submit(j, 0, 2, &a), STORE_OK);
+	job_free(a.job);
+	job_free(running);
+	job_free(j);
+	assert_counts(2, 1);
+}
+
+static void
+t_idempotency(void **state)
+{
+	struct job *first = sample("key-\xe2\x82\xac", "print(1)");
+	struct job *same = sample("key-\xe2\x82\xac", "print(1)");
+	struct job *other = sample("key-\xe2\x82\xac", "print(2)");
+	struct job *running;
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(do_submit(first, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	assert_int_equal(do_submit(same, 0, QUEUE, &a), STORE_EXISTS);
+	assert_string_equal(a.job->id, first->id);
+	job_free(a.job);
+	assert_int_equal(do_submit(same, 1, QUEUE, &a), STORE_EXISTS);
+	job_free(a.job);
+	assert_int_equal(do_submit(other, 0, QUEUE, &a), STORE_CONFLICT);
+	assert_string_equal(a.job->id, first->id);
+	job_free(a.job);
+	/* Known before full. */
+	assert_int_equal(do_submit(same, 0, 1, &a), STORE_EXISTS);
+	job_free(a.job);
+	/* Also once it has ended. */
+	running = claim_one();
+	end_succeeded(running);
+	assert_int_equal(do_finish(running), STORE_OK);
+	job_free(running);
+	assert_int_equal(do_submit(same, 0, QUEUE, &a), STORE_EXISTS);
+	assert_int_equal(a.job->status, JOB_SUCCEEDED);
+	job_free(a.job);
+	assert_null(do_get(same->id, WANT_STATUS));
+	/* No key is no key. */
+	first->idempotency_key[0] = same->idempotency_key[0] = '\0';
+	uuid4(first->id);
+	assert_int_equal(do_submit(first, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	assert_int_equal(do_submit(same, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	assert_counts(2, 0);
+	job_free(first);
+	job_free(same);
+	job_free(other);
+}
+
+#define PARALLEL 40
+
+/* Many at once with one key: one job, and all get to know it. */
+static void
+t_idempotency_parallel(void **state)
+{
+	struct answer a[PARALLEL];
+	struct job *j;
+	int i, ok = 0, n = 0;
+
+	(void)state;
+	memset(a, 0, sizeof(a));
+	for (i = 0; i < PARALLEL; i++) {
+		j = sample("key", "print(1)");
+		w.ops->submit(w.store, j, 0, QUEUE, on_job, &a[i]);
+		job_free(j); /* it was copied */
+	}
+	for (i = 0; i < PARALLEL; i++) {
+		run_until(&a[i].n, 1);
+		ok += a[i].result == STORE_OK;
+		n += a[i].result == STORE_EXISTS;
+		assert_string_equal(a[i].job->id, a[0].job->id);
+	}
+	assert_int_equal(ok, 1);
+	assert_int_equal(n, PARALLEL - 1);
+	for (i = 0; i < PARALLEL; i++) {
+		assert_int_equal(a[i].n, 1);
+		job_free(a[i].job);
+	}
+	assert_counts(1, 0);
+}
+
+static void
+t_claim(void **state)
+{
+	struct job *j = sample("", "print(1)");
+	int64_t before = time_wall_us();
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	assert_null(a.job);
+	blob_unref(j->requirements);
+	j->requirements = blob_copy("[\"six\"]", 7);
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	assert_int_equal(do_claim(0, &a), STORE_OK);
+	assert_asked(a.job, j);
+	assert_not_ended(a.job);
+	assert_int_equal(a.job->status, JOB_RUNNING);
+	assert_int_equal(a.job->fence, 1);
+	assert_int_equal(a.job->attempt, 1);
+	assert_int_equal(a.job->code_started, 0);
+	assert_in_range(
+	    a.job->started_at, before - 1000, time_wall_us() + 1000);
+	assert_blob(a.job->code, "print(1)", 8);
+	assert_blob(a.job->input, "{}", 2);
+	assert_blob(a.job->requirements, "[\"six\"]", 7);
+	job_free(a.job);
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	assert_counts(0, 1);
+	job_free(j);
+	j = sample("", "print(2)");
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	assert_int_equal(do_claim(1, &a), STORE_OK);
+	assert_int_equal(a.job->code_started, 1);
+	job_free(a.job);
+	job_free(j);
+}
+
+static void
+t_claim_order(void **state)
+{
+	char ids[6][MAX_JOB_ID + 1];
+	struct job *j;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 6; i++)
+		submit_waiting(ids[i], 0);
+	for (i = 0; i < 6; i++)
+		assert_int_equal(do_position(ids[i]), i + 1);
+	for (i = 0; i < 3; i++) {
+		j = claim_one();
+		assert_string_equal(j->id, ids[i]);
+		assert_int_equal(do_position(j->id), 0);
+		job_free(j);
+	}
+	for (; i < 6; i++)
+		assert_int_equal(do_position(ids[i]), i - 2);
+	assert_int_equal(do_position("api-no-such-job"), 0);
+}
+
+/* One that waits for its time holds nobody up, and comes first when due. */
+static void
+t_not_before(void **state)
+{
+	char later[MAX_JOB_ID + 1], now[MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	submit_waiting(later, time_wall_us() + 3600000000LL);
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	submit_waiting(now, 0);
+	j = claim_one();
+	assert_string_equal(j->id, now);
+	assert_int_equal(
+	    do_release(j->id, j->fence, time_wall_us() + 3600000000LL),
+	    STORE_OK);
+	job_free(j);
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	assert_counts(2, 0);
+	assert_int_equal(do_position(later), 1);
+	assert_int_equal(do_position(now), 2);
+}
+
+static void
+t_release(void **state)
+{
+	char id[MAX_JOB_ID + 1], second[MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	submit_waiting(id, 0);
+	submit_waiting(second, 0);
+	assert_int_equal(do_release(id, 0, 0), STORE_STALE); /* it waits */
+	j = claim_one();
+	assert_int_equal(do_release(id, j->fence + 1, 0), STORE_STALE);
+	assert_int_equal(do_release("api-none", 1, 0), STORE_STALE);
+	assert_int_equal(do_release(id, j->fence, 17), STORE_OK);
+	assert_int_equal(do_release(id, j->fence, 17), STORE_STALE);
+	job_free(j);
+	j = do_get(id, WANT_STATUS);
+	assert_int_equal(j->status, JOB_QUEUED);
+	assert_int_equal(j->not_before, 17);
+	assert_int_equal(j->started_at, 0);
+	assert_int_equal(j->fence, 1);
+	job_free(j);
+	/* It keeps its place; the old holder's fence opens nothing. */
+	j = claim_one();
+	assert_string_equal(j->id, id);
+	assert_int_equal(j->fence, 2);
+	assert_int_equal(j->attempt, 2);
+	assert_int_equal(do_start(id, 1), STORE_STALE);
+	assert_int_equal(do_release(id, 1, 0), STORE_STALE);
+	/* Once the code has started there is no way back. */
+	assert_int_equal(do_start(id, 2), STORE_OK);
+	assert_int_equal(do_release(id, 2, 0), STORE_STALE);
+	job_free(j);
+	j = do_get(id, WANT_STATUS);
+	assert_int_equal(j->status, JOB_RUNNING);
+	assert_int_equal(j->code_started, 1);
+	job_free(j);
+	assert_int_equal(do_claim(0, &a), STORE_OK);
+	assert_string_equal(a.job->id, second);
+	job_free(a.job);
+}
+
+static void
+t_start(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j;
+
+	(void)state;
+	submit_waiting(id, 0);
+	assert_int_equal(do_start(id, 0), STORE_STALE);
+	j = claim_one();
+	assert_int_equal(do_start(id, j->fence - 1), STORE_STALE);
+	assert_int_equal(do_start("api-none", j->fence), STORE_STALE);
+	assert_int_equal(do_start(id, j->fence), STORE_OK);
+	/* Asked again, for the first answer may have been lost. */
+	assert_int_equal(do_start(id, j->fence), STORE_OK);
+	end_succeeded(j);
+	assert_int_equal(do_finish(j), STORE_OK);
+	assert_int_equal(do_start(id, j->fence), STORE_STALE);
+	job_free(j);
+}
+
+/* An end whose every field has a value of its own. */
+static void
+end_fully(struct job *j)
+{
+	static struct artifact list[2];
+
+	j->status = JOB_FAILED;
+	j->ended_at = j->started_at + 1234567;
+	j->exit_code = 139;
+	j->error = JERR_SEGFAULT;
+	j->error_phase = PHASE_EXECUTION;
+	strlcpy(j->error_message, "d\xc3\xa9j\xc3\xa0 '; DROP TABLE jobs; --",
+	    sizeof(j->error_message));
+	j->startup_ms = 11;
+	j->dependencies_ms = 12;
+	j->execution_ms = (int64_t)1 << 33;
+	j->total_ms = 14;
+	j->phase_at_exit = PHASE_DEPENDENCIES;
+	j->runtime = RUNTIME_RUNSC;
+	j->out = blob_copy("out\0\xff\xfe", 6);
+	j->err = blob_copy("", 0);
+	j->output = blob_copy("{\"a\": 1}", 8);
+	j->extras = NULL;
+	j->out_truncated = 1;
+	j->err_truncated = 0;
+	j->max_rss_kb = 21;
+	j->cpu_ms = 22;
+	j->wall_ms = 23;
+	j->oom_kills = 24;
+	memset(list, 0, sizeof(list));
+	list[0].number = 0;
+	list[0].size = (uint64_t)1 << 35;
+	list[0].name_len = 3;
+	memcpy(list[0].name, "\xff.x", 3);
+	sha256(list[0].sha256, "x", 1);
+	strlcpy(list[0].content_type, "text/plain", MAX_CONTENT_TYPE);
+	list[1].number = 7;
+	list[1].name_len = 1;
+	list[1].name[0] = 'y';
+	j->artifacts = calloc(2, sizeof(*list));
+	assert_non_null(j->artifacts);
+	memcpy(j->artifacts, list, sizeof(list));
+	j->n_artifacts = 2;
+}
+
+static void
+assert_ended(const struct job *got, const struct job *j)
+{
+	assert_int_equal(got->status, j->status);
+	assert_int_equal(got->started_at, j->started_at);
+	assert_int_equal(got->ended_at, j->ended_at);
+	assert_int_equal(got->exit_code, j->exit_code);
+	assert_int_equal(got->error, j->error);
+	assert_int_equal(got->error_phase, j->error_phase);
+	assert_string_equal(got->error_message, j->error_message);
+	assert_int_equal(got->startup_ms, j->startup_ms);
+	assert_int_equal(got->dependencies_ms, j->dependencies_ms);
+	assert_int_equal(got->execution_ms, j->execution_ms);
+	assert_int_equal(got->total_ms, j->total_ms);
+	assert_int_equal(got->phase_at_exit, j->phase_at_exit);
+	assert_int_equal(got->runtime, j->runtime);
+	assert_int_equal(got->out_truncated, j->out_truncated);
+	assert_int_equal(got->err_truncated, j->err_truncated);
+	assert_int_equal(got->max_rss_kb, j->max_rss_kb);
+	assert_int_equal(got->cpu_ms, j->cpu_ms);
+	assert_int_equal(got->wall_ms, j->wall_ms);
+	assert_int_equal(got->oom_kills, j->oom_kills);
+}
+
+static void
+t_finish(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	end_fully(j);
+	assert_int_equal(do_finish(j), STORE_OK);
+	got = do_get(id, WANT_OUTPUT);
+	assert_ended(got, j);
+	assert_blob(got->out, "out\0\xff\xfe", 6);
+	assert_blob(got->err, "", 0);
+	assert_blob(got->output, "{\"a\": 1}", 8);
+	assert_null(got->extras);
+	assert_null(got->code);
+	assert_int_equal(got->n_artifacts, 2);
+	assert_memory_equal(
+	    got->artifacts, j->artifacts, 2 * sizeof(*j->artifacts));
+	job_free(got);
+	got = do_get(id, WANT_STATUS);
+	assert_ended(got, j);
+	assert_null(got->out);
+	assert_int_equal(got->n_artifacts, 0);
+	job_free(got);
+	got = do_get(id, WANT_OUTPUT | WANT_PAYLOAD);
+	assert_blob(got->out, "out\0\xff\xfe", 6);
+	assert_blob(got->code, "print(1)", 8);
+	job_free(got);
+	job_free(j);
+	assert_counts(0, 0);
+}
+
+static void
+t_finish_guards(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *old, *j, *got;
+
+	(void)state;
+	submit_waiting(id, 0);
+	old = claim_one();
+	end_succeeded(old);
+	old->out = blob_copy("old", 3);
+	assert_int_equal(do_release(id, old->fence, 0), STORE_OK);
+	assert_int_equal(do_finish(old), STORE_STALE); /* it waits */
+	j = claim_one();
+	assert_int_equal(do_finish(old), STORE_STALE); /* another's now */
+	got = do_get(id, WANT_OUTPUT);
+	assert_int_equal(got->status, JOB_RUNNING);
+	assert_null(got->out);
+	job_free(got);
+	end_succeeded(j);
+	j->out = blob_copy("new", 3);
+	assert_int_equal(do_finish(j), STORE_OK);
+	/* Told again by the same holder: it is written. */
+	assert_int_equal(do_finish(j), STORE_OK);
+	/* Another end comes too late. */
+	old->fence = j->fence;
+	old->status = JOB_TIMEOUT;
+	assert_int_equal(do_finish(old), STORE_STALE);
+	old->status = j->status;
+	old->ended_at = j->ended_at + 1;
+	assert_int_equal(do_finish(old), STORE_STALE);
+	got = do_get(id, WANT_OUTPUT);
+	assert_ended(got, j);
+	assert_blob(got->out, "new", 3);
+	job_free(got);
+	strlcpy(old->id, "api-none", sizeof(old->id));
+	assert_int_equal(do_finish(old), STORE_STALE);
+	job_free(old);
+	job_free(j);
+}
+
+static void
+t_cancel(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	int64_t before = time_wall_us();
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	assert_int_equal(do_cancel("api-none", &a), STORE_NOT_FOUND);
+	assert_null(a.job);
+	submit_waiting(id, 0);
+	assert_int_equal(do_cancel(id, &a), STORE_OK);
+	assert_string_equal(a.job->id, id);
+	assert_int_equal(a.job->status, JOB_CANCELLED);
+	assert_int_equal(a.job->error, JERR_CANCELLED);
+	assert_int_equal(a.job->error_phase, PHASE_STARTUP);
+	assert_true(a.job->error_message[0] != '\0');
+	assert_in_range(a.job->ended_at, before - 1000, time_wall_us() + 1000);
+	job_free(a.job);
+	assert_int_equal(do_cancel(id, &a), STORE_NOT_FOUND);
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	assert_counts(0, 0);
+	submit_waiting(id, 0);
+	j = claim_one();
+	assert_int_equal(do_cancel(id, &a), STORE_STALE);
+	assert_string_equal(a.job->id, id);
+	assert_int_equal(a.job->status, JOB_RUNNING);
+	assert_int_equal(a.job->fence, j->fence);
+	job_free(a.job);
+	end_succeeded(j);
+	assert_int_equal(do_finish(j), STORE_OK);
+	assert_int_equal(do_cancel(id, &a), STORE_NOT_FOUND);
+	assert_null(a.job);
+	job_free(j);
+}
+
+static void
+t_get(void **state)
+{
+	struct job *j;
+	char id[MAX_JOB_ID + 1];
+
+	(void)state;
+	assert_null(do_get("api-none", WANT_OUTPUT | WANT_PAYLOAD));
+	assert_null(do_get("", WANT_STATUS));
+	assert_null(do_get("' OR 1=1 --", WANT_STATUS));
+	/* Output of one that has not ended is nothing, not a failure. */
+	submit_waiting(id, 0);
+	j = do_get(id, WANT_OUTPUT);
+	assert_null(j->out);
+	assert_null(j->output);
+	assert_int_equal(j->n_artifacts, 0);
+	job_free(j);
+}
+
+/* A page of ids, newest first, against what is expected. */
+static void
+assert_list(int status, const char *job_type, int64_t limit, int64_t offset,
+    const char *const *ids, size_t n)
+{
+	struct answer a;
+	size_t i;
+
+	CALL(&a, list(w.store, status, job_type, limit, offset, on_jobs, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.n_jobs, n);
+	for (i = 0; i < n; i++) {
+		assert_string_equal(a.jobs[i]->id, ids[i]);
+		assert_null(a.jobs[i]->code);
+		job_free(a.jobs[i]);
+	}
+	free(a.jobs);
+}
+
+static void
+t_list(void **state)
+{
+	char id[5][MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	assert_list(-1, NULL, 10, 0, NULL, 0);
+	submit_typed("a", id[0]);
+	submit_typed("b", id[1]);
+	submit_typed("a", id[2]);
+	submit_typed("b", id[3]);
+	submit_typed("a", id[4]);
+	assert_list(-1, NULL, 10, 0,
+	    (const char *[]){ id[4], id[3], id[2], id[1], id[0] }, 5);
+	assert_list(-1, NULL, 2, 0, (const char *[]){ id[4], id[3] }, 2);
+	assert_list(-1, NULL, 2, 3, (const char *[]){ id[1], id[0] }, 2);
+	assert_list(-1, NULL, 2, 5, NULL, 0);
+	assert_list(-1, NULL, 0, 0, NULL, 0);
+	assert_list(-1, "a", 2, 1, (const char *[]){ id[2], id[0] }, 2);
+	assert_list(-1, "c", 10, 0, NULL, 0);
+	j = claim_one();
+	assert_int_equal(do_cancel(id[1], &a), STORE_OK);
+	job_free(a.job);
+	assert_list(JOB_RUNNING, NULL, 10, 0, (const char *[]){ id[0] }, 1);
+	assert_list(JOB_CANCELLED, "b", 10, 0, (const char *[]){ id[1] }, 1);
+	assert_list(JOB_CANCELLED, "a", 10, 0, NULL, 0);
+	assert_list(JOB_QUEUED, NULL, 10, 0,
+	    (const char *[]){ id[4], id[3], id[2] }, 3);
+	assert_list(JOB_SUCCEEDED, NULL, 10, 0, NULL, 0);
+	job_free(j);
+}
+
+/* Every byte of a payload and of an output comes back, 10 MiB of each. */
+static void
+t_blobs(void **state)
+{
+	struct job *j = sample("", "x"), *got;
+	struct answer a;
+	uint8_t *bytes;
+	size_t i, len = 10 * MIB;
+
+	(void)state;
+	assert_non_null(bytes = malloc(len));
+	arc4random_buf(bytes, len);
+	for (i = 0; i < 256; i++)
+		bytes[i] = (uint8_t)i;
+	blob_unref(j->code);
+	blob_unref(j->input);
+	j->code = blob_copy(bytes, len);
+	j->input = blob_copy("\0", 1);
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	job_free(j);
+	j = claim_one();
+	assert_blob(j->code, bytes, len);
+	assert_blob(j->input, "\0", 1);
+	end_succeeded(j);
+	j->out = blob_copy(bytes, len);
+	j->err = blob_copy("\0\0", 2);
+	j->output = blob_copy(bytes, 256);
+	j->extras = blob_copy("{}", 2);
+	assert_int_equal(do_finish(j), STORE_OK);
+	got = do_get(j->id, WANT_OUTPUT | WANT_PAYLOAD);
+	assert_blob(got->code, bytes, len);
+	assert_blob(got->out, bytes, len);
+	assert_blob(got->err, "\0\0", 2);
+	assert_blob(got->output, bytes, 256);
+	assert_blob(got->extras, "{}", 2);
+	job_free(got);
+	job_free(j);
+	free(bytes);
+}
+
+static void
+t_recover(void **state)
+{
+	char ids[4][MAX_JOB_ID + 1];
+	struct job *j[3], *got;
+	struct answer a;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		submit_waiting(ids[i], 0);
+	for (i = 0; i < 3; i++)
+		j[i] = claim_one();
+	assert_int_equal(do_start(ids[1], 1), STORE_OK);
+	end_succeeded(j[2]);
+	assert_int_equal(do_finish(j[2]), STORE_OK);
+	reopen();
+	assert_counts(1, 2);
+	CALL(&a, recover(w.store, on_counts, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.counts.queued, 1);
+	assert_int_equal(a.counts.running, 1);
+	assert_counts(2, 0);
+	got = do_get(ids[0], WANT_STATUS);
+	assert_int_equal(got->status, JOB_QUEUED);
+	assert_int_equal(got->started_at, 0);
+	job_free(got);
+	got = do_get(ids[1], WANT_STATUS);
+	assert_int_equal(got->status, JOB_FAILED);
+	assert_int_equal(got->error, JERR_INTERRUPTED);
+	assert_int_equal(got->error_phase, PHASE_EXECUTION);
+	assert_true(got->ended_at >= got->started_at);
+	assert_true(got->error_message[0] != '\0');
+	job_free(got);
+	got = do_get(ids[2], WANT_STATUS);
+	assert_int_equal(got->status, JOB_SUCCEEDED);
+	job_free(got);
+	/* Who held them before holds nothing now. */
+	assert_int_equal(do_start(ids[0], 1), STORE_STALE);
+	end_succeeded(j[1]);
+	assert_int_equal(do_finish(j[1]), STORE_STALE);
+	CALL(&a, recover(w.store, on_counts, &a));
+	assert_int_equal(a.counts.queued + a.counts.running, 0);
+	got = claim_one();
+	assert_string_equal(got->id, ids[0]);
+	assert_int_equal(got->fence, 2);
+	job_free(got);
+	for (i = 0; i < 3; i++)
+		job_free(j[i]);
+}
+
+/* A job that was put in as running is interrupted too. */
+static void
+t_recover_started(void **state)
+{
+	struct job *j = sample("", "print(1)"), *got;
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(do_submit(j, 1, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	reopen();
+	CALL(&a, recover(w.store, on_counts, &a));
+	assert_int_equal(a.counts.queued, 0);
+	assert_int_equal(a.counts.running, 1);
+	got = do_get(j->id, WANT_STATUS);
+	assert_int_equal(got->error, JERR_INTERRUPTED);
+	job_free(got);
+	job_free(j);
+}
+
+/* Another takod's rows are not this one's to recover. */
+static void
+t_recover_others(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	job_free(j);
+	w.ops->close(w.store);
+	w.store = open_as("tako");
+	CALL(&a, recover(w.store, on_counts, &a));
+	assert_int_equal(a.counts.queued + a.counts.running, 0);
+	assert_counts(0, 1);
+	w.ops->close(w.store);
+	w.store = open_as("tako1#");
+	CALL(&a, recover(w.store, on_counts, &a));
+	assert_int_equal(a.counts.queued + a.counts.running, 0);
+}
+
+static void
+t_reopen(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+	struct answer a;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	end_fully(j);
+	assert_int_equal(do_finish(j), STORE_OK);
+	submit_waiting(id, 0);
+	reopen();
+	got = do_get(j->id, WANT_OUTPUT | WANT_PAYLOAD);
+	assert_ended(got, j);
+	assert_blob(got->out, "out\0\xff\xfe", 6);
+	job_free(got);
+	job_free(j);
+	assert_int_equal(do_claim(0, &a), STORE_OK);
+	assert_string_equal(a.job->id, id);
+	job_free(a.job);
+}
+
+/* Whatever is under way when the store is closed is answered, once. */
+static void
+t_close_answers(void **state)
+{
+	struct job *j = sample("", "print(1)");
+	struct answer a[10];
+	int i;
+
+	(void)state;
+	memset(a, 0, sizeof(a));
+	i = 0;
+	w.ops->submit(w.store, j, 0, QUEUE, on_job, &a[i++]);
+	w.ops->claim(w.store, 0, on_job, &a[i++]);
+	w.ops->start(w.store, j->id, 1, on_plain, &a[i++]);
+	w.ops->release(w.store, j->id, 1, 0, on_plain, &a[i++]);
+	w.ops->cancel(w.store, j->id, on_job, &a[i++]);
+	w.ops->get(w.store, j->id, 0, on_job, &a[i++]);
+	w.ops->queue_position(w.store, j->id, on_position, &a[i++]);
+	w.ops->list(w.store, -1, NULL, 1, 0, on_jobs, &a[i++]);
+	w.ops->counts(w.store, on_counts, &a[i++]);
+	w.ops->recover(w.store, on_counts, &a[i++]);
+	job_free(j);
+	w.ops->close(w.store);
+	w.store = NULL;
+	for (i = 0; i < 10; i++) {
+		assert_int_equal(a[i].n, 1);
+		assert_int_equal(a[i].result, STORE_AWAY);
+		assert_null(a[i].job);
+		assert_null(a[i].jobs);
+	}
+}
+
+/* Calls are done in the order they were made. */
+static void
+t_order(void **state)
+{
+	struct job *j = sample("", "print(1)"), *end;
+	struct answer a[6];
+
+	(void)state;
+	memset(a, 0, sizeof(a));
+	end = job_lend(j);
+	end->fence = 1;
+	end->status = JOB_SUCCEEDED;
+	end->ended_at = time_wall_us() + 10000000;
+	w.ops->submit(w.store, j, 0, QUEUE, on_job, &a[0]);
+	w.ops->claim(w.store, 0, on_job, &a[1]);
+	w.ops->start(w.store, j->id, 1, on_plain, &a[2]);
+	w.ops->get(w.store, j->id, 0, on_job, &a[3]);
+	w.ops->finish(w.store, end, on_plain, &a[4]);
+	w.ops->get(w.store, j->id, 0, on_job, &a[5]);
+	run_until(&a[5].n, 1);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(a[i].n, 1);
+		assert_int_equal(a[i].result, STORE_OK);
+	}
+	assert_int_equal(a[1].job->status, JOB_RUNNING);
+	assert_int_equal(a[3].job->code_started, 1);
+	assert_int_equal(a[5].job->status, JOB_SUCCEEDED);
+	job_free(a[0].job);
+	job_free(a[1].job);
+	job_free(a[3].job);
+	job_free(a[5].job);
+	job_free(j);
+	job_free(end);
+}
+
+static void
+t_bad_url(void **state)
+{
+	char detail[512] = "";
+
+	(void)state;
+	assert_null(w.ops->open(w.base,
+	    is_pg() ? "postgresql://u:secret@[h/d" : "sqlite:///", "tako1",
+	    on_state, on_wakeup, NULL, detail, sizeof(detail)));
+	assert_true(detail[0] != '\0');
+	assert_null(strstr(detail, "secret"));
+}
+
+#define BOTH(test)                                                             \
+	{ #test " (sqlite)", test, setup, teardown,                            \
+		(void *)(uintptr_t)&store_sqlite },                            \
+	{                                                                      \
+#test " (postgresql)", test, setup, teardown,                  \
+		    (void *)(uintptr_t)&store_pg                               \
+	}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(t_submit_waits),
+		BOTH(t_submit_starts),
+		BOTH(t_submit_start_waits),
+		BOTH(t_submit_again),
+		BOTH(t_submit_full),
+		BOTH(t_idempotency),
+		BOTH(t_idempotency_parallel),
+		BOTH(t_claim),
+		BOTH(t_claim_order),
+		BOTH(t_not_before),
+		BOTH(t_release),
+		BOTH(t_start),
+		BOTH(t_finish),
+		BOTH(t_finish_guards),
+		BOTH(t_cancel),
+		BOTH(t_get),
+		BOTH(t_list),
+		BOTH(t_blobs),
+		BOTH(t_recover),
+		BOTH(t_recover_started),
+		BOTH(t_recover_others),
+		BOTH(t_reopen),
+		BOTH(t_close_answers),
+		BOTH(t_order),
+		BOTH(t_bad_url),
+	};
+
+	log_init("store_conformance", LOG_LEVEL_ERROR, 0);
+	return (cmocka_run_group_tests(tests, NULL, NULL));
+}
