@@ -186,8 +186,9 @@ class Trial:
         else:
             host.wait_for("the front is back", self.front_answers, 20)
             if self.takod.proc.poll() is not None:
-                self.problem("kill %d of %s ended takod:\n%s" % (
-                    number, target, self.takod.log()[-2000:]))
+                self.problem("kill %d of %s ended takod with %s:\n%s" % (
+                    number, target, self.takod.proc.returncode,
+                    self.takod.log()[-2000:]))
                 self.takod.start()
 
     def front_answers(self):
