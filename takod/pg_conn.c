@@ -121,11 +121,12 @@ judge(const PGresult *res)
 	/*
 	 * Conflicts and locks; then: connection, resources, operator,
 	 * read-only, system, a role or a schema that is not as it was, a
-	 * statement the server has forgotten or whose tables were changed.
+	 * statement the server has forgotten or whose tables were changed, a
+	 * transaction whose end is not known.
 	 */
 	static const char *const again[] = { "40001", "40P01", "55P03" };
 	static const char *const lost[] = { "08", "53", "57", "25", "58", "28",
-		"3D", "42", "26", "0A" };
+		"3D", "42", "26", "0A", "40" };
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	size_t i;
 
