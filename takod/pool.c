@@ -365,7 +365,8 @@ pool_worker_ready(struct slot *s)
 	engine_state_worked();
 	if (s->state != SLOT_STARTING)
 		return;
-	s->state = SLOT_READY;
+	/* One that a run waits for is taken: its end is the run's to hear. */
+	s->state = s->run != NULL ? SLOT_RUNNING : SLOT_READY;
 	log_debug("%s: ready after %lld ms", s->name,
 	    (long long)(time_mono_us() - s->began) / 1000);
 	if (s->run != NULL)

@@ -144,7 +144,8 @@ run_started(enum store_result result, void *arg)
 		}
 		break;
 	}
-	if (r->reason != REASON_NONE || r->slot == NULL)
+	/* Meanwhile its slot may have died: then nothing was handed over. */
+	if (r->reason != REASON_NONE || r->done || r->slot == NULL)
 		run_try_end(r);
 	else
 		run_go(r);

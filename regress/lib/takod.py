@@ -52,7 +52,9 @@ class Takod:
         self.host, self.port = "127.0.0.1", free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         self.env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-                    "HOME": self.dir, **(env or {})}
+                    "HOME": self.dir,
+                    # For a sanitizer's build; children get none of it.
+                    "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {})}
         self.keys = self._keys(config or {})
         self.proc, self.pid, self.instance = None, None, None
         self.uid_base = None
