@@ -190,8 +190,10 @@ submitted(enum store_result result, struct job *row, void *arg)
 	case STORE_EXISTS:
 		if (sb->api_died)
 			break;
+		/* A new job answers `queued`, wherever it is by now. */
 		if (!sb->sync)
-			reply_submit(sb->req, row);
+			reply_submit(sb->req, row,
+			    result == STORE_OK ? JOB_QUEUED : row->status);
 		else if (sb->gone) {
 			if (result == STORE_OK && !keep)
 				/* As the client would have it: below. */

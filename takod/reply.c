@@ -125,7 +125,7 @@ reply_record(struct child *api, uint32_t req, const struct job *job,
 }
 
 void
-reply_submit(uint32_t req, const struct job *job)
+reply_submit(uint32_t req, const struct job *job, enum job_status status)
 {
 	struct msg_rep_submit m;
 	struct child *api = proc_api();
@@ -134,7 +134,7 @@ reply_submit(uint32_t req, const struct job *job)
 		return;
 	memset(&m, 0, sizeof(m));
 	strlcpy(m.job_id, job->id, sizeof(m.job_id));
-	m.status = job->status;
+	m.status = status;
 	proc_send(api, MSG_T_REP_SUBMIT, req, &m, -1);
 }
 

@@ -271,7 +271,7 @@ void reply_error(
     uint32_t req, enum rep, const char *job_id, const char *detail);
 void reply_record(struct child *, uint32_t req, const struct job *, enum view,
     int timed_out, int64_t queue_position);
-void reply_submit(uint32_t req, const struct job *);
+void reply_submit(uint32_t req, const struct job *, enum job_status);
 void reply_stats_fill(struct msg_rep_stats *);
 int reply_record_to(struct imsgev *, uint32_t req, const struct job *,
     enum view, int timed_out, int64_t queue_position);

@@ -1,0 +1,250 @@
+/*
+ * store_bench.c: how long a store's calls take, and for how long they hold the
+ * loop. A program of its own, for whoever changes a driver:
+ *
+ *	store_bench URL [jobs [at_once [output_bytes]]]
+ *
+ * Each job is submitted, claimed and finished with output; at_once jobs are
+ * under way together. An event that runs in every turn of the loop sees how
+ * long the loop did nothing else: that is what other work would have waited.
+ */
+#include <err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "takod/store.h"
+#include "util.h"
+
+enum measure {
+	SUBMIT,
+	CLAIM,
+	FINISH,
+	HELD,
+	MEASURES
+};
+
+static const char *const names[MEASURES] = { "submit", "claim", "finish",
+	"loop held" };
+
+struct samples {
+	int64_t *us;
+	size_t n, room;
+};
+
+static struct bench {
+	const struct store_ops *ops;
+	struct event_base *base;
+	struct store *store;
+	struct event *beat;
+	int64_t last_beat;
+	struct blob *code, *output;
+	long left, under_way;
+	struct samples samples[MEASURES];
+} b;
+
+struct one {
+	struct job *job;
+	int64_t since;
+};
+
+static void next_job(struct one *);
+
+static void
+note(enum measure m, int64_t us)
+{
+	struct samples *s = &b.samples[m];
+
+	if (s->n == s->room) {
+		s->room = s->room == 0 ? 4096 : s->room * 2;
+		s->us = reallocarray(s->us, s->room, sizeof(*s->us));
+		if (s->us == NULL)
+			err(1, NULL);
+	}
+	s->us[s->n++] = us;
+}
+
+static void
+on_beat(int fd, short events, void *arg)
+{
+	int64_t now = time_mono_us();
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	note(HELD, now - b.last_beat);
+	b.last_beat = now;
+	event_active(b.beat, 0, 0);
+}
+
+static void
+must(enum store_result result, const char *what)
+{
+	if (result != STORE_OK)
+		errx(1, "%s: result %d", what, result);
+}
+
+static void
+finished(enum store_result result, void *arg)
+{
+	struct one *one = arg;
+
+	must(result, "finish");
+	note(FINISH, time_mono_us() - one->since);
+	job_free(one->job);
+	one->job = NULL;
+	next_job(one);
+}
+
+static void
+claimed(enum store_result result, struct job *job, void *arg)
+{
+	struct one *one = arg;
+
+	must(result, "claim");
+	note(CLAIM, time_mono_us() - one->since);
+	one->job = job;
+	job->status = JOB_SUCCEEDED;
+	job->ended_at = time_wall_us();
+	job->exit_code = 0;
+	job->out = blob_ref(b.output);
+	one->since = time_mono_us();
+	b.ops->finish(b.store, job, finished, one);
+}
+
+static void
+submitted(enum store_result result, struct job *job, void *arg)
+{
+	struct one *one = arg;
+
+	must(result, "submit");
+	note(SUBMIT, time_mono_us() - one->since);
+	job_free(job);
+	one->since = time_mono_us();
+	b.ops->claim(b.store, 1, claimed, one);
+}
+
+static void
+next_job(struct one *one)
+{
+	struct job *job;
+
+	if (b.left == 0) {
+		if (--b.under_way == 0)
+			event_base_loopbreak(b.base);
+		return;
+	}
+	b.left--;
+	if ((job = job_new()) == NULL)
+		err(1, NULL);
+	uuid4(job->id);
+	strlcpy(job->job_type, "default", sizeof(job->job_type));
+	job->code = blob_ref(b.code);
+	job->input = blob_ref(b.code);
+	job->created_at = time_wall_us();
+	one->since = time_mono_us();
+	b.ops->submit(b.store, job, 0, 10000, submitted, one);
+	job_free(job);
+}
+
+static void
+on_state(int up, const char *detail, void *arg)
+{
+	int *is_up = arg;
+
+	*is_up = up;
+	if (!up)
+		errx(1, "the store is away: %s", detail);
+}
+
+static int
+compare(const void *a, const void *c)
+{
+	const int64_t *x = a, *y = c;
+
+	return ((*x > *y) - (*x < *y));
+}
+
+static void
+report(enum measure m)
+{
+	struct samples *s = &b.samples[m];
+
+	qsort(s->us, s->n, sizeof(*s->us), compare);
+	printf("%-10s %8zu %9.2f %9.2f %9.2f %9.2f\n", names[m], s->n,
+	    (double)s->us[s->n / 2] / 1000,
+	    (double)s->us[s->n * 99 / 100] / 1000,
+	    (double)s->us[s->n * 999 / 1000] / 1000,
+	    (double)s->us[s->n - 1] / 1000);
+}
+
+static long
+number(int argc, char **argv, int i, long fallback)
+{
+	const char *error;
+	long n;
+
+	if (i >= argc)
+		return (fallback);
+	n = (long)strtonum(argv[i], 0, 1L << 30, &error);
+	if (error != NULL)
+		errx(1, "%s: %s", argv[i], error);
+	return (n);
+}
+
+int
+main(int argc, char **argv)
+{
+	char detail[512] = "";
+	struct one *ones;
+	void *output;
+	long at_once, bytes, jobs;
+	int64_t began;
+	int up = 0;
+
+	if (argc < 2)
+		errx(1, "usage: store_bench URL [jobs [at_once [bytes]]]");
+	log_init("store_bench", LOG_LEVEL_WARNING, 0);
+	jobs = b.left = number(argc, argv, 2, 2000);
+	at_once = number(argc, argv, 3, 1);
+	bytes = number(argc, argv, 4, 65536);
+	ones = xcalloc((size_t)at_once, sizeof(*ones));
+	output = xmalloc((size_t)bytes + 1);
+	arc4random_buf(output, (size_t)bytes);
+	b.output = blob_take(output, (size_t)bytes);
+	b.code = blob_copy("print(1)", 8);
+	b.ops = strncmp(argv[1], "sqlite:", 7) == 0 ? &store_sqlite : &store_pg;
+	if ((b.base = event_base_new()) == NULL ||
+	    (b.beat = event_new(b.base, -1, 0, on_beat, NULL)) == NULL)
+		err(1, NULL);
+	b.store = b.ops->open(b.base, argv[1], "store_bench", on_state, NULL,
+	    &up, detail, sizeof(detail));
+	if (b.store == NULL)
+		errx(1, "%s", detail);
+	while (!up)
+		event_base_loop(b.base, EVLOOP_ONCE);
+	began = b.last_beat = time_mono_us();
+	event_active(b.beat, 0, 0);
+	for (long i = 0; i < at_once; i++) {
+		b.under_way++;
+		next_job(&ones[i]);
+	}
+	event_base_dispatch(b.base);
+	printf("%ld jobs, %ld at once, %ld bytes of output: %.0f jobs/s\n",
+	    jobs, at_once, bytes,
+	    (double)jobs * 1e6 / (double)(time_mono_us() - began));
+	printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99", "p99.9",
+	    "max");
+	for (enum measure m = SUBMIT; m < MEASURES; m++)
+		report(m);
+	b.ops->close(b.store);
+	event_free(b.beat);
+	event_base_free(b.base);
+	blob_unref(b.code);
+	blob_unref(b.output);
+	for (enum measure m = SUBMIT; m < MEASURES; m++)
+		free(b.samples[m].us);
+	free(ones);
+	return (0);
+}
