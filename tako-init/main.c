@@ -98,6 +98,12 @@ python_exec(int out, int err)
 {
 	char name[] = "python3", flag[] = "-u", path[] = PATH_CODE;
 	char *argv[] = { name, flag, path, NULL };
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default = { NULL, 0, NULL, 0 };
 	sigset_t none;
 	int null, sig;
 
@@ -106,8 +112,11 @@ python_exec(int out, int err)
 	    dup2(err, STDERR_FILENO) == -1)
 		_exit(127);
 	close_from(STDERR_FILENO + 1);
+	/* The kernel's call: libc refuses 32 and 33, which are inherited too.
+	 */
 	for (sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+		syscall(SYS_rt_sigaction, sig, &by_default, NULL,
+		    sizeof(by_default.mask));
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setsid();

@@ -38,7 +38,9 @@ struct container {
 	struct event *exited; /* on pidfd */
 	struct event *later;  /* a step to try again */
 	int64_t deadline;     /* of making, then of removing it */
-	engine_create_cb create_cb;
+	engine_create_cb create_cb; /* NULL once told, or given up */
+	enum engine_error error;    /* why it was not made */
+	char detail[512];
 	engine_exit_cb exit_cb;
 	void *arg;
 	engine_done_cb done_cb;

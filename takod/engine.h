@@ -122,10 +122,11 @@ struct engine_ops {
 	void (*create)(struct engine *, const struct container_spec *,
 	    int64_t deadline_us, engine_create_cb, engine_exit_cb, void *arg);
 	/*
-	 * Gives up a create under way: its callback is not called, what was
-	 * made is removed. arg is the one given to create.
+	 * Gives up a create under way, the one that arg was given to: its
+	 * callback is not called, and what was made is removed, of which
+	 * engine_done_cb tells as it does for remove, with the same arg.
 	 */
-	void (*create_cancel)(struct engine *, void *arg);
+	void (*create_cancel)(struct engine *, engine_done_cb, void *arg);
 	/* SIGKILL to all of it; may be called again. exit_cb follows. */
 	void (*kill)(struct engine *, struct container *);
 	/* Counters of the container now: dead or alive, before remove. */

@@ -53,6 +53,10 @@ struct ping {
 	void *arg;
 };
 
+static void make_failed(
+    struct container *, enum engine_error, const char *detail, int made);
+static void remove_end(
+    struct container *, enum engine_error, const char *detail);
 static void remove_try(struct container *);
 static void remove_start(struct container *);
 static void sweep_part(struct sweep *, enum engine_error, const char *detail);
@@ -93,6 +97,8 @@ later_event(evutil_socket_t fd, short events, void *arg)
 	(void)events;
 	if (c->state == CONTAINER_REMOVING)
 		remove_try(c);
+	else if (c->state == CONTAINER_MAKING)
+		make_failed(c, ENGINE_TRANSIENT, strerror(ENOMEM), 0);
 	else
 		watch_wait(c);
 }
@@ -184,16 +190,14 @@ static void
 make_failed(
     struct container *c, enum engine_error error, const char *detail, int made)
 {
-	engine_create_cb cb = c->create_cb;
-	void *arg = c->arg;
-
+	c->error = error;
+	strlcpy(c->detail, detail, sizeof(c->detail));
 	if (made) {
 		if (error == ENGINE_AWAY || error == ENGINE_DEADLINE)
 			c->e->sweeps_due = SWEEPS;
 		remove_start(c);
 	} else
-		container_free(c);
-	cb(NULL, -1, 0, error, detail, arg);
+		remove_end(c, ENGINE_OK, "");
 }
 
 static void
@@ -284,6 +288,7 @@ make_inspected(const struct docker_answer *a, void *arg)
 {
 	struct container *c = arg;
 	json_t *pid;
+	engine_create_cb cb = c->create_cb;
 	int fd = c->fd;
 
 	c->call = NULL;
@@ -298,7 +303,8 @@ make_inspected(const struct docker_answer *a, void *arg)
 	c->fd = -1;
 	c->state = CONTAINER_UP;
 	watch_start(c, (pid_t)json_integer_value(pid));
-	c->create_cb(c, fd, 1, ENGINE_OK, "", c->arg);
+	c->create_cb = NULL;
+	cb(c, fd, 1, ENGINE_OK, "", c->arg);
 }
 
 static void
@@ -369,44 +375,16 @@ make_created(const struct docker_answer *a, void *arg)
 		return;
 	}
 	strlcpy(c->id, id, sizeof(c->id));
+	if (c->create_cb == NULL) {
+		remove_start(c);
+		return;
+	}
 	c->attach = docker_attach_start(c->e->base,
 	    docker_api_socket(c->e->api), docker_api_version(c->e->api), c->id,
 	    docker_deadline(ENGINE_CALL_TIMEOUT, c->deadline), make_attached,
 	    c);
 	if (c->attach == NULL)
 		make_no_memory(c);
-}
-
-/* A create that could not even be asked for: told from the loop. */
-struct refused {
-	engine_create_cb cb;
-	void *arg;
-};
-
-static void
-make_refused(evutil_socket_t fd, short events, void *arg)
-{
-	struct refused *r = arg;
-
-	(void)fd;
-	(void)events;
-	r->cb(NULL, -1, 0, ENGINE_TRANSIENT, strerror(ENOMEM), r->arg);
-	free(r);
-}
-
-static void
-make_refuse(struct engine *e, engine_create_cb cb, void *arg)
-{
-	struct timeval now = { 0, 0 };
-	struct refused *r;
-
-	if ((r = malloc(sizeof(*r))) == NULL)
-		fatal(NULL);
-	r->cb = cb;
-	r->arg = arg;
-	if (event_base_once(e->base, -1, EV_TIMEOUT, make_refused, r, &now) ==
-	    -1)
-		fatal(NULL);
 }
 
 void
@@ -425,10 +403,8 @@ docker_make(struct engine *e, const struct container_spec *spec,
 
 	if (probe != NULL)
 		memcpy(d.probe, probe, sizeof(d.probe));
-	if ((c = container_new(e, spec->name)) == NULL) {
-		make_refuse(e, cb, arg);
-		return;
-	}
+	if ((c = container_new(e, spec->name)) == NULL)
+		fatal(NULL);
 	c->create_cb = cb;
 	c->exit_cb = exit_cb;
 	c->arg = arg;
@@ -438,10 +414,8 @@ docker_make(struct engine *e, const struct container_spec *spec,
 		c->call = docker_api_call(e->api, "POST", path, body,
 		    docker_deadline(ENGINE_CALL_TIMEOUT, deadline_us),
 		    make_created, c);
-	if (c->call == NULL) {
-		container_free(c);
-		make_refuse(e, cb, arg);
-	}
+	if (c->call == NULL)
+		container_later(c); /* it is told from the loop */
 }
 
 static void
@@ -452,20 +426,24 @@ docker_create(struct engine *e, const struct container_spec *spec,
 }
 
 /*
- * The engine may just be making it: a removal that finds nothing is no proof,
- * so it is looked for again later.
+ * While the engine is just making it, a removal that finds nothing proves
+ * nothing: only its answer (or that none comes in time) ends the doubt.
  */
 static void
-docker_create_cancel(struct engine *e, void *arg)
+docker_create_cancel(struct engine *e, engine_done_cb cb, void *arg)
 {
 	struct container *c;
 
 	TAILQ_FOREACH (c, &e->containers, entry)
-		if (c->state == CONTAINER_MAKING && c->arg == arg) {
-			e->sweeps_due = SWEEPS;
-			remove_start(c);
-			return;
-		}
+		if (c->create_cb != NULL && c->arg == arg)
+			break;
+	if (c == NULL)
+		return;
+	c->create_cb = NULL;
+	c->done_cb = cb;
+	c->done_arg = arg;
+	if (c->state == CONTAINER_MAKING && c->id[0] != '\0')
+		remove_start(c);
 }
 
 /* ---- ending one --------------------------------------------------------- */
@@ -507,13 +485,19 @@ docker_facts(
 static void
 remove_end(struct container *c, enum engine_error error, const char *detail)
 {
+	engine_create_cb create_cb = c->create_cb;
 	engine_done_cb cb = c->done_cb;
-	void *arg = c->done_arg;
+	void *create_arg = c->arg, *arg = c->done_arg;
+	enum engine_error why = c->error;
 	struct sweep *sweep = c->sweep;
+	char why_text[sizeof(c->detail)];
 
 	if (error != ENGINE_OK)
 		c->e->sweeps_due = SWEEPS;
+	strlcpy(why_text, c->detail, sizeof(why_text));
 	container_free(c);
+	if (create_cb != NULL)
+		create_cb(NULL, -1, 0, why, why_text, create_arg);
 	if (sweep != NULL)
 		sweep_part(sweep, error, detail);
 	if (cb != NULL)

@@ -282,10 +282,12 @@ container_step(evutil_socket_t fd, short ev, void *arg)
 static void
 unmade_failed(struct container *c, enum engine_error left, const char *detail)
 {
+	engine_create_cb cb = c->create_cb;
+
 	(void)left;
 	(void)detail;
-	if (c->create_cb != NULL)
-		c->create_cb(NULL, -1, 0, c->error, c->detail, c->arg);
+	c->create_cb = NULL;
+	cb(NULL, -1, 0, c->error, c->detail, c->arg);
 }
 
 static void __attribute__((format(printf, 3, 4)))
@@ -367,6 +369,7 @@ make_ended(int status, void *arg)
 {
 	struct container *c = arg;
 	struct timeval now = { 0, 0 };
+	engine_create_cb cb;
 	int fd;
 
 	c->run = NULL;
@@ -388,7 +391,9 @@ make_ended(int status, void *arg)
 	c->state = OCI_RUNNING;
 	fd = c->fd;
 	c->fd = -1;
-	c->create_cb(c, fd, 0, ENGINE_OK, NULL, c->arg);
+	cb = c->create_cb;
+	c->create_cb = NULL;
+	cb(c, fd, 0, ENGINE_OK, NULL, c->arg);
 }
 
 /* The command line of the runtime; -1 when there is no room for it. */
@@ -505,22 +510,6 @@ oci_create(struct engine *e, const struct container_spec *spec,
 	oci_make(e, spec, NULL, deadline_us, cb, exit_cb, arg);
 }
 
-/* The half-made container has lost its owner, nobody is told. */
-static void
-oci_create_cancel(struct engine *e, void *arg)
-{
-	struct container *c;
-
-	TAILQ_FOREACH (c, &e->containers, entry) {
-		if (c->arg != arg || c->create_cb == NULL)
-			continue;
-		if (c->state == OCI_MAKING)
-			container_unmake(c, unmade_failed);
-		else if (c->state != OCI_UNMAKING)
-			continue;
-		c->create_cb = NULL;
-	}
-}
 
 /* ---- the rest of the table ----------------------------------------------- */
 
@@ -552,6 +541,25 @@ oci_remove(struct engine *e, struct container *c, engine_done_cb cb, void *arg)
 	c->done_arg = arg;
 	c->create_cb = NULL;
 	container_unmake(c, unmade_removed);
+}
+
+static void
+oci_create_cancel(struct engine *e, engine_done_cb cb, void *arg)
+{
+	struct container *c;
+
+	TAILQ_FOREACH (c, &e->containers, entry)
+		if (c->arg == arg && c->create_cb != NULL)
+			break;
+	if (c == NULL)
+		return;
+	c->create_cb = NULL;
+	c->done_cb = cb;
+	c->done_arg = arg;
+	if (c->state == OCI_MAKING)
+		container_unmake(c, unmade_removed);
+	else
+		c->unmade = unmade_removed;
 }
 
 static void

@@ -66,7 +66,7 @@ oci_probe_drop(struct engine *e)
 	if (p == NULL)
 		return;
 	if (p->making)
-		engine_oci.create_cancel(e, p);
+		engine_oci.create_cancel(e, probe_dropped, p);
 	if (p->c != NULL)
 		oci_remove(e, p->c, probe_dropped, NULL);
 	probe_free(p);

@@ -536,8 +536,9 @@ pool_end(struct slot *s, const char *why)
 		event_del(s->deadline);
 	close_fd(&s->stream);
 	if (s->creating) {
-		env.engine_ops->create_cancel(env.engine, s);
 		s->creating = 0;
+		s->removing = 1;
+		env.engine_ops->create_cancel(env.engine, removed, s);
 	}
 	if (s->worker != NULL)
 		proc_kill(s->worker, "its slot ends");

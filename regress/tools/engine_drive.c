@@ -301,6 +301,15 @@ removed(enum engine_error error, const char *detail, void *arg)
 }
 
 static void
+cancelled(enum engine_error error, const char *detail, void *arg)
+{
+	struct box *b = arg;
+
+	say_error("cancelled", b->tag, error, detail);
+	box_free(b);
+}
+
+static void
 done(enum engine_error error, const char *detail, void *arg)
 {
 	say_error(arg, "", error, detail);
@@ -460,11 +469,9 @@ cmd_box(const char *cmd, const char *tag, const char *rest)
 		say_error("bad", tag, ENGINE_CONFIG, "not at this time");
 		return;
 	}
-	if (strcmp(cmd, "cancel") == 0) {
-		ops->create_cancel(engine, b);
-		say_error("cancelled", b->tag, ENGINE_OK, "");
-		box_free(b);
-	} else if (strcmp(cmd, "kill") == 0)
+	if (strcmp(cmd, "cancel") == 0)
+		ops->create_cancel(engine, cancelled, b);
+	else if (strcmp(cmd, "kill") == 0)
 		ops->kill(engine, b->c);
 	else if (strcmp(cmd, "facts") == 0)
 		cmd_facts(b);
