@@ -99,9 +99,9 @@ $(foreach p,takod tako-api tako-worker takoctl,$(eval $(call program,$(p))))
 # PID 1 of a container: static, so that it runs in any image.
 INIT_FLAGS = -std=gnu11 -g -O2 $(WARN) $(WERROR) -D_GNU_SOURCE -Icommon \
 	-fstack-protector-strong -ftrivial-auto-var-init=zero -fno-strict-aliasing
-$(B)/tako-init: $(call srcs,tako-init) common/stream.h $(B)/flags
+$(B)/tako-init: $(call srcs,tako-init) common/stream.c common/stream.h $(B)/flags
 	@mkdir -p $(B)
-	$(CC) $(INIT_FLAGS) -static -o $@ $(filter %.c,$^)
+	$(CC) $(INIT_FLAGS) -static -o $@ $(filter %.c,$^) -lmd
 
 $(B)/tako-vm: $(B)/takoctl
 	ln -sf takoctl $@

@@ -16,13 +16,13 @@
 #define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 struct blob {
-	unsigned     refs;
-	size_t	     len;
-	uint8_t	    *heap;   /* owned, or NULL */
-	uint8_t	    *map;    /* of fd, or NULL */
-	int	     fd;     /* sealed memfd, or -1 */
+	unsigned refs;
+	size_t len;
+	uint8_t *heap;	     /* owned, or NULL */
+	uint8_t *map;	     /* of fd, or NULL */
+	int fd;		     /* sealed memfd, or -1 */
 	struct blob *parent; /* of a slice */
-	size_t	     off;
+	size_t off;
 };
 
 static struct blob *

@@ -143,13 +143,13 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 	errno = saved;
 }
 
-#define LOG_FUNCTION(fn, level, with_errno)          \
-	void fn(const char *fmt, ...)                \
-	{                                            \
-		va_list ap;                          \
-		va_start(ap, fmt);                   \
-		log_line(level, fmt, ap, with_errno); \
-		va_end(ap);                          \
+#define LOG_FUNCTION(fn, level, with_errno)                                    \
+	void fn(const char *fmt, ...)                                          \
+	{                                                                      \
+		va_list ap;                                                    \
+		va_start(ap, fmt);                                             \
+		log_line(level, fmt, ap, with_errno);                          \
+		va_end(ap);                                                    \
 	}
 
 LOG_FUNCTION(log_debug, LOG_LEVEL_DEBUG, 0)

@@ -4,19 +4,20 @@
  * job may have killed or replaced it. Little-endian, no alignment.
  *
  *	byte 0		type
- *	byte 1-3	zero
+ *	byte 1-3	tag, see stream_tag()
  *	byte 4-7	length of the payload, at most STREAM_MAX
  *
  * The shape of a job:
- *	init -> HELLO			tako-init runs
- *	worker -> LIMITS		caps for the collection
- *	init -> READY			the interpreter waits for its code
- *	worker -> CODE* INPUT* GO	in any chunks, input before code or
- *after init -> STARTED			the code was handed over init -> STDOUT*
- *STDERR*		as the job writes init -> EXIT			main
- *process ended, everything else killed init -> FILE_BEGIN FILE_DATA* FILE_END
- *each regular file of /output init -> SKIPPED*		what was not sent, and
- *why init -> DONE, end of stream
+ *	init -> HELLO		tako-init runs
+ *	worker -> LIMITS	caps for the collection, and the key
+ *	init -> READY		the interpreter waits for its code
+ *	worker -> CODE* INPUT* GO	in any chunks and order, GO last
+ *	init -> STARTED		the code was handed over
+ *	init -> STDOUT* STDERR*	as the job writes
+ *	init -> EXIT		the main process ended, all others are killed
+ *	init -> FILE_BEGIN FILE_DATA* FILE_END	each regular file of /output
+ *	init -> SKIPPED*	what was not sent, and why
+ *	init -> DONE, end of stream
  */
 #ifndef STREAM_H
 #define STREAM_H
@@ -26,6 +27,8 @@
 #define STREAM_VERSION 1
 #define STREAM_HEAD    8
 #define STREAM_MAX     65536 /* of a payload */
+#define STREAM_TAG     3
+#define STREAM_KEY     16
 
 enum stream_type {
 	STREAM_HELLO = 1,  /* u32 version, u32 pid of init in the container */
@@ -61,6 +64,7 @@ struct stream_limits {
 	uint64_t max_total;
 	uint32_t max_artifacts;
 	uint32_t max_result;
+	uint8_t key[STREAM_KEY]; /* zero: no tags */
 };
 
 struct stream_exit {
@@ -68,5 +72,16 @@ struct stream_exit {
 	uint32_t code;
 	uint64_t execution_us;
 };
+
+/*
+ * Says that a frame is tako-init's. Where the stream is pipes (the Docker
+ * Engine) a gVisor job can open them anew under /proc/1/fd and write there;
+ * it does not know the key, which came before it, and one wrong guess breaks
+ * the stream. A socket cannot be opened so: there the key is zero, and so is
+ * every tag. Frames of tako-init after READY are tagged, count being how many
+ * of them came before; all others have zeros.
+ */
+void stream_tag(uint8_t tag[STREAM_TAG], const uint8_t key[STREAM_KEY],
+    uint64_t count, uint8_t type, uint32_t len);
 
 #endif

@@ -87,8 +87,8 @@ time_iso(char *buf, size_t len, int64_t wall_us)
 
 	gmtime_r(&t, &tm);
 	snprintf(buf, len, "%04d-%02d-%02dT%02d:%02d:%02d.%06d+00:00",
-	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-	    tm.tm_min, tm.tm_sec, (int)(wall_us % 1000000));
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+	    tm.tm_sec, (int)(wall_us % 1000000));
 	return (buf);
 }
 
@@ -354,8 +354,8 @@ program_path(char *buf, size_t len, const char *name)
 			    access(buf, X_OK) == 0)
 				return (0);
 			/* A test program lies two folders below. */
-			if ((size_t)snprintf(buf, len, "%s/../../%s", self,
-				name) < len &&
+			if ((size_t)snprintf(
+				buf, len, "%s/../../%s", self, name) < len &&
 			    access(buf, X_OK) == 0)
 				return (0);
 		}

@@ -194,6 +194,7 @@ ready_check(void)
 		return;
 	state = READY;
 	wire_send(STREAM_READY, NULL, 0, NULL, 0);
+	wire_tag(limits.key);
 }
 
 /* ---- code and input ----------------------------------------------------- */

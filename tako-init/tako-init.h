@@ -22,6 +22,8 @@ typedef void (*wire_frame_cb)(unsigned type, const uint8_t *, size_t len);
 void wire_init(void);
 /* Takes what can be read now; ends the process when the worker is gone. */
 void wire_read(wire_frame_cb);
+/* From now on frames bear tags of that key, which stays where it is. */
+void wire_tag(const uint8_t key[STREAM_KEY]);
 /* Queues a frame, waiting for room if need be. */
 void wire_send(unsigned type, const void *head, size_t head_len,
     const void *data, size_t len);

@@ -19,6 +19,8 @@ static uint8_t in[FRAME];
 static size_t in_len;
 static uint8_t out[OUT_SIZE];
 static size_t out_off, out_len; /* what waits: out_off .. out_len */
+static const uint8_t *key;	/* NULL: frames bear no tag yet */
+static uint64_t tagged;
 
 static void
 gone(void)
@@ -86,6 +88,8 @@ head_put(uint8_t *head, unsigned type, size_t len)
 
 	memset(head, 0, STREAM_HEAD);
 	head[0] = (uint8_t)type;
+	if (key != NULL)
+		stream_tag(head + 1, key, tagged++, (uint8_t)type, n);
 	memcpy(head + 4, &n, sizeof(n));
 }
 
@@ -93,6 +97,12 @@ int
 wire_room(void)
 {
 	return (OUT_SIZE - out_len >= FRAME || out_off >= FRAME);
+}
+
+void
+wire_tag(const uint8_t stream_key[STREAM_KEY])
+{
+	key = stream_key;
 }
 
 static void

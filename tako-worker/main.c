@@ -369,6 +369,9 @@ stream_begin(void)
 		sb.fsize = m->max_result;
 	if (sb.fsize < m->max_artifact)
 		sb.fsize = m->max_artifact;
+	if (m->mux)
+		arc4random_buf(limits.key, sizeof(limits.key));
+	memcpy(caps.key, limits.key, sizeof(caps.key));
 	if (fd_nonblock(w.stream_fd) == -1)
 		fatal("stream");
 	sandbox_enter(&sb);

@@ -36,6 +36,7 @@ struct stream {
 	uint8_t payload[STREAM_MAX];
 	size_t payload_got, payload_len;
 
+	uint64_t tagged; /* frames after READY */
 	uint32_t files;
 	uint64_t total;	    /* bytes of files */
 	uint64_t file_left; /* of the present one */
@@ -240,9 +241,13 @@ head_check(struct stream *s)
 {
 	unsigned type = s->head[0];
 	size_t len = get32(s->head + 4);
+	uint8_t tag[STREAM_TAG] = { 0 };
 
-	if ((s->head[1] | s->head[2] | s->head[3]) != 0)
-		return (broken(s, "bytes that must be zero"));
+	if (s->state >= STREAM_AT_READY)
+		stream_tag(tag, s->caps.key, s->tagged++, (uint8_t)type,
+		    (uint32_t)len);
+	if (memcmp(tag, s->head + 1, sizeof(tag)) != 0)
+		return (broken(s, "not the tag of tako-init"));
 	if (type >= nitems(rules) || rules[type].states == 0)
 		return (broken(s, "unknown frame"));
 	if ((rules[type].states & (1U << s->state)) == 0)

@@ -21,6 +21,7 @@ struct stream_caps {
 	uint64_t max_result;   /* bytes of result.json */
 	uint64_t max_total;    /* bytes of all files */
 	uint32_t max_artifacts;
+	uint8_t key[STREAM_KEY];
 };
 
 enum stream_state {

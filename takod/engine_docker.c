@@ -190,14 +190,23 @@ static void
 make_failed(
     struct container *c, enum engine_error error, const char *detail, int made)
 {
+	engine_create_cb cb = c->create_cb;
+
 	c->error = error;
 	strlcpy(c->detail, detail, sizeof(c->detail));
-	if (made) {
-		if (error == ENGINE_AWAY || error == ENGINE_DEADLINE)
-			c->e->sweeps_due = SWEEPS;
-		remove_start(c);
-	} else
+	if (!made) {
 		remove_end(c, ENGINE_OK, "");
+		return;
+	}
+	if (cb == NULL || (error != ENGINE_AWAY && error != ENGINE_DEADLINE)) {
+		remove_start(c);
+		return;
+	}
+	/* An engine that hangs would let the removal hang as well. */
+	c->e->sweeps_due = SWEEPS;
+	c->create_cb = NULL;
+	remove_start(c);
+	cb(NULL, -1, 0, error, detail, c->arg);
 }
 
 static void

@@ -510,7 +510,6 @@ oci_create(struct engine *e, const struct container_spec *spec,
 	oci_make(e, spec, NULL, deadline_us, cb, exit_cb, arg);
 }
 
-
 /* ---- the rest of the table ----------------------------------------------- */
 
 static void

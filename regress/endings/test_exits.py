@@ -223,8 +223,14 @@ sys.stderr.buffer.write(frame); sys.stderr.flush()
 open('/output/opened', 'w').write(repr(opened))
 os._exit(9)
 """)
-    assert record["status"] == "failed" and record["exit_code"] == 9, record
-    assert [a["name"] for a in record["artifacts"]] == ["opened"]
+    # A pipe can be opened anew under gVisor, which breaks the stream and
+    # forges nothing; where none could be opened, the job just ends.
+    assert record["status"] == "failed", record
+    if record["error"]["type"] == "sandbox_died":
+        assert (combo.engine, combo.runtime) == ("docker", "runsc"), record
+    else:
+        assert record["exit_code"] == 9, record
+        assert [a["name"] for a in record["artifacts"]] == ["opened"]
 
 
 def test_cannot_trace_tako_init(combo):

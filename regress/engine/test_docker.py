@@ -211,7 +211,7 @@ def test_oom_is_counted(drive, runtime):
         tag = "o%d" % i
         drive.say("create %s memory=67108864 runtime=%s" % (tag, runtime))
         drive.wait("hello", tag)
-        limits = frame(2, struct.pack("<QQII", 1024, 1024, 1, 1024))
+        limits = frame(2, struct.pack("<QQII16x", 1024, 1024, 1, 1024))
         drive.ask("send %s %s" % (tag, limits.hex()), "data", tag)  # READY
         job = frame(5, b"{}") + frame(4, code) + frame(6)
         drive.say("send %s %s" % (tag, job.hex()))

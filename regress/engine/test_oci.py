@@ -149,7 +149,7 @@ class Job:
 
     def start(self, code):
         send(self.drive, self.tag, frame(
-            LIMITS, struct.pack("<QQII", 1 << 20, 1 << 20, 10, 1 << 20)))
+            LIMITS, struct.pack("<QQII16x", 1 << 20, 1 << 20, 10, 1 << 20)))
         self.until(READY)
         send(self.drive, self.tag, frame(CODE, code.encode()) + frame(GO))
 

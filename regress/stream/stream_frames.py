@@ -52,7 +52,7 @@ def frame(kind, payload=b""):
 def limits(**changes):
     v = {**LIMITS, **changes}
     return frame("LIMITS", struct.pack("<QQII", v["artifact"], v["total"],
-                                       v["count"], v["result"]))
+                                       v["count"], v["result"]) + bytes(16))
 
 
 class Ended(Exception):

@@ -4,6 +4,7 @@ what took tako-init's place. Whatever comes, the worker ends its job with one
 JOB_DONE, within bounded memory and time, and is never killed by it.
 """
 import hashlib
+import hashlib
 import os
 import socket
 import struct
@@ -51,10 +52,36 @@ class Forger:
         self.worker.setup(theirs.fileno())
         theirs.close()
         self.mux = mux
+        self.key, self.tagged = bytes(16), 0
+        if mux:
+            self.limits = self.take(8 + 40)
+            self.key = self.limits[-16:]
+            assert self.key != bytes(16)
 
-    def say(self, *frames):
+    def take(self, count):
+        data = b""
+        while len(data) < count:
+            data += self.stream.recv(count - len(data))
+        return data
+
+    def tag(self, data):
+        """Whole frames as tako-init sends them after READY."""
+        tagged = b""
+        while data:
+            length = struct.unpack("<I", data[4:8])[0]
+            tag = hashlib.sha256(
+                self.key + struct.pack("<Q", self.tagged) + data[:1]
+                + data[4:8]).digest()[:3]
+            tagged += data[:1] + tag + data[4:8 + length]
+            data = data[8 + length:]
+            self.tagged += 1
+        return tagged
+
+    def say(self, *frames, tag=True):
         data = b"".join(frames)
         if self.mux:
+            if tag:
+                data = self.tag(data)
             data = struct.pack(">BxxxI", 1, len(data)) + data
         try:
             self.stream.sendall(data)
@@ -62,17 +89,15 @@ class Forger:
             pass
 
     def ready(self):
-        self.say(HELLO, frame("READY"))
+        self.say(HELLO, frame("READY"), tag=False)
         self.worker.expect("WORKER_READY")
         return self
 
     def running(self, code=b"print(1)"):
         self.ready()
         self.worker.start(code)
-        data, want = b"", 8 + 24 + 8 + 2 + 8 + len(code) + 8
-        while len(data) < want:
-            data += self.stream.recv(65536)
-        self.sent = data
+        self.sent = self.take((0 if self.mux else 8 + 40) + 8 + 2
+                              + 8 + len(code) + 8)
         self.say(frame("STARTED"))
         return self
 
@@ -118,7 +143,8 @@ def test_honest(forger, mux):
 def test_what_the_container_is_sent(forger):
     made = forger(max_artifacts=7, max_result=2048).running(b"x = 1")
     assert made.sent == (
-        frame("LIMITS", struct.pack("<QQII", 1 << 20, 4 << 20, 7, 2048))
+        frame("LIMITS", struct.pack("<QQII", 1 << 20, 4 << 20, 7, 2048)
+              + bytes(16))
         + frame("INPUT", b"{}") + frame("CODE", b"x = 1") + frame("GO"))
 
 
@@ -126,8 +152,9 @@ def test_a_byte_at_a_time(forger):
     made = forger(mux=True).running()
     data = (frame("STDOUT", b"out") + exited() + whole("a", b"abc")
             + frame("DONE"))
+    data = made.tag(data)
     for n in range(len(data)):
-        made.say(data[n:n + 1])
+        made.say(data[n:n + 1], tag=False)
     done = made.finish()
     assert done.end == "exited" and done.stdout == b"out"
     assert list(done.artifacts) == ["a"]
@@ -243,6 +270,23 @@ def test_stderr_of_docker_is_ignored(forger):
     made.say(frame("STDOUT", b"x"), exited(), frame("DONE"))
     done = made.finish()
     assert done.end == "exited" and done.stdout == b"x"
+
+
+@pytest.mark.parametrize("kind", ["zero", "again", "guess"])
+def test_frame_of_a_job_that_opened_the_pipe(forger, kind):
+    made = forger(mux=True).running()
+    made.say(frame("STDOUT", b"before"))
+    forged = exited()
+    if kind == "again":  # a tag that was right for another frame
+        forged = made.tag(forged)
+        made.tagged -= 1
+        made.say(frame("STDOUT", b"more"))
+    elif kind == "guess":
+        forged = forged[:1] + b"\1\2\3" + forged[4:]
+    made.say(forged, frame("DONE"), tag=False)
+    done = made.finish()
+    assert_lost(done)
+    assert done.stdout.startswith(b"before")
 
 
 # ---- ends that come early ---------------------------------------------------
@@ -376,8 +420,8 @@ def test_slow_container(forger):
     data = b""
     while not data.endswith(frame("GO")):
         data += made.stream.recv(1000)
-    got, at = {4: b"", 5: b""}, 32
-    assert data[:8] == struct.pack("<BxxxI", 2, 24)
+    got, at = {4: b"", 5: b""}, 8 + 40
+    assert data[:8] == struct.pack("<BxxxI", 2, 40)
     while at < len(data):
         kind, length = struct.unpack("<BxxxI", data[at:at + 8])
         if kind != 6:

@@ -180,6 +180,41 @@ test_mux(void **state)
 	assert_int_equal(feed(1, 1), STREAM_BROKEN);
 }
 
+/* With a key, what comes after READY needs the tag that only init knows. */
+static void
+test_tags(void **state)
+{
+	struct stream_caps keyed = caps;
+	struct stream *s;
+	uint8_t tag[STREAM_TAG], other[STREAM_TAG];
+	size_t started;
+
+	(void)state;
+	memcpy(keyed.key, "0123456789abcdef", STREAM_KEY);
+	stream_tag(tag, keyed.key, 0, STREAM_STARTED, 0);
+	stream_tag(other, keyed.key, 1, STREAM_STARTED, 0);
+	assert_memory_not_equal(tag, other, STREAM_TAG);
+	stream_tag(other, caps.key, 0, STREAM_STARTED, 0);
+	assert_memory_equal(other, "\0\0\0", STREAM_TAG);
+
+	up_to_run();
+	started = data_len - STREAM_HEAD;
+	seen[0] = '\0';
+	s = stream_new(&keyed, 0, got, &s);
+	assert_int_equal(stream_feed(s, data, data_len), -1);
+	assert_string_equal(seen, "1:8 3:0 ");
+	stream_free(s);
+
+	memcpy(data + started + 1, tag, STREAM_TAG);
+	seen[0] = '\0';
+	s = stream_new(&keyed, 0, got, &s);
+	assert_int_equal(stream_feed(s, data, data_len), 0);
+	assert_int_equal(stream_state(s), STREAM_AT_RUN);
+	/* The same bytes once more are not the next frame. */
+	assert_int_equal(stream_feed(s, data + started, STREAM_HEAD), -1);
+	stream_free(s);
+}
+
 static void
 test_caps_of_files(void **state)
 {
@@ -233,6 +268,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_mux),
+		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_caps_of_files),
 		cmocka_unit_test(test_go),
 	};
