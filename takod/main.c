@@ -384,6 +384,7 @@ watch_signal(int sig, event_callback_fn fn)
 int
 main(int argc, char **argv)
 {
+	struct event_config *cfg;
 	const char *path = NULL;
 	char detail[512];
 	int ch, check = 0, verbose = 0;
@@ -422,9 +423,13 @@ main(int argc, char **argv)
 	priv_ids();
 	limits_raise();
 	signal(SIGPIPE, SIG_IGN);
-	if ((env.base = event_base_new()) == NULL ||
+	/* The coarse clock would end a job up to 4 ms before its time. */
+	if ((cfg = event_config_new()) == NULL ||
+	    event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER) == -1 ||
+	    (env.base = event_base_new_with_config(cfg)) == NULL ||
 	    (stop_timer = evtimer_new(env.base, stop_late, NULL)) == NULL)
 		fatal(NULL);
+	event_config_free(cfg);
 	watch_signal(SIGTERM, on_term);
 	watch_signal(SIGINT, on_term);
 	watch_signal(SIGHUP, on_hup);

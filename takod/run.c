@@ -67,6 +67,8 @@ arm(struct run *r, int64_t us)
 		us = 0;
 	tv.tv_sec = us / 1000000;
 	tv.tv_usec = us % 1000000;
+	/* From now on, not from when this turn of the loop began. */
+	event_base_update_cache_time(env.base);
 	event_add(r->timer, &tv);
 }
 
