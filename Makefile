@@ -69,7 +69,7 @@ CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
-.PHONY: all deps demo check asan bench lint install uninstall clean format \
+.PHONY: all python install-python deps demo check asan bench lint install uninstall clean format \
 	regress-programs FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
@@ -194,6 +194,20 @@ install: all
 	install -m 644 $(wildcard etc/*.json etc/*.yaml) $(DESTDIR)$(DATADIR)/
 	$(foreach s,5 7 8,install -m 644 $(wildcard man/*.$(s)) \
 	    $(DESTDIR)$(MANDIR)/man$(s)/ && ) true
+
+# A wheel needs Debian's python3-pip, python3-setuptools and python3-wheel.
+python:
+	@mkdir -p $(B)
+	rm -rf $(B)/python && cp -r python $(B)/python
+	python3 -m pip wheel -q --no-deps --no-build-isolation --no-index \
+	    -w $(B) $(B)/python
+	@ls $(B)/tako_vm-*.whl
+
+PYTHONDIR = /usr/lib/python3/dist-packages
+install-python:
+	install -d $(DESTDIR)$(PYTHONDIR)/tako_vm
+	install -m 644 python/tako_vm/*.py python/tako_vm/py.typed \
+	    $(DESTDIR)$(PYTHONDIR)/tako_vm/
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/takod $(DESTDIR)$(SBINDIR)/takoctl \
