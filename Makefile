@@ -199,7 +199,7 @@ install: all
 python:
 	@mkdir -p $(B)
 	rm -rf $(B)/python && cp -r python $(B)/python
-	python3 -m pip wheel -q --no-deps --no-build-isolation --no-index \
+	/usr/bin/python3 -m pip wheel -q --no-deps --no-build-isolation --no-index \
 	    -w $(B) $(B)/python
 	@ls $(B)/tako_vm-*.whl
 
