@@ -185,14 +185,14 @@ format:
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR) \
-	    $(DESTDIR)$(MANDIR)/man{5,7,8}
+	    $(DESTDIR)$(MANDIR)/man{1,5,7,8}
 	install -m 755 $(B)/takod $(DESTDIR)$(SBINDIR)/
 	install -m 755 $(B)/takoctl $(DESTDIR)$(SBINDIR)/
 	ln -sf ../sbin/takoctl $(DESTDIR)$(BINDIR)/tako-vm
 	install -m 755 $(B)/tako-api $(B)/tako-worker $(B)/tako-init \
 	    $(DESTDIR)$(LIBEXECDIR)/
 	install -m 644 $(wildcard etc/*.json etc/*.yaml) $(DESTDIR)$(DATADIR)/
-	$(foreach s,5 7 8,install -m 644 $(wildcard man/*.$(s)) \
+	$(foreach s,1 5 7 8,install -m 644 $(wildcard man/*.$(s)) \
 	    $(DESTDIR)$(MANDIR)/man$(s)/ && ) true
 
 # A wheel needs Debian's python3-pip, python3-setuptools and python3-wheel.

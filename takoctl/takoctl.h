@@ -42,4 +42,12 @@ void show_end(const struct msg_ctl_end *);
  */
 int vm_main(int argc, char **argv);
 
+/* ---- vm_daemon.c: tako-vm, with a daemon; exit statuses --------------------
+ */
+
+/* Becomes takod; host and port, if not NULL, instead of the configured. */
+int vm_server(const char *config, const char *host, const char *port);
+/* Asks url, or where the configuration says; 1 unless it is healthy. */
+int vm_status(const char *config, const char *url, int json);
+
 #endif

@@ -1,7 +1,8 @@
 /*
  * vm.c: tako-vm, the commands that work on the configuration and need no
- * daemon: validate, config, version. Output and exit codes are those of Tako
- * VM 0.3 where it has them; --json is for programs. Runs as the caller.
+ * daemon: validate, config, version; the others are in vm_daemon.c. Output and
+ * exit codes are those of Tako VM 0.3 where it has them; --json is for
+ * programs. Runs as the caller.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -17,8 +18,11 @@ struct options {
 	const char *config; /* -c; NULL: search */
 	int json;
 	int defaults;
+	const char *host, *port, *url;
 };
 
+static int vm_start(const struct options *, int, char **);
+static int vm_health(const struct options *, int, char **);
 static int vm_validate(const struct options *, int, char **);
 static int vm_config(const struct options *, int, char **);
 static int vm_version(const struct options *, int, char **);
@@ -28,6 +32,10 @@ static const struct vm_command {
 	int max; /* operands */
 	int (*run)(const struct options *, int, char **);
 } vm_commands[] = {
+	{ "server", "[--host address] [--port port]", "start takod", 0,
+	    vm_start },
+	{ "status", "[--url url] [--json]", "ask a running takod", 0,
+	    vm_health },
 	{ "validate", "[file] [--json]", "check a configuration file", 1,
 	    vm_validate },
 	{ "config", "[--json] [--show-defaults]",
@@ -43,7 +51,7 @@ usage(FILE *f)
 
 	fprintf(f, "usage: tako-vm [-c file] command ...\n\n");
 	for (c = vm_commands; c->name != NULL; c++)
-		fprintf(f, "  %-9s %-28s %s\n", c->name, c->args, c->help);
+		fprintf(f, "  %-9s %-31s %s\n", c->name, c->args, c->help);
 }
 
 static void
@@ -224,6 +232,22 @@ vm_config(const struct options *o, int argc, char **argv)
 }
 
 static int
+vm_start(const struct options *o, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return (vm_server(o->config, o->host, o->port));
+}
+
+static int
+vm_health(const struct options *o, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return (vm_status(o->config, o->url, o->json));
+}
+
+static int
 vm_version(const struct options *o, int argc, char **argv)
 {
 	(void)o;
@@ -240,6 +264,9 @@ vm_main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "show-defaults", no_argument, NULL, 'd' },
+		{ "host", required_argument, NULL, 'H' },
+		{ "port", required_argument, NULL, 'p' },
+		{ "url", required_argument, NULL, 'u' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -257,6 +284,15 @@ vm_main(int argc, char **argv)
 			break;
 		case 'd':
 			o.defaults = 1;
+			break;
+		case 'H':
+			o.host = optarg;
+			break;
+		case 'p':
+			o.port = optarg;
+			break;
+		case 'u':
+			o.url = optarg;
 			break;
 		case 'h':
 			usage(stdout);
