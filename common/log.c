@@ -9,24 +9,70 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/stat.h>
 
 #include "log.h"
 #include "util.h"
 
 static const char *const level_names[] = { "DEBUG", "INFO", "WARNING", "ERROR",
 	"CRITICAL" };
+/* Of syslog(3), which the journal knows. */
+static const int priorities[] = { 7, 6, 4, 3, 2 };
 
 static const char *log_name = "takod";
 static enum log_level log_level = LOG_LEVEL_INFO;
-static int log_json;
+static enum log_form {
+	FORM_TEXT = 't',
+	FORM_JSON = 'j',
+	FORM_JOURNAL = 'p'
+} log_form = FORM_TEXT;
 static char log_correlation[MAX_CORRELATION + 1];
+
+/* systemd says by device and inode which stream is the journal's. */
+static int
+stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return (stream != NULL &&
+		sscanf(stream, "%llu:%llu", &dev, &ino) == 2 &&
+		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev &&
+		st.st_ino == ino);
+}
 
 void
 log_init(const char *name, enum log_level level, int json)
 {
 	log_name = name;
 	log_level = level;
-	log_json = json;
+	if (json)
+		log_form = FORM_JSON;
+	else
+		log_form = stderr_is_journal() ? FORM_JOURNAL : FORM_TEXT;
+}
+
+const char *
+log_argument(void)
+{
+	static char text[3];
+
+	text[0] = (char)('0' + log_level);
+	text[1] = (char)log_form;
+	return (text);
+}
+
+void
+log_init_child(const char *name, int argc, char **argv)
+{
+	log_name = name;
+	if (argc != 2 || strlen(argv[1]) != 2)
+		return;
+	if (argv[1][0] >= '0' && argv[1][0] <= '0' + LOG_LEVEL_CRITICAL)
+		log_level = (enum log_level)(argv[1][0] - '0');
+	if (argv[1][1] == FORM_JSON || argv[1][1] == FORM_JOURNAL)
+		log_form = (enum log_form)argv[1][1];
 }
 
 void
@@ -120,7 +166,7 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 						   : "unknown error");
 	log_escape(text, sizeof(text), raw, strlen(raw));
 	time_iso(when, sizeof(when), time_wall_us());
-	if (log_json) {
+	if (log_form == FORM_JSON) {
 		json_put(quoted, sizeof(quoted), text);
 		n = snprintf(line, sizeof(line),
 		    "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\","
@@ -128,7 +174,12 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 		    when, level_names[level], log_name, (int)getpid(),
 		    log_correlation[0] ? ",\"correlation_id\":\"" : "",
 		    log_correlation, log_correlation[0] ? "\"" : "", quoted);
-	} else
+	} else if (log_form == FORM_JOURNAL)
+		n = snprintf(line, sizeof(line), "<%d>%s[%d]: %s%s%s%s\n",
+		    priorities[level], log_name, (int)getpid(),
+		    log_correlation[0] ? "[" : "", log_correlation,
+		    log_correlation[0] ? "] " : "", text);
+	else
 		n = snprintf(line, sizeof(line), "%s %s %s[%d]: %s%s%s%s\n",
 		    when, level_names[level], log_name, (int)getpid(),
 		    log_correlation[0] ? "[" : "", log_correlation,

@@ -17,8 +17,18 @@ enum log_level {
 	LOG_LEVEL_CRITICAL
 };
 
-/* name is kept, not copied. json: one object per line instead of text. */
+/*
+ * name is kept, not copied. json: one object per line instead of text. Where
+ * stderr is the journal's, a line of text begins with its priority instead of
+ * the time and the level, which the journal shows by itself.
+ */
 void log_init(const char *name, enum log_level level, int json);
+/*
+ * A child logs as its parent does from its first line on: the parent gives
+ * it log_argument(), valid until the next call, as its one argument.
+ */
+void log_init_child(const char *name, int argc, char **argv);
+const char *log_argument(void);
 void log_set_level(enum log_level);
 enum log_level log_get_level(void);
 /* Correlation id put into every line until changed; NULL for none; copied. */

@@ -99,11 +99,11 @@ api_drain(uint64_t deadline_ms)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	struct event_base *base;
 
-	log_init("tako-api", LOG_LEVEL_INFO, 0);
+	log_init_child("tako-api", argc, argv);
 	sandbox_check_start("tako-api");
 	/* libc reads the time zone's file once: now, while it can. */
 	tzset();

@@ -528,9 +528,9 @@ parent_end(struct imsgev *iev, const char *why, void *arg)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-	log_init("tako-worker", LOG_LEVEL_INFO, 0);
+	log_init_child("tako-worker", argc, argv);
 	sandbox_check_start("tako-worker");
 	/* A stream that broke is an error of write(2), no signal. */
 	signal(SIGPIPE, SIG_IGN);

@@ -353,7 +353,7 @@ static void __attribute__((noreturn)) usage(void)
 }
 
 static struct conf *
-configure(const char *path)
+configure(const char *path, int verbose)
 {
 	struct conf_errors errors = { 0 }, warnings = { 0 };
 	struct conf *cf;
@@ -362,6 +362,10 @@ configure(const char *path)
 	cf = conf_load(path, &errors, &warnings);
 	for (i = 0; i < errors.n; i++)
 		conf_error_print(stderr, &errors.items[i]);
+	if (cf != NULL)
+		log_init("takod",
+		    verbose ? LOG_LEVEL_DEBUG : (enum log_level)cf->log_level,
+		    cf->log_format == LOG_FORMAT_JSON);
 	for (i = 0; i < warnings.n && cf != NULL; i++)
 		log_warnx("%s%s%s",
 		    warnings.items[i].key != NULL ? warnings.items[i].key : "",
@@ -407,15 +411,12 @@ main(int argc, char **argv)
 	if (optind != argc)
 		usage();
 	log_init("takod", LOG_LEVEL_INFO, 0);
-	if ((env.conf = configure(path)) == NULL)
+	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
 	if (check) {
 		printf("Configuration is valid!\n");
 		exit(0);
 	}
-	log_init("takod",
-	    verbose ? LOG_LEVEL_DEBUG : (enum log_level)env.conf->log_level,
-	    env.conf->log_format == LOG_FORMAT_JSON);
 	priv_check();
 	umask(077);
 	env.started = time_mono_us();

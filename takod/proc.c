@@ -52,7 +52,8 @@ program_of(enum msg_sender kind)
 static void __attribute__((noreturn)) child_exec(const char *name, int program,
     int channel, uid_t uid, gid_t gid, pid_t parent)
 {
-	char *argv[] = { (char *)(uintptr_t)name, NULL };
+	char *argv[] = { (char *)(uintptr_t)name,
+		(char *)(uintptr_t)log_argument(), NULL };
 	char *envp[] = { NULL };
 	sigset_t none;
 	int null;

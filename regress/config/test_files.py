@@ -323,6 +323,8 @@ def test_data_dir(effective, tmp_path):
 # ---- variables --------------------------------------------------------------
 
 VARIABLES = [
+    ("SERVER_HOST", "server_host", "::1", "::1"),
+    ("SERVER_PORT", "server_port", "8001", 8001),
     ("DATA_DIR", "data_dir", "/v", "/v"),
     ("DATABASE_URL", "database_url", "postgresql://h/v", "postgresql://h/v"),
     ("SECURITY_MODE", "security_mode", "Permissive", "permissive"),
