@@ -198,6 +198,19 @@ int conf_print(FILE *, const struct conf *, int json, int defaults);
 /* Writes s as a JSON string, quotes included (valid YAML also). */
 void conf_print_string(FILE *, const char *s);
 
+/* A key whose values differ: as JSON, secrets masked; job types by name. */
+struct conf_change {
+	const char *key;
+	char *before, *after;
+	int restart; /* it needs a restart */
+};
+/* *list is the caller's, for conf_changes_free. Returns their number. */
+size_t conf_changes(const struct conf *running, const struct conf *fresh,
+    struct conf_change **list);
+void conf_changes_free(struct conf_change *, size_t n);
+/* Exchanges the values of all keys that need a restart. */
+void conf_keep_fixed(struct conf *fresh, struct conf *running);
+
 /* The job type of that name (an @version is ignored), or NULL. */
 const struct conf_job_type *conf_job_type(
     const struct conf *, const char *name);

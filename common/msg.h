@@ -303,6 +303,23 @@ enum msg_fd {
 #define MSG_CTL_STOP(U, I, S, B, D)    U(now, 0, 1)
 #define MSG_CTL_VERBOSE(U, I, S, B, D) U(level, 0, 4)
 
+#define MSG_CTL_RELOAD(U, I, S, B, D) U(dry, 0, 1)
+
+/* What a reload changes, a frame for each key; values as JSON, cut. */
+#define MSG_CTL_CHANGE(U, I, S, B, D)                                          \
+	S(key, 128)                                                            \
+	S(before, 512)                                                         \
+	S(after, 512)                                                          \
+	U(restart, 0, 1) /* it needs a restart: not done */
+
+/* An error of the configuration. */
+#define MSG_CTL_PROBLEM(U, I, S, B, D)                                         \
+	S(file, 1024)                                                          \
+	U(line, 0, UINT32_MAX)                                                 \
+	U(column, 0, UINT32_MAX)                                               \
+	S(key, 256)                                                            \
+	S(text, 512)
+
 /* Done, or not: error is 0 or enum rep. Ends every answer. */
 #define MSG_CTL_END(U, I, S, B, D)                                             \
 	U(error, 0, REP_MAX - 1)                                               \
@@ -377,6 +394,9 @@ enum msg_fd {
 	X(CTL_RESUME, ctl_resume, FROM_CTL, FD_NONE)                           \
 	X(CTL_STOP, ctl_stop, FROM_CTL, FD_NONE)                               \
 	X(CTL_VERBOSE, ctl_verbose, FROM_CTL, FD_NONE)                         \
+	X(CTL_RELOAD, ctl_reload, FROM_CTL, FD_NONE)                           \
+	X(CTL_CHANGE, ctl_change, FROM_PARENT, FD_NONE)                        \
+	X(CTL_PROBLEM, ctl_problem, FROM_PARENT, FD_NONE)                      \
 	X(CTL_END, ctl_end, FROM_PARENT, FD_NONE)                              \
 	X(CTL_DAEMON, ctl_daemon, FROM_PARENT, FD_NONE)                        \
 	X(CTL_CHILD, ctl_child, FROM_PARENT, FD_NONE)

@@ -83,6 +83,9 @@ parent_setup(const struct msg_frame *f, int fd)
 	READ(api_setup, f, &api_conf);
 	if (state == ST_START)
 		state = ST_SETUP;
+	/* A reload: the listeners come anew; the sockets stay the parent's. */
+	if (state == ST_SERVE)
+		conn_unlisten();
 	api_configure();
 }
 

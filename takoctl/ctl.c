@@ -35,6 +35,8 @@ status_of(enum rep error)
 		return (EX_DATAERR);
 	case REP_DENIED:
 		return (EX_NOPERM);
+	case REP_INVALID:
+		return (EX_CONFIG);
 	case REP_UNAVAILABLE:
 	case REP_STARTING:
 	case REP_QUEUE_FULL:
@@ -80,6 +82,8 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_rep_stats stats;
 	struct msg_ctl_daemon daemon;
 	struct msg_ctl_child child;
+	struct msg_ctl_change change;
+	struct msg_ctl_problem problem;
 	struct msg_ctl_end end;
 	const char *why;
 
@@ -98,6 +102,14 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_CHILD:
 		READ(ctl_child, child);
 		show_child(&child);
+		return (0);
+	case MSG_T_CTL_CHANGE:
+		READ(ctl_change, change);
+		show_change(&change);
+		return (0);
+	case MSG_T_CTL_PROBLEM:
+		READ(ctl_problem, problem);
+		show_problem(&problem);
 		return (0);
 	case MSG_T_CTL_END:
 		READ(ctl_end, end);
@@ -168,6 +180,10 @@ level_of(const char *name)
 static int
 request(const struct command *c, int argc, char **argv, void *buf)
 {
+	static const struct option none[] = { { NULL, 0, NULL, 0 } };
+	static const struct option dry_run[] = {
+		{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 }
+	};
 	struct msg_ctl_jobs *jobs = buf;
 	struct msg_ctl_job *job = buf;
 	struct msg_ctl_stop *stop = buf;
@@ -180,10 +196,12 @@ request(const struct command *c, int argc, char **argv, void *buf)
 		jobs->status = -1;
 	}
 	optind = 0;
-	while ((ch = getopt(argc, argv,
-		    c->type == MSG_T_CTL_JOBS	? "+l:t:"
-		    : c->type == MSG_T_CTL_STOP ? "+n"
-						: "+")) != -1)
+	while ((ch = getopt_long(argc, argv,
+		    c->type == MSG_T_CTL_JOBS ? "+l:t:"
+		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
+			? "+n"
+			: "+",
+		    c->type == MSG_T_CTL_RELOAD ? dry_run : none, NULL)) != -1)
 		switch (ch) {
 		case 'l':
 			jobs->limit =
@@ -194,6 +212,7 @@ request(const struct command *c, int argc, char **argv, void *buf)
 				errstr = "no such status";
 			break;
 		case 'n':
+			/* Both requests have that alone. */
 			stop->now = 1;
 			break;
 		default:
@@ -241,6 +260,7 @@ ctl_run(
 		struct msg_ctl_cancel cancel;
 		struct msg_ctl_stop stop;
 		struct msg_ctl_verbose verbose;
+		struct msg_ctl_reload reload;
 		struct msg_ctl_status status;
 	} m;
 	int fd, ret;

@@ -29,6 +29,8 @@ const struct command commands[] = {
 	    0 },
 	{ "verbose", "level", "log level of all its processes",
 	    MSG_T_CTL_VERBOSE, 1, 1 },
+	{ "reload", "[--dry-run]", "take the configuration anew",
+	    MSG_T_CTL_RELOAD, 0, 0 },
 	{ "image", "build | list | remove name",
 	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8 },
 	{ NULL, NULL, NULL, MSG_NONE, 0, 0 }

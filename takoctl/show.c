@@ -25,6 +25,10 @@ show_begin(const struct command *c, int as_json)
 	n_rows = 0;
 	doc = json_object();
 	rows = NULL;
+	if (json && c->type == MSG_T_CTL_RELOAD) {
+		json_object_set_new(doc, "changes", json_array());
+		json_object_set_new(doc, "errors", json_array());
+	}
 	if (json &&
 	    (c->type == MSG_T_CTL_WORKERS || c->type == MSG_T_CTL_JOBS)) {
 		rows = json_array();
@@ -316,11 +320,75 @@ show_record(const struct msg_rep_record *m, const char *sections)
 		printf("%4s\n", "-");
 }
 
+static json_t *
+json_or_text(const char *text)
+{
+	json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+
+	/* It is cut when it is long, and job types come by name. */
+	return (value != NULL ? value : json_string(text));
+}
+
+void
+show_change(const struct msg_ctl_change *m)
+{
+	json_t *o;
+
+	n_rows++;
+	if (!json) {
+		if (m->restart)
+			line(m->key, "needs a restart (%s -> %s)", m->before,
+			    m->after);
+		else
+			line(m->key, "%s -> %s", m->before, m->after);
+		return;
+	}
+	o = json_object();
+	json_object_set_new(o, "key", json_string(m->key));
+	json_object_set_new(o, "before", json_or_text(m->before));
+	json_object_set_new(o, "after", json_or_text(m->after));
+	json_object_set_new(o, "restart", json_boolean(m->restart));
+	json_array_append_new(json_object_get(doc, "changes"), o);
+}
+
+void
+show_problem(const struct msg_ctl_problem *m)
+{
+	char safe[4096];
+	json_t *o;
+
+	n_rows++;
+	if (!json) {
+		fprintf(stderr, "%s:",
+		    log_escape(safe, sizeof(safe), m->file, strlen(m->file)));
+		if (m->line > 0)
+			fprintf(stderr,
+			    "%llu:%llu:", (unsigned long long)m->line,
+			    (unsigned long long)m->column);
+		fprintf(stderr, " %s%s", m->key, m->key[0] ? ": " : "");
+		fprintf(stderr, "%s\n",
+		    log_escape(safe, sizeof(safe), m->text, strlen(m->text)));
+		return;
+	}
+	o = json_object();
+	json_object_set_new(o, "file", json_string(m->file));
+	json_object_set_new(o, "line", json_integer((json_int_t)m->line));
+	json_object_set_new(o, "column", json_integer((json_int_t)m->column));
+	json_object_set_new(o, "key", json_string(m->key));
+	json_object_set_new(o, "message", json_string(m->text));
+	json_array_append_new(json_object_get(doc, "errors"), o);
+}
+
 void
 show_end(const struct msg_ctl_end *m)
 {
 	char safe[2048];
 
+	if (m->error == REP_NONE && !json && n_rows == 0 &&
+	    shown->type == MSG_T_CTL_RELOAD)
+		printf("nothing has changed\n");
+	if (json && shown->type == MSG_T_CTL_RELOAD && m->error != REP_NONE)
+		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 	if (m->error != REP_NONE)
 		fprintf(stderr, "takoctl: %s: %s\n", shown->name,
 		    log_escape(

@@ -232,16 +232,44 @@ job_cancelled(enum store_result result, struct job *job, void *arg)
 	job_free(job);
 }
 
+/* As much as fits, cut between characters. */
 static void
-set_level(struct client *c, enum log_level level)
+text_put(char *dst, size_t size, const char *src)
 {
-	struct msg_log_level m = { .level = level };
-	struct child *ch;
+	strlcpy(dst, src != NULL ? src : "", size);
+	dst[utf8_span(dst, strlen(dst))] = '\0';
+}
 
-	log_set_level(level);
-	TAILQ_FOREACH (ch, &children, entry)
-		proc_send(ch, MSG_T_LOG_LEVEL, 0, &m, -1);
-	client_end(c, REP_NONE, "");
+static void
+answer_reload(struct client *c, int dry)
+{
+	struct msg_ctl_problem p;
+	struct msg_ctl_change m;
+	struct reload r;
+	const struct conf_error *e;
+	size_t i;
+
+	reload_run(&r, dry);
+	for (i = 0; i < r.errors.n; i++) {
+		e = &r.errors.items[i];
+		memset(&p, 0, sizeof(p));
+		text_put(p.file, sizeof(p.file), e->file);
+		p.line = e->line;
+		p.column = e->column;
+		text_put(p.key, sizeof(p.key), e->key);
+		text_put(p.text, sizeof(p.text), e->text);
+		client_send(c, MSG_T_CTL_PROBLEM, &p);
+	}
+	for (i = 0; i < r.n_changes; i++) {
+		memset(&m, 0, sizeof(m));
+		text_put(m.key, sizeof(m.key), r.changes[i].key);
+		text_put(m.before, sizeof(m.before), r.changes[i].before);
+		text_put(m.after, sizeof(m.after), r.changes[i].after);
+		m.restart = r.changes[i].restart != 0;
+		client_send(c, MSG_T_CTL_CHANGE, &m);
+	}
+	client_end(c, r.detail[0] != '\0' ? REP_INVALID : REP_NONE, r.detail);
+	reload_free(&r);
 }
 
 /* ---- requests
@@ -266,6 +294,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_cancel cancel;
 	struct msg_ctl_stop stop;
 	struct msg_ctl_verbose verbose;
+	struct msg_ctl_reload reload;
 	const char *why;
 
 	close_fd(&fd);
@@ -332,7 +361,12 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		return (0);
 	case MSG_T_CTL_VERBOSE:
 		READ(ctl_verbose, verbose);
-		set_level(c, (enum log_level)verbose.level);
+		proc_log_level((enum log_level)verbose.level);
+		client_end(c, REP_NONE, "");
+		return (0);
+	case MSG_T_CTL_RELOAD:
+		READ(ctl_reload, reload);
+		answer_reload(c, (int)reload.dry);
 		return (0);
 	}
 	imsgev_violation(iev, "not a request");

@@ -22,6 +22,8 @@ static struct {
 	char name[128];
 } listeners[LISTEN_MAX];
 static size_t n_listeners;
+static typeof(listeners) former; /* while a reload is decided */
+static size_t n_former;
 
 static int
 listen_one(const struct addrinfo *ai)
@@ -80,6 +82,34 @@ listen_open(char *detail, size_t len)
 		return (-1);
 	}
 	return (0);
+}
+
+int
+listen_again(char *detail, size_t len)
+{
+	memcpy(former, listeners, sizeof(former));
+	n_former = n_listeners;
+	n_listeners = 0;
+	if (listen_open(detail, len) == 0)
+		return (0);
+	listen_back();
+	return (-1);
+}
+
+void
+listen_keep(void)
+{
+	while (n_former > 0)
+		close_fd(&former[--n_former].fd);
+}
+
+void
+listen_back(void)
+{
+	listen_close();
+	memcpy(listeners, former, sizeof(former));
+	n_listeners = n_former;
+	n_former = 0;
 }
 
 void

@@ -43,6 +43,12 @@ struct takod env;
 
 static int recovered, engine_known;
 static int stop_requested;
+
+int
+takod_stopping(void)
+{
+	return (stop_requested);
+}
 static struct event *stop_timer;
 
 /* ---- readiness --------------------------------------------------------------
@@ -297,10 +303,13 @@ on_term(int sig, short events, void *arg)
 static void
 on_hup(int sig, short events, void *arg)
 {
+	struct reload r;
+
 	(void)sig;
 	(void)events;
 	(void)arg;
-	log_info("SIGHUP: a changed configuration is taken at a restart");
+	reload_run(&r, 0);
+	reload_free(&r);
 }
 
 /* ---- start
@@ -413,6 +422,7 @@ main(int argc, char **argv)
 	log_init("takod", LOG_LEVEL_INFO, 0);
 	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
+	reload_init(path);
 	if (check) {
 		printf("Configuration is valid!\n");
 		exit(0);

@@ -261,14 +261,18 @@ slot_hand_stream(struct slot *s)
 		slot_failed(s, ENGINE_TRANSIENT, "no spool folder");
 		return;
 	}
+	s->max_stdout = cf->max_stdout_bytes;
+	s->max_stderr = cf->max_stderr_bytes;
+	s->max_artifact = cf->max_artifact_bytes;
+	s->max_artifacts_total = cf->max_total_artifacts_bytes;
 	memset(&m, 0, sizeof(m));
 	m.token = s->token;
 	m.mux = s->mux != 0;
-	m.max_stdout = cf->max_stdout_bytes;
-	m.max_stderr = cf->max_stderr_bytes;
-	m.max_result = cf->max_artifact_bytes;
-	m.max_artifact = cf->max_artifact_bytes;
-	m.max_artifacts_total = cf->max_total_artifacts_bytes;
+	m.max_stdout = s->max_stdout;
+	m.max_stderr = s->max_stderr;
+	m.max_result = s->max_artifact;
+	m.max_artifact = s->max_artifact;
+	m.max_artifacts_total = s->max_artifacts_total;
 	m.max_artifacts = MAX_ARTIFACTS;
 	memset(&st, 0, sizeof(st));
 	st.token = s->token;
@@ -543,4 +547,16 @@ pool_end(struct slot *s, const char *why)
 	if (s->worker != NULL)
 		proc_kill(s->worker, "its slot ends");
 	slot_settle(s);
+}
+
+void
+pool_retire(void)
+{
+	int i;
+
+	for (i = 0; i < MAX_SLOTS; i++)
+		if (slots[i].run == NULL &&
+		    (slots[i].state == SLOT_READY ||
+			slots[i].state == SLOT_STARTING))
+			pool_end(&slots[i], "the configuration has changed");
 }

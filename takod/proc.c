@@ -365,6 +365,17 @@ proc_api(void)
 }
 
 void
+proc_log_level(enum log_level level)
+{
+	struct msg_log_level m = { .level = level };
+	struct child *c;
+
+	log_set_level(level);
+	TAILQ_FOREACH (c, &children, entry)
+		proc_send(c, MSG_T_LOG_LEVEL, 0, &m, -1);
+}
+
+void
 proc_api_setup(void)
 {
 	const struct conf *cf = env.conf;
@@ -374,6 +385,8 @@ proc_api_setup(void)
 	size_t i;
 	int fd;
 
+	if (api == NULL)
+		return;
 	memset(&setup, 0, sizeof(setup));
 	setup.max_payload = cf->api_max_payload_bytes;
 	setup.max_code = cf->max_code_bytes;

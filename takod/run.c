@@ -342,7 +342,7 @@ run_phase(struct run *r, enum job_phase phase)
 		 * killed. What is left is collecting, which has a bound too.
 		 */
 		r->ended = time_mono_us();
-		arm(r, env.conf->max_total_artifacts_bytes / 1000 * 1LL +
+		arm(r, (int64_t)r->slot->max_artifacts_total / 1000 +
 			   30 * 1000000LL);
 	}
 }
@@ -350,11 +350,10 @@ run_phase(struct run *r, enum job_phase phase)
 int
 run_output(struct run *r, const struct msg_job_output *m, struct blob *b)
 {
-	const struct conf *cf = env.conf;
+	const struct slot *s = r->slot;
 	static const char *const names[] = { "stdout", "stderr", "result" };
 	struct blob **dst[] = { &r->job->out, &r->job->err, &r->job->output };
-	uint64_t caps[] = { cf->max_stdout_bytes, cf->max_stderr_bytes,
-		cf->max_artifact_bytes };
+	uint64_t caps[] = { s->max_stdout, s->max_stderr, s->max_artifact };
 
 	if (*dst[m->which] != NULL || m->len > caps[m->which]) {
 		log_debug("job %s: %s of %llu bytes refused", r->job->id,
@@ -379,14 +378,13 @@ run_artifact(struct run *r, const struct msg_job_artifact *m)
 	int i;
 
 	if (m->number != (uint64_t)job->n_artifacts ||
-	    m->size > env.conf->max_artifact_bytes || m->name.len == 0 ||
+	    m->size > r->slot->max_artifact || m->name.len == 0 ||
 	    memchr(m->name.data, '/', m->name.len) != NULL ||
 	    memchr(m->name.data, '\0', m->name.len) != NULL)
 		return (-1);
 	for (i = 0; i < job->n_artifacts; i++)
 		total += job->artifacts[i].size;
-	if (total >
-	    env.conf->max_total_artifacts_bytes + env.conf->max_artifact_bytes)
+	if (total > r->slot->max_artifacts_total + r->slot->max_artifact)
 		return (-1);
 	a = reallocarray(
 	    job->artifacts, (size_t)job->n_artifacts + 1, sizeof(*a));

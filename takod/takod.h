@@ -13,6 +13,7 @@
 #include "conf.h"
 #include "engine.h"
 #include "imsgev.h"
+#include "log.h"
 #include "job.h"
 #include "msg.h"
 #include "store.h"
@@ -126,12 +127,22 @@ void proc_deadline(struct child *, int ms);
 int proc_send(struct child *, uint32_t type, uint32_t id, const void *, int fd);
 void proc_api_start(void);
 struct child *proc_api(void); /* NULL while it is being replaced */
-void proc_api_setup(void);    /* configuration and listeners, again */
-void proc_stop(void);	      /* ends every child */
+/* From now on they log from that level on, and this process too. */
+void proc_log_level(enum log_level);
+void proc_api_setup(void); /* configuration and listeners, again */
+void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 int listen_open(char *detail, size_t);
 void listen_close(void);
+/*
+ * Opens anew what the configuration says now, beside what is open; then
+ * either keep, which closes the former ones, or back, which returns to them.
+ * -1: nothing has changed.
+ */
+int listen_again(char *detail, size_t);
+void listen_keep(void);
+void listen_back(void);
 size_t listen_count(void);
 int listen_fd(size_t i, const char **name);
 
@@ -169,6 +180,8 @@ struct slot {
 	int mux;
 	uint64_t token;
 	int64_t began; /* monotonic */
+	/* Bytes, as its worker was told: a reload may change them. */
+	uint64_t max_stdout, max_stderr, max_artifact, max_artifacts_total;
 	struct run *run;
 	struct event *deadline;
 };
@@ -181,6 +194,8 @@ void pool_give_back(struct slot *);
 /* A slot for a run: ready, on its way, or begun now. NULL: none can be. */
 struct slot *pool_assign(const char *job_type, struct run *);
 void pool_fill(void);
+/* Ends the slots that no job has: what they were made of has changed. */
+void pool_retire(void);
 /* Takes a slot down: kills what lives, removes what was made. */
 void pool_end(struct slot *, const char *why);
 void pool_kill(struct slot *); /* the container only: its job is over */
@@ -286,5 +301,24 @@ void control_close(void);
 void takod_ready(void);
 void takod_stop(int now);
 void takod_check_stopped(void);
+int takod_stopping(void); /* a stop was asked for */
+
+/* ---- reload.c ------------------------------------------------------------ */
+
+struct reload {
+	struct conf_errors errors;   /* of a file that is not valid */
+	struct conf_change *changes; /* those that need a restart, too */
+	size_t n_changes;
+	char detail[512]; /* why nothing has changed; "": all is well */
+};
+
+/* path: as -c named it, NULL: it was searched; kept. */
+void reload_init(const char *path);
+/*
+ * Reads the configuration and takes over what can change, or only says what
+ * would (dry). 0, or -1 and nothing has changed. *r is set, for reload_free.
+ */
+int reload_run(struct reload *r, int dry);
+void reload_free(struct reload *r);
 
 #endif

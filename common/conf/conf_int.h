@@ -81,6 +81,8 @@ const struct conf_key *conf_key_near(const struct conf_key *, const char *);
 /* The number of a key of conf_keys or conf_limit_keys in conf.origins. */
 size_t conf_key_number(const struct conf_key *);
 size_t conf_key_count(void);
+/* One key's value as JSON, secrets masked; the caller's to free. */
+char *conf_print_key(const struct conf *, const struct conf_key *);
 
 /* conf_scalar.c: a scalar as PyYAML's safe loader constructs it. */
 enum conf_kind {

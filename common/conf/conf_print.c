@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conf_int.h"
+#include "log.h"
 #include "util.h"
 
 struct printer {
@@ -377,6 +378,24 @@ json_print(struct printer *p)
 			    p, key, (const char *)p->conf + key->offset);
 	}
 	fputs("\n}\n", p->f);
+}
+
+char *
+conf_print_key(const struct conf *conf, const struct conf_key *key)
+{
+	struct printer p = { .conf = conf };
+	char *text = NULL;
+	size_t len;
+
+	if ((p.f = open_memstream(&text, &len)) == NULL)
+		fatal(NULL);
+	if (key->type == CONF_TYPES)
+		json_types(&p);
+	else
+		print_value(&p, key, (const char *)conf + key->offset);
+	if (fclose(p.f) != 0)
+		fatal(NULL);
+	return (text);
 }
 
 int
