@@ -69,7 +69,7 @@ CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
-.PHONY: all python install-python deps demo check asan bench lint install uninstall clean format \
+.PHONY: all python install-python install-service deps demo check asan bench lint install uninstall clean format \
 	regress-programs FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
@@ -208,6 +208,18 @@ install-python:
 	install -d $(DESTDIR)$(PYTHONDIR)/tako_vm
 	install -m 644 python/tako_vm/*.py python/tako_vm/py.typed \
 	    $(DESTDIR)$(PYTHONDIR)/tako_vm/
+
+# For systemd: the unit, the users and the folders of a packaged takod.
+SYSTEMDDIR = /lib/systemd/system
+install-service:
+	install -d $(DESTDIR)$(SYSTEMDDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d \
+	    $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	sed 's|@SBINDIR@|$(SBINDIR)|' etc/takod.service \
+	    >$(DESTDIR)$(SYSTEMDDIR)/takod.service
+	install -m 644 etc/takod.sysusers \
+	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/takod.conf
+	install -m 644 etc/takod.tmpfiles \
+	    $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/takod.conf
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/takod $(DESTDIR)$(SBINDIR)/takoctl \
