@@ -69,7 +69,7 @@ CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
-.PHONY: all python install-python install-service deps demo check asan bench lint install uninstall clean format \
+.PHONY: all install-completions python install-python install-service deps demo check asan bench lint install uninstall clean format \
 	regress-programs FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
@@ -135,7 +135,7 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pytest strace
+	python3-pytest strace zsh
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.
 apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
@@ -220,6 +220,15 @@ install-service:
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/takod.conf
 	install -m 644 etc/takod.tmpfiles \
 	    $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/takod.conf
+
+COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH_FUNCTIONS = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+install-completions: $(B)/takoctl $(B)/tako-vm
+	install -d $(COMPLETIONS) $(ZSH_FUNCTIONS)
+	for p in takoctl tako-vm; do \
+		$(B)/$$p completion bash >$(COMPLETIONS)/$$p && \
+		$(B)/$$p completion zsh >$(ZSH_FUNCTIONS)/_$$p || exit 1; \
+	done
 
 uninstall:
 	rm -f $(DESTDIR)$(SBINDIR)/takod $(DESTDIR)$(SBINDIR)/takoctl \

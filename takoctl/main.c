@@ -27,12 +27,14 @@ const struct command commands[] = {
 	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0 },
 	{ "stop", "[-n]", "drain, then end; -n: end now", MSG_T_CTL_STOP, 0,
 	    0 },
-	{ "verbose", "level", "log level of all its processes",
-	    MSG_T_CTL_VERBOSE, 1, 1 },
+	{ "verbose", "debug | info | warning | error | critical",
+	    "log level of all its processes", MSG_T_CTL_VERBOSE, 1, 1 },
 	{ "reload", "[--dry-run]", "take the configuration anew",
 	    MSG_T_CTL_RELOAD, 0, 0 },
 	{ "image", "build | list | remove name",
 	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8 },
+	{ "completion", "bash | zsh", "write a completion script", MSG_NONE, 1,
+	    1 },
 	{ NULL, NULL, NULL, MSG_NONE, 0, 0 }
 };
 
@@ -43,8 +45,25 @@ static void __attribute__((noreturn)) usage(void)
 	fprintf(stderr,
 	    "usage: takoctl [-c file] [-s socket] [--json] command ...\n\n");
 	for (c = commands; c->name != NULL; c++)
-		fprintf(stderr, "  %-8s %-28s %s\n", c->name, c->args, c->help);
+		fprintf(
+		    stderr, "  %-10s %-40s %s\n", c->name, c->args, c->help);
 	exit(EX_USAGE);
+}
+
+static int
+completion(const char *shell)
+{
+	struct complete_item items[nitems(commands)];
+	size_t i;
+
+	for (i = 0; i < nitems(items); i++) {
+		items[i].name = commands[i].name;
+		items[i].args = commands[i].args;
+		items[i].help = commands[i].help;
+	}
+	if (complete_print("takoctl", shell, items) == 0)
+		return (EX_OK);
+	usage();
 }
 
 static struct conf *
@@ -118,6 +137,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "takoctl: no such command\n");
 		usage();
 	}
+	if (strcmp(c->name, "completion") == 0)
+		return (completion(argc > 1 ? argv[1] : NULL));
 	if (c->type == MSG_NONE || path == NULL)
 		cf = configuration(config);
 	if (c->type == MSG_NONE) {

@@ -44,6 +44,16 @@ void show_end(const struct msg_ctl_end *);
  */
 int vm_main(int argc, char **argv);
 
+/* ---- complete.c: what shells offer while a command is typed ----------------
+ */
+
+struct complete_item {
+	const char *name, *args, *help;
+};
+/* items end with a NULL name. -1: no such shell, or it was not written. */
+int complete_print(
+    const char *program, const char *shell, const struct complete_item *items);
+
 /* ---- vm_daemon.c: tako-vm, with a daemon; exit statuses --------------------
  */
 

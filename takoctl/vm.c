@@ -26,6 +26,7 @@ static int vm_health(const struct options *, int, char **);
 static int vm_validate(const struct options *, int, char **);
 static int vm_config(const struct options *, int, char **);
 static int vm_version(const struct options *, int, char **);
+static int vm_completion(const struct options *, int, char **);
 
 static const struct vm_command {
 	const char *name, *args, *help;
@@ -41,6 +42,8 @@ static const struct vm_command {
 	{ "config", "[--json] [--show-defaults]",
 	    "show the configuration in effect", 0, vm_config },
 	{ "version", "", "show the version", 0, vm_version },
+	{ "completion", "bash | zsh", "write a completion script", 1,
+	    vm_completion },
 	{ NULL, NULL, NULL, 0, NULL },
 };
 
@@ -51,7 +54,7 @@ usage(FILE *f)
 
 	fprintf(f, "usage: tako-vm [-c file] command ...\n\n");
 	for (c = vm_commands; c->name != NULL; c++)
-		fprintf(f, "  %-9s %-31s %s\n", c->name, c->args, c->help);
+		fprintf(f, "  %-10s %-31s %s\n", c->name, c->args, c->help);
 }
 
 static void
@@ -255,6 +258,24 @@ vm_version(const struct options *o, int argc, char **argv)
 	(void)argv;
 	printf("tako-vm %s\n", TAKO_VERSION);
 	return (0);
+}
+
+static int
+vm_completion(const struct options *o, int argc, char **argv)
+{
+	struct complete_item items[nitems(vm_commands)];
+	size_t i;
+
+	(void)o;
+	for (i = 0; i < nitems(items); i++) {
+		items[i].name = vm_commands[i].name;
+		items[i].args = vm_commands[i].args;
+		items[i].help = vm_commands[i].help;
+	}
+	if (complete_print("tako-vm", argc > 0 ? argv[0] : NULL, items) == 0)
+		return (0);
+	usage(stderr);
+	return (EXIT_USAGE);
 }
 
 int
