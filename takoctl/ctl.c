@@ -136,6 +136,15 @@ closed(struct imsgev *iev, const char *why, void *arg)
 	event_base_loopbreak(call->base);
 }
 
+void
+ctl_path(const struct conf *cf, char *path, size_t len)
+{
+	if (cf->control_socket != NULL)
+		strlcpy(path, cf->control_socket, len);
+	else
+		snprintf(path, len, "%s/takod.sock", cf->data_dir);
+}
+
 static int
 ctl_connect(const char *path)
 {

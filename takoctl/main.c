@@ -149,12 +149,7 @@ main(int argc, char **argv)
 		return (ret);
 	}
 	if (path == NULL) {
-		if (cf->control_socket != NULL)
-			strlcpy(socket_path, cf->control_socket,
-			    sizeof(socket_path));
-		else
-			snprintf(socket_path, sizeof(socket_path),
-			    "%s/takod.sock", cf->data_dir);
+		ctl_path(cf, socket_path, sizeof(socket_path));
 		path = socket_path;
 	}
 	ret = ctl_run(path, c, argc, argv, json);

@@ -30,6 +30,9 @@ extern const struct command commands[];
 int ctl_run(
     const char *path, const struct command *, int argc, char **argv, int json);
 
+/* Where takod listens for it. */
+void ctl_path(const struct conf *, char *path, size_t len);
+
 /* ---- show.c: answers for people and for programs ------------------------- */
 void show_begin(const struct command *, int json);
 void show_stats(const struct msg_rep_stats *);

@@ -22,6 +22,7 @@
 
 struct hierarchy {
 	char *mount;
+	char *options; /* v1: the controllers, among others */
 	int v2;
 	int memory, cpuacct; /* v1: the controllers of interest in it */
 };
@@ -72,6 +73,7 @@ add_mount(struct cgroups *cg, char *line)
 		return;
 	h = &cg->h[cg->n++];
 	h->mount = xstrdup(mount);
+	h->options = xstrdup(options);
 	h->v2 = strcmp(type, "cgroup2") == 0;
 	h->memory = !h->v2 && in_list(options, "memory");
 	h->cpuacct = !h->v2 && in_list(options, "cpuacct");
@@ -131,8 +133,10 @@ cgroups_free(struct cgroups *cg)
 
 	if (cg == NULL)
 		return;
-	for (i = 0; i < cg->n; i++)
+	for (i = 0; i < cg->n; i++) {
 		free(cg->h[i].mount);
+		free(cg->h[i].options);
+	}
 	free(cg);
 }
 
@@ -140,6 +144,35 @@ int
 cgroups_swap(const struct cgroups *cg)
 {
 	return (cg->swap);
+}
+
+const char *
+cgroups_mount(const struct cgroups *cg, const char *controller, int *v2)
+{
+	char path[512], *list;
+	size_t i, len;
+	int found;
+
+	for (i = 0; i < cg->n; i++) {
+		const struct hierarchy *h = &cg->h[i];
+
+		if ((*v2 = h->v2)) {
+			snprintf(path, sizeof(path), "%s/cgroup.controllers",
+			    h->mount);
+			list = read_file(AT_FDCWD, path, MAX_CGROUP_FILE, &len);
+			if (list == NULL)
+				continue;
+			while (len-- > 0)
+				if (list[len] == ' ')
+					list[len] = ',';
+			found = in_list(list, controller);
+			free(list);
+		} else
+			found = in_list(h->options, controller);
+		if (found)
+			return (h->mount);
+	}
+	return (NULL);
 }
 
 static int

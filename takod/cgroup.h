@@ -18,6 +18,9 @@ struct cgroups *cgroups_open(const char *mountinfo, char *detail, size_t);
 void cgroups_free(struct cgroups *);
 /* Whether memory and swap together can be limited. */
 int cgroups_swap(const struct cgroups *);
+/* Where a controller can be used, and how; NULL: nowhere. */
+const char *cgroups_mount(
+    const struct cgroups *, const char *controller, int *v2);
 
 /*
  * Makes a group in the v2 hierarchy alone, for a process to be born in, and

@@ -150,6 +150,13 @@ struct engine_ops {
 
 extern const struct engine_ops engine_oci, engine_docker;
 
+/* ---- engine_choose.c ------------------------------------------------------
+ */
+/* The configured one; auto: Docker if its socket answers, else OCI. */
+const struct engine_ops *engine_choose(const struct conf *);
+/* What to do when strict mode finds no gVisor. */
+extern const char engine_how_to_install[];
+
 /* Seconds a call of the engine may take before it counts as hung. */
 #define ENGINE_CALL_TIMEOUT 20
 

@@ -54,11 +54,6 @@ reconciled(enum engine_error error, const char *detail, void *arg)
 	queue_kick();
 }
 
-static const char *const how_to_install =
-    "install gVisor (Debian: apt-get install runsc; else "
-    "https://gvisor.dev/docs/user_guide/install/), or allow runc by "
-    "security_mode: permissive";
-
 static void
 probed(const struct engine_probe *p, void *arg)
 {
@@ -91,7 +86,7 @@ probed(const struct engine_probe *p, void *arg)
 	    env.conf->security_mode == SECURITY_STRICT)
 		fatalx("RuntimeUnavailableError: security_mode is strict and "
 		       "runsc does not run a container: %s; %s",
-		    p->detail, how_to_install);
+		    p->detail, engine_how_to_install);
 	if (env.conf->container_runtime == RUNTIME_RUNSC && !probing_fallback) {
 		log_warnx("runsc does not run a container: %s", p->detail);
 		probing_fallback = env.fallback = 1;

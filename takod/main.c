@@ -179,34 +179,12 @@ store_start(void)
 /* ---- the engine -------------------------------------------------------------
  */
 
-/* A Docker socket that answers is taken by engine: auto. */
-static int
-docker_answers(void)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	const char *path = env.conf->docker_host;
-	int fd, ret;
-
-	if (strncmp(path, "unix://", 7) == 0)
-		path += 7;
-	if (strlcpy(sun.sun_path, path, sizeof(sun.sun_path)) >=
-		sizeof(sun.sun_path) ||
-	    (fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) == -1)
-		return (0);
-	ret = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0;
-	close_fd(&fd);
-	return (ret);
-}
-
 static void
 engine_start(void)
 {
 	char detail[512];
-	enum conf_engine e = env.conf->engine;
 
-	if (e == CONF_ENGINE_AUTO)
-		e = docker_answers() ? CONF_ENGINE_DOCKER : CONF_ENGINE_OCI;
-	env.engine_ops = e == CONF_ENGINE_DOCKER ? &engine_docker : &engine_oci;
+	env.engine_ops = engine_choose(env.conf);
 	env.engine = env.engine_ops->open(env.base, env.conf, env.instance,
 	    env.uid_base, detail, sizeof(detail));
 	if (env.engine == NULL)

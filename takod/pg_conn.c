@@ -18,8 +18,6 @@
 #include "util.h"
 
 #define SECOND 1000000LL
-/* Until a connection is there, when the URL says nothing: per host. */
-#define CONNECT_S 10
 /* A server that is asked and says nothing for so long is taken for gone. */
 #define SILENCE_US (20 * SECOND)
 /* No request is older than this. */
@@ -47,9 +45,7 @@ struct pg_conn {
 	struct event_base *base;
 	const struct pg_hooks *hooks;
 	void *arg;
-	/* what PQconnectStartParams is given, NULL at the end */
-	char **names, **values;
-	int64_t connect_us;
+	struct pg_params params;
 	enum state state;
 	PGconn *pg;
 	struct pg_setup setup;
@@ -469,9 +465,9 @@ attempt(struct pg_conn *c)
 {
 	c->began = time_mono_us();
 	c->state = CONNECTING;
-	in_us(c->timer, c->connect_us);
-	c->pg = PQconnectStartParams(
-	    (const char *const *)c->names, (const char *const *)c->values, 0);
+	in_us(c->timer, c->params.connect_us);
+	c->pg = PQconnectStartParams((const char *const *)c->params.names,
+	    (const char *const *)c->params.values, 0);
 	if (c->pg == NULL)
 		drop(c, "no memory");
 	else if (PQstatus(c->pg) == CONNECTION_BAD)
@@ -564,78 +560,9 @@ tick(int fd, short events, void *arg)
 /* ---- open and close ---------------------------------------------------------
  */
 
-/* Where the URL says nothing; and what it has no say in. */
-static const struct {
-	const char *name, *value;
-} defaults[] = {
-	{ "keepalives", "1" },
-	{ "keepalives_idle", "10" },
-	{ "keepalives_interval", "5" },
-	{ "keepalives_count", "3" },
-	{ "tcp_user_timeout", "15000" },
-	{ "target_session_attrs", "read-write" },
-	/* Asking for a ticket could block. */
-	{ "gssencmode", "disable" },
-};
-
-static const char *
-default_of(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < nitems(defaults); i++)
-		if (strcmp(defaults[i].name, name) == 0)
-			return (defaults[i].value);
-	return (NULL);
-}
-
-/* The URL's parameters with ours. -1: libpq does not take it. */
-static int
-parameters(struct pg_conn *c, const char *url, const char *life)
-{
-	PQconninfoOption *all, *o;
-	const char *value;
-	char name[32], *error = NULL;
-	int n = 0, hosts = 1, seconds = 0;
-
-	/* libpq's own words would show the password. */
-	all = PQconninfoParse(url, &error);
-	PQfreemem(error);
-	if (all == NULL)
-		return (-1);
-	for (o = all; o->keyword != NULL; o++)
-		n++;
-	c->names = xcalloc((size_t)n + 1, sizeof(*c->names));
-	c->values = xcalloc((size_t)n + 1, sizeof(*c->values));
-	snprintf(name, sizeof(name), "takod-%s", life);
-	for (o = all, n = 0; o->keyword != NULL; o++) {
-		value = o->val != NULL ? o->val : default_of(o->keyword);
-		if (strcmp(o->keyword, "application_name") == 0)
-			value = name;
-		else if (strcmp(o->keyword, "client_encoding") == 0)
-			value = "UTF8";
-		if (value == NULL)
-			continue;
-		if (strcmp(o->keyword, "connect_timeout") == 0)
-			seconds = atoi(value);
-		else if (strcmp(o->keyword, "host") == 0)
-			for (const char *p = value; *p != '\0'; p++)
-				hosts += *p == ',';
-		c->names[n] = xstrdup(o->keyword);
-		c->values[n++] = xstrdup(value);
-	}
-	PQconninfoFree(all);
-	if (seconds < 1 || seconds > 600)
-		seconds = CONNECT_S;
-	c->connect_us = (seconds < 2 ? 2 : seconds) * SECOND * hosts;
-	return (0);
-}
-
 void
 pg_conn_close(struct pg_conn *c)
 {
-	int i;
-
 	unwatch(c);
 	PQfinish(c->pg);
 	c->pg = NULL;
@@ -644,12 +571,7 @@ pg_conn_close(struct pg_conn *c)
 	fail_all(&c->waiting, 0);
 	event_free(c->timer);
 	event_free(c->turn);
-	for (i = 0; c->names[i] != NULL; i++) {
-		free(c->names[i]);
-		freezero(c->values[i], strlen(c->values[i]));
-	}
-	free(c->names);
-	free(c->values);
+	pg_params_free(&c->params);
 	free(c);
 }
 
@@ -659,11 +581,12 @@ pg_conn_open(struct event_base *base, const char *url, const char *owner,
     const struct pg_hooks *hooks, void *arg, char *detail, size_t len)
 {
 	struct pg_conn *c = xcalloc(1, sizeof(*c));
-	char life[17];
+	char life[17], name[32];
 
 	/* All sessions of this process have one name, no other's. */
 	snprintf(life, sizeof(life), "%08x%08x", arc4random(), arc4random());
-	if (parameters(c, url, life) == -1) {
+	snprintf(name, sizeof(name), "takod-%s", life);
+	if (pg_params_read(&c->params, url, name) == -1) {
 		strlcpy(detail, "is not a URL of PostgreSQL", len);
 		free(c);
 		return (NULL);

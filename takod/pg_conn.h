@@ -77,6 +77,21 @@ void pg_text(struct pg_request *, const char *); /* NULL is NULL */
 void pg_int(struct pg_request *, int64_t);
 void pg_bytes(struct pg_request *, const void *, size_t);
 
+/* ---- pg_params.c: how to connect ---------------------------------------- */
+
+struct pg_params {
+	/* what PQconnectStartParams is given, NULL at the end */
+	char **names, **values;
+	int64_t connect_us; /* until a connection has to be there */
+};
+
+/*
+ * The URL's parameters with ours, for sessions called name. -1: libpq does not
+ * take the URL, and nothing is to be freed.
+ */
+int pg_params_read(struct pg_params *, const char *url, const char *name);
+void pg_params_free(struct pg_params *);
+
 /* ---- pg_setup.c: from a bare connection to a session that can be used ---- */
 
 struct pg_setup {

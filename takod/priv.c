@@ -18,16 +18,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "ids.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
-
-/*
- * Numeric ids for children lie above those of users, of systemd's dynamic
- * users and of its containers (which end at 1879048191), below 2^31.
- */
-#define UID_RANGE_FIRST	 1880000000u
-#define UID_RANGE_BLOCKS 200000u /* of IDS_PER_TAKOD each */
 
 void
 priv_check(void)
@@ -38,51 +32,20 @@ priv_check(void)
 		       "Nothing is started without that");
 }
 
-/* A user by name; 0 when there is none. */
-static uid_t
-user_named(const char *name, gid_t *gid)
-{
-	struct passwd *pw;
-
-	if ((pw = getpwnam(name)) == NULL)
-		return (0);
-	*gid = pw->pw_gid;
-	return (pw->pw_uid);
-}
-
-static void
-child_ids(const char *configured, const char *conventional, const char *key,
-    uid_t *uid, gid_t *gid)
-{
-	*uid = 0;
-	if (configured != NULL) {
-		*uid = user_named(configured, gid);
-		if (*uid == 0)
-			fatalx("%s: no such user, or it is root", key);
-	} else
-		*uid = user_named(conventional, gid);
-}
-
 void
 priv_ids(void)
 {
-	uint8_t digest[TAKO_SHA256];
-	uint32_t n;
+	struct ids ids;
+	char detail[128];
 
-	/* Two takod never share a data directory: its path names this one. */
-	sha256(digest, env.conf->data_dir, strlen(env.conf->data_dir));
-	hex_encode(env.instance, digest, 4);
-	memcpy(&n, digest + 4, sizeof(n));
-	env.uid_base =
-	    env.conf->uid_base != 0
-		? (uid_t)env.conf->uid_base
-		: UID_RANGE_FIRST + n % UID_RANGE_BLOCKS * IDS_PER_TAKOD;
-	child_ids(env.conf->api_user, "_takod_api", "api_user", &env.api_uid,
-	    &env.api_gid);
-	child_ids(env.conf->worker_user, "_takod_worker", "worker_user",
-	    &env.worker_uid, &env.worker_gid);
-	if (env.api_uid == 0)
-		env.api_uid = env.api_gid = ID_API(env.uid_base);
+	if (ids_choose(env.conf, &ids, detail, sizeof(detail)) == -1)
+		fatalx("%s", detail);
+	strlcpy(env.instance, ids.instance, sizeof(env.instance));
+	env.uid_base = ids.base;
+	env.api_uid = ids.api_uid;
+	env.api_gid = ids.api_gid;
+	env.worker_uid = ids.worker_uid;
+	env.worker_gid = ids.worker_gid;
 	log_info("instance %s: tako-api is uid %u, workers are uid %u%s",
 	    env.instance, (unsigned)env.api_uid,
 	    (unsigned)(env.worker_uid != 0 ? env.worker_uid

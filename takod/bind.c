@@ -1,0 +1,75 @@
+/*
+ * bind.c: sockets that listen where the configuration says. Used by takod, and
+ * by tako-vm to find out whether takod could.
+ */
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "bind.h"
+#include "util.h"
+
+#define LISTEN_BACKLOG 512
+
+static int
+bind_one(const struct addrinfo *ai)
+{
+	int fd, on = 1;
+
+	fd = socket(
+	    ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return (-1);
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
+	    (ai->ai_family == AF_INET6 &&
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
+		    -1) ||
+	    bind(fd, ai->ai_addr, ai->ai_addrlen) == -1 ||
+	    listen(fd, LISTEN_BACKLOG) == -1) {
+		close_fd(&fd);
+		return (-1);
+	}
+	return (fd);
+}
+
+int
+bind_all(const char *name, int number, struct bound *list, int max,
+    char *detail, size_t len)
+{
+	struct addrinfo hints, *all, *ai;
+	char port[16], host[NI_MAXHOST];
+	int error, fd, n = 0;
+
+	memset(&hints, 0, sizeof(hints));
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+	snprintf(port, sizeof(port), "%d", number);
+	if ((error = getaddrinfo(name, port, &hints, &all)) != 0) {
+		snprintf(detail, len, "server_host: %s", gai_strerror(error));
+		errno = 0;
+		return (-1);
+	}
+	for (ai = all; ai != NULL && n < max; ai = ai->ai_next) {
+		if ((fd = bind_one(ai)) == -1)
+			break;
+		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, host, sizeof(host),
+			NULL, 0, NI_NUMERICHOST) != 0)
+			strlcpy(host, "?", sizeof(host));
+		list[n].fd = fd;
+		snprintf(list[n].name, sizeof(list[n].name),
+		    ai->ai_family == AF_INET6 ? "[%.100s]:%s" : "%.100s:%s",
+		    host, port);
+		n++;
+	}
+	error = errno;
+	freeaddrinfo(all);
+	errno = error;
+	if (n > 0)
+		return (n);
+	snprintf(
+	    detail, len, "cannot listen on port %s: %s", port, strerror(errno));
+	return (-1);
+}
