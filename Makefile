@@ -46,7 +46,7 @@ HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 endif
 CFLAGS_ALL = -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
 	-fno-delete-null-pointer-checks -fno-strict-overflow \
-	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -Icommon \
+	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -I. -Icommon \
 	-DPATH_LIBEXEC='"$(LIBEXECDIR)"' -DPATH_DATA='"$(DATADIR)"' \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
@@ -56,12 +56,13 @@ LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
 comma = ,
 
 # What each program links. Only the parent has libraries that open
-# connections and files late (libcurl, libpq, libsqlite3).
+# connections and files late (libcurl, libpq, libsqlite3); takoctl, which tries
+# what the parent does.
 LIBS_COMMON = $(call pkg,libevent_core msgpack libseccomp libcap-ng libbsd libmd) -lm
 LIBS_takod = $(call pkg,yaml-0.1 libpq sqlite3 libcurl jansson)
 LIBS_tako-api = $(call pkg,jansson)
 LIBS_tako-worker =
-LIBS_takoctl = $(call pkg,yaml-0.1 libcurl jansson)
+LIBS_takoctl = $(LIBS_takod)
 
 srcs = $(sort $(wildcard $(1)/*.c))
 objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -88,10 +89,13 @@ $(B)/lib%.a:
 	@rm -f $@
 	ar rcs $@ $^
 
+# tako-vm doctor tries what takod does, with takod's own files.
+USES_takoctl = $(B)/libtakod.a
+
 # Everything of a program but its main.c, so that a test can link it.
 define program
 $(B)/lib$(1).a: $(call objs,$(filter-out $(1)/main.c,$(call srcs,$(1))))
-$(B)/$(1): $(B)/obj/$(1)/main.o $(B)/lib$(1).a $(LIB_conf) $(LIB_common)
+$(B)/$(1): $(B)/obj/$(1)/main.o $(B)/lib$(1).a $(USES_$(1)) $(LIB_conf) $(LIB_common)
 	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_COMMON)
 endef
 $(foreach p,takod tako-api tako-worker takoctl,$(eval $(call program,$(p))))

@@ -38,6 +38,9 @@ int image_show(char *const argv[]);
  */
 int image_docker_key(const struct conf *, char key[IMAGE_KEY_LEN + 1],
     unsigned long long *size, char *detail, size_t len);
+/* The API's version that the engine prefers, as "v1.41". */
+int image_docker_version(
+    const struct conf *, char version[16], char *detail, size_t len);
 /* Puts the tree below rootfs into the engine as conf->docker_image. */
 int image_docker_import(const struct conf *, const char *rootfs,
     const char *key, char *detail, size_t len);

@@ -175,9 +175,9 @@ answer_detail(const struct answer *a, char *detail, size_t len)
 	json_decref(json);
 }
 
-/* The API's version that the engine prefers, as "v1.41". */
-static int
-api_version(const struct conf *conf, char version[16], char *detail, size_t len)
+int
+image_docker_version(
+    const struct conf *conf, char version[16], char *detail, size_t len)
 {
 	struct answer a;
 
@@ -214,7 +214,7 @@ call_image(const struct conf *conf, const char *method, const char *name,
 		snprintf(detail, len, "docker_image is no name of an image");
 		return (-1);
 	}
-	if (api_version(conf, version, detail, len) == -1)
+	if (image_docker_version(conf, version, detail, len) == -1)
 		return (-1);
 	snprintf(path, sizeof(path), "/%s/images/%s%s", version, name, suffix);
 	return (call(conf, method, path, NULL, a, detail, len));
@@ -306,7 +306,7 @@ import_stream(const struct conf *conf, const char *key, struct source *src,
 	char version[16], repo[256], path[1024];
 	const char *tag;
 
-	if (api_version(conf, version, detail, len) == -1)
+	if (image_docker_version(conf, version, detail, len) == -1)
 		return (-1);
 	name_split(conf->docker_image, repo, &tag);
 	snprintf(path, sizeof(path),

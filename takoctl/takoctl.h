@@ -65,4 +65,9 @@ int vm_server(const char *config, const char *host, const char *port);
 /* Asks url, or where the configuration says; 1 unless it is healthy. */
 int vm_status(const char *config, const char *url, int json);
 
+/* ---- doctor.c: tako-vm doctor -----------------------------------------------
+ */
+/* Tries what takod needs, and prints it; 1 when takod would not work. */
+int vm_doctor(const char *config, int json);
+
 #endif

@@ -25,6 +25,7 @@ static int vm_start(const struct options *, int, char **);
 static int vm_health(const struct options *, int, char **);
 static int vm_validate(const struct options *, int, char **);
 static int vm_config(const struct options *, int, char **);
+static int vm_examine(const struct options *, int, char **);
 static int vm_version(const struct options *, int, char **);
 static int vm_completion(const struct options *, int, char **);
 
@@ -41,6 +42,8 @@ static const struct vm_command {
 	    vm_validate },
 	{ "config", "[--json] [--show-defaults]",
 	    "show the configuration in effect", 0, vm_config },
+	{ "doctor", "[--json]", "would takod start and run jobs here?", 0,
+	    vm_examine },
 	{ "version", "", "show the version", 0, vm_version },
 	{ "completion", "bash | zsh", "write a completion script", 1,
 	    vm_completion },
@@ -248,6 +251,14 @@ vm_health(const struct options *o, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return (vm_status(o->config, o->url, o->json));
+}
+
+static int
+vm_examine(const struct options *o, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return (vm_doctor(o->config, o->json));
 }
 
 static int

@@ -113,6 +113,8 @@ int pg_setup_begin(struct pg_setup *, PGconn *);
  */
 int pg_setup_take(
     struct pg_setup *, PGconn *, PGresult *, char *detail, size_t);
+/* Prepares a statement as "s<number>": 0 when it cannot be sent. */
+int pg_send_prepare(PGconn *, int number, const struct pg_statement *);
 /* libpq's or the server's words in one line. */
 void pg_words(char *dst, size_t, const char *src);
 

@@ -88,8 +88,8 @@ pg_words(char *dst, size_t len, const char *src)
 			dst[i] = ' ';
 }
 
-static int
-send_prepare(PGconn *conn, int number, const struct pg_statement *st)
+int
+pg_send_prepare(PGconn *conn, int number, const struct pg_statement *st)
 {
 	Oid types[PG_PARAMS];
 	char name[16];
@@ -112,7 +112,7 @@ send_prepares(struct pg_setup *s, PGconn *conn)
 	if (!PQenterPipelineMode(conn))
 		return (0);
 	for (i = 0; i < s->n_statements; i++)
-		if (!send_prepare(conn, i, &s->statements[i]))
+		if (!pg_send_prepare(conn, i, &s->statements[i]))
 			return (0);
 	return (PQsendQueryParams(
 		    conn, "LISTEN takod_jobs", 0, NULL, NULL, NULL, NULL, 0) &&
