@@ -181,22 +181,32 @@ which_switch(struct trial *t, enum runtime runtime)
 	return (name);
 }
 
+/* What held the container, as far as the switches have a say in it. */
+static void
+walls(const struct trial *t, char *buf, size_t len)
+{
+	const struct conf *cf = &t->conf;
+	const char *caps =
+	    cf->enable_cap_restrictions ? "no capabilities" : "capabilities";
+
+	if (t->ops == &engine_oci && t->probe.runtime == RUNTIME_RUNSC)
+		snprintf(buf, len, "gVisor's kernel, %s, limits", caps);
+	else
+		snprintf(buf, len, "seccomp %s, %s, user namespace %s, limits",
+		    on_off(cf->enable_seccomp), caps,
+		    t->ops == &engine_docker ? "as the daemon has it"
+					     : on_off(cf->enable_userns != 0));
+}
+
 static void
 runtime_works(struct trial *t)
 {
-	const struct conf *cf = &t->conf;
-	const char *userns = on_off(cf->enable_userns != 0);
+	char how[128];
 
-	if (t->ops == &engine_docker)
-		userns = "as the Docker daemon has them";
-	else if (t->probe.runtime == RUNTIME_RUNSC)
-		userns = "gVisor's own";
+	walls(t, how, sizeof(how));
 	doctor_found(t->d, FOUND_OK, "runtime", NULL,
-	    "%s runs a container (%s; seccomp %s, capabilities %s, user "
-	    "namespaces %s, limits on); a job sees kernel: %s",
-	    runtime_name(t->probe.runtime), t->probe.version,
-	    on_off(cf->enable_seccomp),
-	    cf->enable_cap_restrictions ? "taken away" : "left", userns,
+	    "%s runs a container (%s; %s); a job sees kernel: %s",
+	    runtime_name(t->probe.runtime), t->probe.version, how,
 	    t->probe.kernel);
 }
 

@@ -31,6 +31,8 @@
 #include <jansson.h>
 
 #include "image.h"
+#include "takod/data_dir.h"
+#include "takod/engine.h"
 #include "util.h"
 
 /* Grows by one with each change of what a build does. */
@@ -483,19 +485,6 @@ import_docker(const struct conf *conf, const char *rootfs, const char *key)
 	return (EX_OK);
 }
 
-/* Is this image for Docker too? auto: if an engine answers (as in takod). */
-static int
-wants_docker(const struct conf *conf)
-{
-	char key[IMAGE_KEY_LEN + 1], detail[512];
-	unsigned long long size;
-
-	if (conf->engine == CONF_ENGINE_AUTO)
-		return (image_docker_key(
-			    conf, key, &size, detail, sizeof(detail)) == 0);
-	return (conf->engine == CONF_ENGINE_DOCKER);
-}
-
 static int
 program_there(const char *name)
 {
@@ -525,7 +514,11 @@ image_build(const struct conf *conf, const char *images, int docker)
 		    "root file system");
 		return (EX_NOPERM);
 	}
-	if (make_dir(conf->data_dir) == -1 || make_dir(images) == -1)
+	if (data_dir_make(conf->data_dir) == -1) {
+		image_say("data_dir: %s: %s", conf->data_dir, strerror(errno));
+		return (EX_CANTCREAT);
+	}
+	if (make_dir(images) == -1)
 		return (EX_CANTCREAT);
 	if ((lock = lock_images(images)) == -1)
 		return (EX_CANTCREAT);
@@ -544,7 +537,7 @@ image_build(const struct conf *conf, const char *images, int docker)
 	free(sources);
 	if (r == EX_OK && set_current(images, key) == -1)
 		r = EX_CANTCREAT;
-	if (r == EX_OK && (docker || wants_docker(conf)))
+	if (r == EX_OK && (docker || engine_choose(conf) == &engine_docker))
 		r = import_docker(conf, rootfs, key);
 	free(rootfs);
 	close_fd(&lock);

@@ -65,6 +65,14 @@ int vm_server(const char *config, const char *host, const char *port);
 /* Asks url, or where the configuration says; 1 unless it is healthy. */
 int vm_status(const char *config, const char *url, int json);
 
+/* The URL where it says that takod listens; the caller's to free. */
+char *vm_url(const struct conf *);
+
+/* ---- setup.c: tako-vm setup -------------------------------------------------
+ */
+/* Makes the image if it is missing and runs a job; 1 unless that ran. */
+int vm_setup(const char *config, int json);
+
 /* ---- doctor.c: tako-vm doctor -----------------------------------------------
  */
 /* Tries what takod needs, and prints it; 1 when takod would not work. */

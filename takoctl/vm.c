@@ -25,6 +25,7 @@ static int vm_start(const struct options *, int, char **);
 static int vm_health(const struct options *, int, char **);
 static int vm_validate(const struct options *, int, char **);
 static int vm_config(const struct options *, int, char **);
+static int vm_prepare(const struct options *, int, char **);
 static int vm_examine(const struct options *, int, char **);
 static int vm_version(const struct options *, int, char **);
 static int vm_completion(const struct options *, int, char **);
@@ -42,6 +43,8 @@ static const struct vm_command {
 	    vm_validate },
 	{ "config", "[--json] [--show-defaults]",
 	    "show the configuration in effect", 0, vm_config },
+	{ "setup", "[--json]", "make the executor image, and run a job", 0,
+	    vm_prepare },
 	{ "doctor", "[--json]", "would takod start and run jobs here?", 0,
 	    vm_examine },
 	{ "version", "", "show the version", 0, vm_version },
@@ -251,6 +254,14 @@ vm_health(const struct options *o, int argc, char **argv)
 	(void)argc;
 	(void)argv;
 	return (vm_status(o->config, o->url, o->json));
+}
+
+static int
+vm_prepare(const struct options *o, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return (vm_setup(o->config, o->json));
 }
 
 static int

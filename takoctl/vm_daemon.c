@@ -2,7 +2,6 @@
  * vm_daemon.c: the commands of tako-vm that start a daemon or ask one over
  * HTTP. Runs as the caller; what a server answers is hostile text.
  */
-#include <curl/curl.h>
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -10,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "http.h"
 #include "log.h"
 #include "takoctl.h"
 #include "util.h"
 
 #define STATUS_TIMEOUT 5L /* s */
-#define MAX_HEALTH     65536
 
 int
 vm_server(const char *config, const char *host, const char *port)
@@ -34,74 +33,32 @@ vm_server(const char *config, const char *host, const char *port)
 	return (1);
 }
 
+char *
+vm_url(const struct conf *conf)
+{
+	const char *host = conf->server_host;
+
+	if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
+		host = "localhost";
+	return (xasprintf(
+	    strchr(host, ':') != NULL ? "http://[%s]:%d" : "http://%s:%d", host,
+	    conf->server_port));
+}
+
 /* Where the configuration says that takod listens; the caller's to free. */
 static char *
 url_configured(const char *config)
 {
 	struct conf_errors errors, warnings;
 	struct conf *conf;
-	const char *host;
 	char *url = NULL;
 
-	if ((conf = conf_load(config, &errors, &warnings)) != NULL) {
-		host = conf->server_host;
-		if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
-			host = "localhost";
-		url = xasprintf(strchr(host, ':') != NULL ? "http://[%s]:%d"
-							  : "http://%s:%d",
-		    host, conf->server_port);
-	}
+	if ((conf = conf_load(config, &errors, &warnings)) != NULL)
+		url = vm_url(conf);
 	conf_free(conf);
 	conf_errors_free(&errors);
 	conf_errors_free(&warnings);
 	return (url != NULL ? url : xstrdup("http://localhost:8000"));
-}
-
-struct answer {
-	char text[MAX_HEALTH];
-	size_t len;
-};
-
-static size_t
-answer_add(char *data, size_t size, size_t n, void *arg)
-{
-	struct answer *a = arg;
-
-	if (size * n > sizeof(a->text) - a->len)
-		return (0);
-	memcpy(a->text + a->len, data, size * n);
-	a->len += size * n;
-	return (size * n);
-}
-
-/* The status of GET url/health, or 0 with error filled. */
-static long
-health_get(const char *url, struct answer *a, char error[CURL_ERROR_SIZE])
-{
-	char *path = xasprintf("%s/health", url);
-	CURLcode code = CURLE_FAILED_INIT;
-	CURL *curl;
-	long status = 0;
-
-	error[0] = '\0';
-	if ((curl = curl_easy_init()) != NULL) {
-		curl_easy_setopt(curl, CURLOPT_URL, path);
-		curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-		curl_easy_setopt(curl, CURLOPT_PROXY, "");
-		curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-		curl_easy_setopt(curl, CURLOPT_TIMEOUT, STATUS_TIMEOUT);
-		curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, error);
-		curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, answer_add);
-		curl_easy_setopt(curl, CURLOPT_WRITEDATA, a);
-		if ((code = curl_easy_perform(curl)) == CURLE_OK)
-			curl_easy_getinfo(
-			    curl, CURLINFO_RESPONSE_CODE, &status);
-	}
-	if (code != CURLE_OK && error[0] == '\0')
-		strlcpy(error, curl_easy_strerror(code), CURL_ERROR_SIZE);
-	curl_easy_cleanup(curl);
-	free(path);
-	return (code == CURLE_OK ? status : 0);
 }
 
 static const char *
@@ -140,20 +97,21 @@ int
 vm_status(const char *config, const char *named, int json)
 {
 	char *url = named != NULL ? xstrdup(named) : url_configured(config);
-	char error[CURL_ERROR_SIZE], body[640];
-	struct answer *a = xcalloc(1, sizeof(*a));
-	long status;
+	struct http_request r = { .seconds = STATUS_TIMEOUT };
+	struct http_answer *a = xcalloc(1, sizeof(*a));
+	char body[640], *path;
 	json_t *o = NULL;
 	int ret = 1;
 
 	while (url[0] != '\0' && url[strlen(url) - 1] == '/')
 		url[strlen(url) - 1] = '\0';
-	status = health_get(url, a, error);
-	if (status != 0)
+	r.url = path = xasprintf("%s/health", url);
+	http_call(&r, a);
+	if (a->status != 0)
 		o = json_loadb(a->text, a->len, JSON_REJECT_DUPLICATES, NULL);
-	if (status == 0)
-		fprintf(stderr, "Error: cannot ask %s: %s\n", url, error);
-	else if (!json_is_object(o) && status < 400)
+	if (a->status == 0)
+		fprintf(stderr, "Error: cannot ask %s: %s\n", url, a->error);
+	else if (!json_is_object(o) && a->status < 400)
 		fprintf(stderr, "Error: invalid JSON from %s/health\n", url);
 	else if (json_object_get(o, "status") != NULL)
 		/* Unhealthy is 503 with the same body. */
@@ -162,10 +120,11 @@ vm_status(const char *config, const char *named, int json)
 		log_escape(
 		    body, sizeof(body), a->text, a->len < 500 ? a->len : 500);
 		fprintf(stderr, "Error: server returned HTTP %ld\n  %s\n",
-		    status, body);
+		    a->status, body);
 	}
 	json_decref(o);
 	free(a);
+	free(path);
 	free(url);
 	return (ret);
 }

@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "data_dir.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -298,19 +299,10 @@ static void
 data_open(void)
 {
 	const char *dir = env.conf->data_dir;
-	char *copy = xstrdup(dir), *p;
 	int lock;
 
-	for (p = copy + 1; *p != '\0'; p++)
-		if (*p == '/') {
-			*p = '\0';
-			if (mkdir(copy, 0755) == -1 && errno != EEXIST)
-				fatal("data_dir: %s", copy);
-			*p = '/';
-		}
-	if (mkdir(dir, 0700) == -1 && errno != EEXIST)
+	if (data_dir_make(dir) == -1)
 		fatal("data_dir: %s", dir);
-	free(copy);
 	env.data_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (env.data_fd == -1)
 		fatal("data_dir: %s", dir);
