@@ -233,8 +233,8 @@ applies(struct doctor *d, const struct check *c)
 
 /* ---- all of them -------------------------------------------------------- */
 
-/* -1 when it is not valid. */
-static int
+/* NULL when it is not valid. */
+static struct conf *
 configuration(struct doctor *d, const char *path)
 {
 	struct conf_errors errors, warnings;
@@ -244,7 +244,6 @@ configuration(struct doctor *d, const char *path)
 	size_t i;
 
 	conf = conf_load(path, &errors, &warnings);
-	d->conf = conf;
 	for (i = 0; i < errors.n; i++) {
 		e = &errors.items[i];
 		doctor_found(d, FOUND_FAIL, "configuration",
@@ -266,7 +265,7 @@ configuration(struct doctor *d, const char *path)
 	/* What users are missing is said by their own check. */
 	if (conf != NULL)
 		(void)ids_choose(conf, &d->ids, detail, sizeof(detail));
-	return (conf != NULL ? 0 : -1);
+	return (conf);
 }
 
 static int
@@ -295,6 +294,7 @@ int
 vm_doctor(const char *config, int json)
 {
 	struct doctor d = { 0 };
+	struct conf *conf;
 	unsigned shown = 0;
 	size_t i;
 	int ok;
@@ -305,7 +305,8 @@ vm_doctor(const char *config, int json)
 		fatal(NULL);
 	log_set_level(LOG_LEVEL_CRITICAL); /* findings say it all */
 	watch_signals();
-	if (configuration(&d, config) == 0)
+	d.conf = conf = configuration(&d, config);
+	if (conf != NULL)
 		d.daemon = doctor_daemon(d.conf);
 	for (i = 0; i <= nitems(checks) && !ended; i++) {
 		for (; shown < d.findings->n && !json; shown++)
@@ -322,5 +323,7 @@ vm_doctor(const char *config, int json)
 		printf(ok ? "takod would start and run jobs here.\n"
 			  : "takod would not start, or not run jobs, here: "
 			    "mend what says FAIL.\n");
+	munmap(d.findings, sizeof(*d.findings));
+	conf_free(conf);
 	return (ok ? 0 : 1);
 }

@@ -5,19 +5,17 @@
  * runs is not disturbed. Runs in a child of tako-vm doctor.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <event2/event.h>
 
 #include "doctor.h"
 #include "image.h"
+#include "scratch.h"
 #include "takod/engine.h"
-#include "takod/oci_engine.h"
 #include "util.h"
 
 #define MEND_DOCKER                                                            \
@@ -29,11 +27,12 @@
 struct trial {
 	struct doctor *d;
 	struct event_base *base;
+	struct event *term;
 	const struct engine_ops *ops;
 	struct engine *e;
 	struct conf conf; /* with another data_dir */
-	char folder[32], instance[32];
-	char *rootfs;
+	char *folder, *rootfs;
+	char instance[32];
 	int ended; /* by SIGTERM */
 	/* of the call that was waited for */
 	int done;
@@ -333,8 +332,6 @@ trial_open(struct trial *t)
 static void
 trial_close(struct trial *t)
 {
-	int dir;
-
 	if (t->e != NULL)
 		t->ops->close(t->e);
 	if (t->ended && trial_open(t) == 0) {
@@ -343,26 +340,24 @@ trial_close(struct trial *t)
 		(void)wait_done(t);
 		t->ops->close(t->e);
 	}
-	if ((dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) != -1) {
-		(void)oci_tree_remove(dir, t->folder + strlen("/tmp/"));
-		close_fd(&dir);
-	}
+	(void)scratch_remove(t->folder);
+	free(t->rootfs);
+	event_free(t->term);
+	event_base_free(t->base);
 }
 
 static int
 trial_init(struct trial *t, struct doctor *d)
 {
-	struct event *ev;
-
 	t->d = d;
 	t->conf = *d->conf;
 	t->ops = engine_choose(&t->conf);
-	strlcpy(t->folder, "/tmp/tako-doctor-XXXXXX", sizeof(t->folder));
 	if ((t->base = event_base_new()) == NULL ||
-	    (ev = evsignal_new(t->base, SIGTERM, on_term, t)) == NULL ||
-	    event_add(ev, NULL) == -1 || mkdtemp(t->folder) == NULL) {
+	    (t->term = evsignal_new(t->base, SIGTERM, on_term, t)) == NULL ||
+	    event_add(t->term, NULL) == -1 ||
+	    (t->folder = scratch_make("tako-doctor")) == NULL) {
 		doctor_found(d, FOUND_FAIL, "engine",
-		    "doctor needs some memory and room in /tmp", "%s",
+		    "doctor needs some memory and room in TMPDIR or /tmp", "%s",
 		    strerror(errno));
 		return (-1);
 	}

@@ -19,11 +19,10 @@
 #include <unistd.h>
 
 #include "http.h"
+#include "scratch.h"
 #include "setup.h"
-#include "takod/oci_engine.h"
 #include "util.h"
 
-#define PARENT	"/tmp/"
 #define START_S 60
 #define STOP_S	40 /* takod itself gives up sooner */
 #define LOOK_MS 50
@@ -31,7 +30,7 @@
 #define DRAIN_S 5
 
 struct setup_daemon {
-	char folder[64], url[64];
+	char *folder, url[64];
 	pid_t pid;
 	int pidfd;
 };
@@ -209,8 +208,7 @@ setup_daemon_start(const struct conf *conf, const struct engine_ops *ops,
 	char left[256];
 
 	s->pid = s->pidfd = -1;
-	strlcpy(s->folder, PARENT "tako-setup-XXXXXX", sizeof(s->folder));
-	if (port == 0 || mkdtemp(s->folder) == NULL) {
+	if (port == 0 || (s->folder = scratch_make("tako-setup")) == NULL) {
 		snprintf(detail, len, "a port and a folder for a trial: %s",
 		    strerror(errno));
 		free(s);
@@ -230,7 +228,7 @@ setup_daemon_start(const struct conf *conf, const struct engine_ops *ops,
 int
 setup_daemon_stop(struct setup_daemon *s, char *detail, size_t len)
 {
-	int dir = open(PARENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
+	int ret = 0;
 
 	if (s->pid > 0) {
 		kill(s->pid, SIGTERM);
@@ -244,12 +242,11 @@ setup_daemon_stop(struct setup_daemon *s, char *detail, size_t len)
 		waitpid(s->pid, NULL, 0);
 	}
 	close_fd(&s->pidfd);
-	if (dir == -1 ||
-	    oci_tree_remove(dir, s->folder + strlen(PARENT)) == -1) {
-		snprintf(detail, len, "%s: %s", s->folder, strerror(errno));
+	if (scratch_remove(s->folder) == -1) {
+		snprintf(detail, len, "its folder cannot be removed: %s",
+		    strerror(errno));
 		ret = -1;
 	}
-	close_fd(&dir);
 	free(s);
 	return (ret);
 }
