@@ -263,11 +263,29 @@ disk(struct doctor *d, const char *path)
 	    (unsigned long long)need >> 20);
 }
 
+/* near can be written; is it data_dir itself, and whose is it? */
+static void
+folder_good(struct doctor *d, const char *near, const struct stat *st)
+{
+	const char *dir = d->conf->data_dir;
+
+	if (strcmp(near, dir) != 0)
+		doctor_found(d, FOUND_OK, "data_dir", NULL,
+		    "%s will be made in %s", dir, near);
+	else if (st->st_mode & 077 || st->st_uid != 0)
+		doctor_found(d, FOUND_WARN, "data_dir",
+		    "chown root it, and chmod 700: what jobs left is in it",
+		    "%s is open to others (mode %03o, uid %u)", dir,
+		    st->st_mode & 0777, (unsigned)st->st_uid);
+	else
+		doctor_found(
+		    d, FOUND_OK, "data_dir", NULL, "%s can be written", dir);
+}
+
 void
 doctor_folders(struct doctor *d)
 {
-	const char *dir = d->conf->data_dir;
-	char *near = xstrdup(dir);
+	char *near = xstrdup(d->conf->data_dir);
 	struct stat st;
 	int error;
 
@@ -286,18 +304,9 @@ doctor_folders(struct doctor *d)
 		    "set data_dir to a folder that root can write to, or "
 		    "mount it writable",
 		    "nothing can be made in %s: %s", near, strerror(error));
-	else if (strcmp(near, dir) != 0)
-		doctor_found(d, FOUND_OK, "data_dir", NULL,
-		    "%s will be made in %s", dir, near);
-	else if (st.st_mode & 077 || st.st_uid != 0)
-		doctor_found(d, FOUND_WARN, "data_dir",
-		    "chown root it, and chmod 700: what jobs left is in it",
-		    "%s is open to others (mode %03o, uid %u)", dir,
-		    st.st_mode & 0777, (unsigned)st.st_uid);
-	else
-		doctor_found(
-		    d, FOUND_OK, "data_dir", NULL, "%s can be written", dir);
-	if (stat(near, &st) == 0 && S_ISDIR(st.st_mode))
+	else {
+		folder_good(d, near, &st);
 		disk(d, near);
+	}
 	free(near);
 }
