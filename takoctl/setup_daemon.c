@@ -25,6 +25,7 @@
 
 #define START_S 60
 #define STOP_S	40 /* takod itself gives up sooner */
+#define TRIES	3  /* another may take the port that was free */
 #define LOOK_MS 50
 #define MAX_LOG (1 << 20)
 #define DRAIN_S 5
@@ -199,29 +200,45 @@ daemon_run(struct setup_daemon *s, char *detail, size_t len)
 	return (wait_ready(s, detail, len));
 }
 
-struct setup_daemon *
-setup_daemon_start(const struct conf *conf, const struct engine_ops *ops,
-    const char **url, char *detail, size_t len)
+/* 0; 1: the port was taken meanwhile; -1: it cannot be. */
+static int
+daemon_try(struct setup_daemon *s, const struct conf *conf,
+    const struct engine_ops *ops, char *detail, size_t len)
 {
-	struct setup_daemon *s = xcalloc(1, sizeof(*s));
 	int port = free_port();
-	char left[256];
 
 	s->pid = s->pidfd = -1;
 	if (port == 0 || (s->folder = scratch_make("tako-setup")) == NULL) {
 		snprintf(detail, len, "a port and a folder for a trial: %s",
 		    strerror(errno));
-		free(s);
-		return (NULL);
+		return (-1);
 	}
 	snprintf(s->url, sizeof(s->url), "http://127.0.0.1:%d", port);
-	if (write_configuration(s, conf, ops, port) == -1)
+	if (write_configuration(s, conf, ops, port) == -1) {
 		snprintf(detail, len, "%s: %s", s->folder, strerror(errno));
-	else if (daemon_run(s, detail, len) == 0) {
-		*url = s->url;
-		return (s);
+		return (-1);
 	}
-	(void)setup_daemon_stop(s, left, sizeof(left));
+	if (daemon_run(s, detail, len) == 0)
+		return (0);
+	return (strstr(detail, strerror(EADDRINUSE)) != NULL ? 1 : -1);
+}
+
+struct setup_daemon *
+setup_daemon_start(const struct conf *conf, const struct engine_ops *ops,
+    const char **url, char *detail, size_t len)
+{
+	struct setup_daemon *s;
+	char left[256];
+	int i, ret = 1;
+
+	for (i = 0; i < TRIES && ret == 1; i++) {
+		s = xcalloc(1, sizeof(*s));
+		if ((ret = daemon_try(s, conf, ops, detail, len)) == 0) {
+			*url = s->url;
+			return (s);
+		}
+		(void)setup_daemon_stop(s, left, sizeof(left));
+	}
 	return (NULL);
 }
 
@@ -242,7 +259,7 @@ setup_daemon_stop(struct setup_daemon *s, char *detail, size_t len)
 		waitpid(s->pid, NULL, 0);
 	}
 	close_fd(&s->pidfd);
-	if (scratch_remove(s->folder) == -1) {
+	if (s->folder != NULL && scratch_remove(s->folder) == -1) {
 		snprintf(detail, len, "its folder cannot be removed: %s",
 		    strerror(errno));
 		ret = -1;

@@ -80,8 +80,16 @@ class Trial:
         finally:
             if child.poll() is None:
                 child.kill()
-        assert not self.left(), self.left()
+        self.nothing_left()
         return child.returncode, out, err
+
+    def nothing_left(self):
+        assert os.listdir(self.tmp) == []
+        # What was killed may take a moment to be gone from /proc.
+        try:
+            host.wait_for("", lambda: not self.left(), 3)
+        except host.Deadline:
+            raise AssertionError("left: %s" % self.left()) from None
 
     def left(self):
         """What a trial left, in words."""
