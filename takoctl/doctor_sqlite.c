@@ -183,8 +183,14 @@ static void
 look_file(struct doctor *d, const char *path)
 {
 	sqlite3 *db = NULL;
+	struct stat st;
 	int version, fd;
 
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		doctor_found(d, FOUND_FAIL, CHECK, MEND_OTHER,
+		    "%s is not a regular file", path);
+		return;
+	}
 	if ((fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) ==
 	    -1) {
 		doctor_found(d, FOUND_FAIL, CHECK,

@@ -397,6 +397,13 @@ def test_sqlite_is_another_file():
                  "set database_url")
 
 
+def test_sqlite_is_no_file():
+    trial = Trial()
+    os.mkfifo(trial.data_dir + "/takod.db")
+    only_failure(trial, "database", "is not a regular file",
+                 "set database_url")
+
+
 def test_sqlite_folder_missing():
     only_failure(Trial(database_url="sqlite:////nonexistent/takod.db"),
                  "database", "cannot be made", "make that folder")
@@ -466,6 +473,16 @@ def test_runtime_fails():
                          " exit 0\nexit 33\n")
     only_failure(trial.write(runsc_path=path), "runtime",
                  "runsc ended with status 33", "install gVisor")
+
+
+def test_runtime_hangs():
+    trial = Trial()
+    path, marker = trial.hanging_runtime()
+    # The limit is the engine's own: 20 s for a container to start.
+    found = only_failure(trial.write(runsc_path=path), "runtime",
+                         "did not start the container in time", "gVisor")
+    assert os.path.exists(marker)
+    assert found["other_runtime"][0][1].startswith("runc runs a container")
 
 
 def test_runtime_is_no_gvisor():
