@@ -233,33 +233,42 @@ applies(struct doctor *d, const struct check *c)
 
 /* ---- all of them -------------------------------------------------------- */
 
+/* In the words that takod has for it. */
+static void
+configuration_found(struct doctor *d, enum found status,
+    const struct conf_error *e, const char *mend)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f;
+
+	if ((f = open_memstream(&text, &len)) == NULL)
+		fatal(NULL);
+	conf_error_print(f, e);
+	fclose(f);
+	text[strcspn(text, "\n")] = '\0';
+	doctor_found(d, status, "configuration", mend, "%s", text);
+	free(text);
+}
+
 /* NULL when it is not valid. */
 static struct conf *
 configuration(struct doctor *d, const char *path)
 {
 	struct conf_errors errors, warnings;
 	struct conf *conf;
-	const struct conf_error *e;
 	char detail[128];
 	size_t i;
 
 	conf = conf_load(path, &errors, &warnings);
-	for (i = 0; i < errors.n; i++) {
-		e = &errors.items[i];
-		doctor_found(d, FOUND_FAIL, "configuration",
-		    "tako-vm validate shows all that is wrong", "%s:%u: %s%s%s",
-		    e->file != NULL ? e->file : "environment", e->line,
-		    e->key != NULL ? e->key : "", e->key != NULL ? ": " : "",
-		    e->text);
-	}
+	for (i = 0; i < errors.n; i++)
+		configuration_found(d, FOUND_FAIL, &errors.items[i],
+		    "tako-vm validate shows all that is wrong");
 	if (conf != NULL)
 		doctor_found(d, FOUND_OK, "configuration", NULL, "%s is valid",
 		    conf->path != NULL ? conf->path : "no file: the defaults");
 	for (i = 0; i < warnings.n && conf != NULL; i++)
-		doctor_found(d, FOUND_WARN, "configuration", NULL, "%s%s%s",
-		    warnings.items[i].key != NULL ? warnings.items[i].key : "",
-		    warnings.items[i].key != NULL ? ": " : "",
-		    warnings.items[i].text);
+		configuration_found(d, FOUND_WARN, &warnings.items[i], NULL);
 	conf_errors_free(&errors);
 	conf_errors_free(&warnings);
 	/* What users are missing is said by their own check. */

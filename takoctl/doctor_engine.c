@@ -216,8 +216,13 @@ runtime_fails(struct trial *t, enum runtime runtime)
 	const char *name;
 	char mend[640];
 
-	if (cf->container_runtime == RUNTIME_RUNSC &&
-	    cf->security_mode == SECURITY_STRICT)
+	if (t->probe.error == ENGINE_DEADLINE)
+		snprintf(mend, sizeof(mend),
+		    "see what it waits for: %s_args, or a host under load; "
+		    "takod starts, and its jobs wait",
+		    runtime_name(runtime));
+	else if (cf->container_runtime == RUNTIME_RUNSC &&
+		 cf->security_mode == SECURITY_STRICT)
 		strlcpy(mend, engine_how_to_install, sizeof(mend));
 	else
 		snprintf(mend, sizeof(mend),
@@ -242,8 +247,8 @@ try_runtime(struct trial *t)
 {
 	enum runtime runtime = t->conf.container_runtime;
 
-	if (try_probe(t, runtime) == -1 && runtime == RUNTIME_RUNSC &&
-	    t->conf.security_mode == SECURITY_PERMISSIVE && !t->ended) {
+	if (try_probe(t, runtime) == -1 && !t->ended &&
+	    engine_falls_back(&t->conf, runtime, t->probe.error)) {
 		doctor_found(t->d, FOUND_WARN, "runtime",
 		    "install gVisor (Debian: apt-get install runsc)",
 		    "runsc does not run a container, jobs run under runc with "
@@ -320,8 +325,8 @@ trial_open(struct trial *t)
 	if (t->e != NULL)
 		return (0);
 	doctor_found(t->d, FOUND_FAIL, "engine",
-	    "takod would end with this message", "%s: %s", t->ops->name,
-	    detail);
+	    "mend that: takod's start ends with the same words", "%s: %s",
+	    t->ops->name, detail);
 	return (-1);
 }
 

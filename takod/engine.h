@@ -154,6 +154,8 @@ extern const struct engine_ops engine_oci, engine_docker;
  */
 /* The configured one; auto: Docker if its socket answers, else OCI. */
 const struct engine_ops *engine_choose(const struct conf *);
+/* Whether a probe of runtime that ended so is followed by one of runc. */
+int engine_falls_back(const struct conf *, enum runtime, enum engine_error);
 /* What to do when strict mode finds no gVisor. */
 extern const char engine_how_to_install[];
 

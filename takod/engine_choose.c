@@ -45,3 +45,13 @@ engine_choose(const struct conf *conf)
 	return (
 	    conf->engine == CONF_ENGINE_DOCKER ? &engine_docker : &engine_oci);
 }
+
+/* An engine that is away or slow says nothing about the runtime. */
+int
+engine_falls_back(
+    const struct conf *conf, enum runtime runtime, enum engine_error error)
+{
+	return (runtime == RUNTIME_RUNSC &&
+		conf->security_mode == SECURITY_PERMISSIVE &&
+		(error == ENGINE_CONFIG || error == ENGINE_TRANSIENT));
+}

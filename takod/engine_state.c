@@ -17,7 +17,6 @@
 
 static struct event *ping_timer;
 static void (*started)(void);
-static int probing_fallback;
 
 static void ping(int, short, void *);
 
@@ -87,9 +86,9 @@ probed(const struct engine_probe *p, void *arg)
 		fatalx("RuntimeUnavailableError: security_mode is strict and "
 		       "runsc does not run a container: %s; %s",
 		    p->detail, engine_how_to_install);
-	if (env.conf->container_runtime == RUNTIME_RUNSC && !probing_fallback) {
+	if (engine_falls_back(env.conf, p->runtime, p->error)) {
 		log_warnx("runsc does not run a container: %s", p->detail);
-		probing_fallback = env.fallback = 1;
+		env.fallback = 1;
 		env.engine_ops->probe(env.engine, RUNTIME_RUNC, probed, NULL);
 		return;
 	}
@@ -100,7 +99,7 @@ probed(const struct engine_probe *p, void *arg)
 static void
 probe(void)
 {
-	probing_fallback = env.fallback = 0;
+	env.fallback = 0;
 	env.engine_ops->probe(
 	    env.engine, env.conf->container_runtime, probed, NULL);
 }

@@ -152,6 +152,14 @@ def test_configuration_not_valid():
     assert found["kernel"][0][0] == "ok" and "engine" not in found
 
 
+def test_a_variable_is_not_valid():
+    trial = Trial(container_runtime="runc")
+    code, out, _ = trial.vm("doctor", env={"TAKO_VM_API_AUTH_ENABLED": "x"})
+    assert code == 1
+    assert re.search(r"(?m)^FAIL  configuration +TAKO_VM_API_AUTH_ENABLED: "
+                     r"must be true, false", out), out
+
+
 def test_too_few_descriptors():
     found = only_failure(
         Trial(api_max_connections=2000), "limits",
@@ -480,7 +488,8 @@ def test_runtime_hangs():
     path, marker = trial.hanging_runtime()
     # The limit is the engine's own: 20 s for a container to start.
     found = only_failure(trial.write(runsc_path=path), "runtime",
-                         "did not start the container in time", "gVisor")
+                         "did not start the container in time",
+                         "see what it waits for")
     assert os.path.exists(marker)
     assert found["other_runtime"][0][1].startswith("runc runs a container")
 

@@ -64,13 +64,13 @@ class Trial:
         return self.program("hanging-runsc", HANGING_RUNTIME.replace(
             "MARKER", marker)), marker
 
-    def start(self, *args, argv=(), **more):
+    def start(self, *args, env=None, **more):
         return subprocess.Popen(
-            [*argv, shared.program("tako-vm"), "-c", self.file, *args],
+            [shared.program("tako-vm"), "-c", self.file, *args],
             cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.dir,
-                 "TMPDIR": self.tmp}, **more)
+                 "TMPDIR": self.tmp, **(env or {})}, **more)
 
     def vm(self, *args, seconds=60, **more):
         """(exit status, stdout, stderr); nothing may be left."""
