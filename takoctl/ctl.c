@@ -290,9 +290,12 @@ ctl_run(
 	show_begin(c, json);
 	if (imsgev_compose(iev, MSG_T_CTL_HELLO, 0, &hello, -1) == -1 ||
 	    imsgev_compose(iev, c->type, 0, &m, -1) == -1)
-		fatal("cannot send");
-	event_base_loopexit(call.base, &limit);
-	event_base_dispatch(call.base);
+		/* It may hang up, for one, when it has too many clients. */
+		closed(iev, strerror(errno), &call);
+	else {
+		event_base_loopexit(call.base, &limit);
+		event_base_dispatch(call.base);
+	}
 	if (!call.ended && call.status == EX_TEMPFAIL)
 		fprintf(stderr, "takoctl: no answer within %d s\n", ANSWER_S);
 	imsgev_free(iev);
