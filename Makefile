@@ -188,7 +188,7 @@ lint: check-deps
 format:
 	clang-format -i $(C_FILES)
 
-EXAMPLES = $(filter-out %/takod.config.yaml,$(wildcard etc/*.yaml))
+EXAMPLES = $(filter-out %/takod.config.yaml,$(wildcard etc/*.yaml etc/*.conf))
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR) \
