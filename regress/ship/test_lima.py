@@ -57,7 +57,7 @@ def test_scripts_are_shell(lima, part):
 
 
 def test_param_is_used(lima):
-    """Lima refuses a file with a parameter that no script names."""
+    """Lima refuses a file with a parameter that nothing in it names."""
     for name in lima["param"]:
         assert any("PARAM_" + name in entry["script"]
                    for entry in lima["provision"])
@@ -71,15 +71,8 @@ def test_provision(lima):
         file.write(lima["provision"][0]["script"])
     os.chmod(script, 0o755)
     source = guest.inside("/mnt/takod")
-    os.makedirs(source)
-    tracked = subprocess.run(["git", "-C", shared.TOP, "ls-files", "-z"],
-                             capture_output=True, text=True).stdout
-    for name in tracked.split("\0"):
-        path = os.path.join(shared.TOP, name)
-        if name and os.path.isfile(path):
-            os.makedirs(os.path.dirname(os.path.join(source, name)),
-                        exist_ok=True)
-            shutil.copy(path, os.path.join(source, name))
+    shutil.copytree(shared.TOP, source, symlinks=True,
+                    ignore=shutil.ignore_patterns("build*", ".git"))
     guest.run("/provision")
     assert guest.run("tako-vm", "validate").returncode == 0
     assert not os.path.exists(os.path.join(source, "build"))
