@@ -7,6 +7,7 @@
 #   make asan      the same on an ASan+UBSan build, in build-asan/
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
+#   make deb       a Debian package, in build/deb
 #   make install   DESTDIR= PREFIX=/usr/local
 SHELL = /bin/bash
 PREFIX ?= /usr/local
@@ -70,7 +71,8 @@ CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
-.PHONY: all install-completions python install-python install-service deps demo check asan bench lint install uninstall clean format \
+.PHONY: all install-completions python install-python install-service deps \
+	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
 	regress-programs FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
@@ -137,9 +139,10 @@ regress-programs: all $(UNIT) $(FUZZ) $(TOOLS)
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev
+DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pytest strace zsh
+	python3-pytest python3-yaml strace zsh lintian systemd
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.
 apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
@@ -153,7 +156,10 @@ apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
 deps:
 	$(call apt,$(BUILD_DEPS) $(RUN_DEPS))
 
-check-deps: deps
+deb-deps:
+	$(call apt,$(BUILD_DEPS) $(DEB_DEPS))
+
+check-deps: deps deb-deps
 	$(call apt,$(CHECK_DEPS))
 
 demo: deps
@@ -186,6 +192,7 @@ lint: check-deps
 format:
 	clang-format -i $(C_FILES)
 
+EXAMPLES = $(filter-out %/takod.config.yaml,$(wildcard etc/*.yaml etc/*.conf))
 install: all
 	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(BINDIR) \
 	    $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR) \
@@ -195,7 +202,7 @@ install: all
 	ln -sf ../sbin/takoctl $(DESTDIR)$(BINDIR)/tako-vm
 	install -m 755 $(B)/tako-api $(B)/tako-worker $(B)/tako-init \
 	    $(DESTDIR)$(LIBEXECDIR)/
-	install -m 644 $(wildcard etc/*.json etc/*.yaml) $(DESTDIR)$(DATADIR)/
+	install -m 644 etc/seccomp.json $(EXAMPLES) $(DESTDIR)$(DATADIR)/
 	$(foreach s,1 5 7 8,install -m 644 $(wildcard man/*.$(s)) \
 	    $(DESTDIR)$(MANDIR)/man$(s)/ && ) true
 
@@ -213,13 +220,18 @@ install-python:
 	install -m 644 python/tako_vm/*.py python/tako_vm/py.typed \
 	    $(DESTDIR)$(PYTHONDIR)/tako_vm/
 
-# For systemd: the unit, the users and the folders of a packaged takod.
+# For systemd: the units, the users and the folders of a packaged takod, and
+# the file that it is started with, where there is none yet.
 SYSTEMDDIR = /lib/systemd/system
+CONFIG = $(DESTDIR)/etc/tako_vm/config.yaml
 install-service:
 	install -d $(DESTDIR)$(SYSTEMDDIR) $(DESTDIR)$(PREFIX)/lib/sysusers.d \
-	    $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
-	sed 's|@SBINDIR@|$(SBINDIR)|' etc/takod.service \
-	    >$(DESTDIR)$(SYSTEMDDIR)/takod.service
+	    $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(dir $(CONFIG))
+	for u in takod takod-image; do \
+		sed 's|@SBINDIR@|$(SBINDIR)|' etc/$$u.service \
+		    >$(DESTDIR)$(SYSTEMDDIR)/$$u.service || exit 1; \
+	done
+	[ -e $(CONFIG) ] || install -m 644 etc/takod.config.yaml $(CONFIG)
 	install -m 644 etc/takod.sysusers \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/takod.conf
 	install -m 644 etc/takod.tmpfiles \
@@ -240,6 +252,19 @@ uninstall:
 	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)
 	$(foreach m,$(notdir $(MAN)),rm -f \
 	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m) && ) true
+
+# A Debian package in build/deb; dpkg-buildpackage writes beside its source,
+# so it is given a copy.
+SOURCES = Makefile README.md SECURITY.md HACKING.md common debian etc man \
+	python tako-api tako-init tako-worker takoctl takod
+deb: deb-deps
+	rm -rf $(B)/deb
+	mkdir -p $(B)/deb/source
+	cp -r $(SOURCES) $(B)/deb/source/
+	cd $(B)/deb/source && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	    { tail -n 30 ../log >&2; exit 1; }
+	rm -rf $(B)/deb/source
+	@ls $(B)/deb/takod_*.deb
 
 clean:
 	rm -rf build build-asan build-lint

@@ -600,7 +600,8 @@ def test_example_is_the_defaults(effective):
 
 
 @pytest.mark.parametrize("name", sorted(
-    n for n in os.listdir(os.path.join(TOP, "etc")) if n.endswith(".yaml")))
+    n for n in os.listdir(os.path.join(TOP, "etc"))
+    if n.endswith(".yaml") and n != "takod.lima.yaml"))  # that one is Lima's
 def test_shipped(vm, name):
     status, out, _ = vm("validate", os.path.join(TOP, "etc", name))
     assert status == 0, out

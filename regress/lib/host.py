@@ -136,6 +136,18 @@ def cgroup_pids(folder):
     return pids - {0}
 
 
+def remove_cgroup(path):
+    """A group with those in it, once what was killed there is gone."""
+    def gone():
+        for folder, _, _ in os.walk(path, topdown=False):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return False
+        return True
+    wait_for("control group %s is gone" % path, gone)
+
+
 # ---- the scratch folder -----------------------------------------------------
 
 def scratch():
@@ -225,8 +237,8 @@ def clean(folder):
     for instance in set(read(os.path.join(folder, "instances")).split()):
         for group in cgroups_named(instance):
             try:
-                os.rmdir(group)
-            except OSError:
+                remove_cgroup(group)
+            except Deadline:
                 pass
     shutil.rmtree(folder, ignore_errors=True)
     return ended
