@@ -96,6 +96,7 @@ check_ready(void)
 	notify("READY=1");
 	pool_fill();
 	queue_kick();
+	retain_begin();
 }
 
 static void
@@ -150,6 +151,8 @@ store_state(int up, const char *detail, void *arg)
 	else {
 		run_store_up();
 		env.store_ops->counts(env.store, store_counted, NULL);
+		if (env.ready)
+			retain_begin();
 	}
 }
 
@@ -422,6 +425,7 @@ main(int argc, char **argv)
 		fatalx("%s", detail);
 	pool_init();
 	queue_init();
+	retain_init();
 	proc_api_start();
 	store_start();
 	engine_start();

@@ -122,6 +122,16 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND " OWNED " RETURNING 1)"
 	    " SELECT (SELECT count(*) FROM again),"
 	    " (SELECT count(*) FROM failed)" },
+	/*
+	 * The clock is read once, or the index would not be used for it. What
+	 * another takod is removing is left to it.
+	 */
+	[S_EXPIRE] = { "ii",
+	    "WITH old (old_id) AS (SELECT id FROM jobs WHERE ended_at > 0"
+	    " AND ended_at < (SELECT " NOW_US " - $1)"
+	    " AND status NOT IN ('queued', 'running')"
+	    " ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
+	    " DELETE FROM jobs USING old WHERE id = old_id RETURNING id" },
 	/* Nobody was told of it, so nothing of it has run. */
 	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"
 			  " started_at = 0, code_started = 0"

@@ -23,6 +23,7 @@ enum pg_call {
 	S_LIST_BOTH,
 	S_COUNTS,
 	S_RECOVER,
+	S_EXPIRE,
 	S_UNDO,
 	S_MAX
 };

@@ -95,16 +95,14 @@ spool_make(const struct slot *s, uid_t uid, gid_t gid)
 	return (fd);
 }
 
-/* Numbers that a worker created; a former life's folder has no more. */
-static void
-spool_remove(const char *name)
+/* In it are numbers that a worker created, no folders. */
+void
+pool_folder_remove(const char *path)
 {
 	struct dirent *e;
-	char path[300];
 	int fd;
 	DIR *d;
 
-	snprintf(path, sizeof(path), "spool/%s", name);
 	fd = openat(
 	    env.data_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd == -1)
@@ -119,6 +117,15 @@ spool_remove(const char *name)
 	closedir(d);
 	if (unlinkat(env.data_fd, path, AT_REMOVEDIR) == -1 && errno != ENOENT)
 		log_warn("cannot remove %s", path);
+}
+
+static void
+spool_remove(const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "spool/%s", name);
+	pool_folder_remove(path);
 }
 
 void

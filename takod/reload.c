@@ -90,6 +90,8 @@ apply(struct reload *r, struct conf *fresh)
 	pool_retire();
 	pool_fill();
 	queue_kick();
+	if (changed(r, "execution_record_ttl_days"))
+		retain_begin();
 	return (0);
 back:
 	conf_swap(env.conf, fresh);

@@ -82,7 +82,18 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    " error = 'interrupted', error_phase = 'execution',"
 	    " phase_at_exit = 'execution', owner = NULL,"
 	    " error_message = 'takod was ended while the job ran'"
-	    " WHERE status = 'running' AND owner = ?1 AND code_started = 1" };
+	    " WHERE status = 'running' AND owner = ?1 AND code_started = 1",
+	[S_EXPIRED] = "SELECT id FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
+		      " AND status NOT IN ('queued', 'running')"
+		      " ORDER BY ended_at LIMIT 1",
+	/* The rows of the other tables go with it. */
+	[S_EXPIRE] = "DELETE FROM jobs WHERE id = ?1" };
+
+/*
+ * Old rows are removed for so long in one call: a large one takes longer than
+ * many small ones.
+ */
+#define EXPIRE_US 2000
 
 /* ---- binding and reading
  * ------------------------------------------------------ */
@@ -648,5 +659,35 @@ call_recover(struct store *s, struct store_op *op)
 	if ((rc = sqlite_run(st)) != SQLITE_DONE)
 		return (sqlite_fault(s, rc));
 	op->counts.running = sqlite3_changes(s->db);
+	return (STORE_OK);
+}
+
+/* One by one, so that the time of each counts. */
+enum store_result
+call_expire(struct store *s, struct store_op *op)
+{
+	int64_t until = time_mono_us() + EXPIRE_US;
+	int64_t before = time_wall_us() - op->n1;
+	sqlite3_stmt *st;
+	int rc;
+
+	op->n_ids = 0;
+	while ((int)op->n_ids < op->flag && time_mono_us() < until) {
+		st = sqlite_stmt(s, S_EXPIRED);
+		sqlite3_bind_int64(st, 1, before);
+		rc = sqlite3_step(st);
+		if (rc == SQLITE_ROW)
+			get_text(st, 0, op->ids[op->n_ids], sizeof(*op->ids));
+		sqlite3_reset(st);
+		if (rc == SQLITE_DONE)
+			break;
+		if (rc != SQLITE_ROW)
+			return (sqlite_fault(s, rc));
+		st = sqlite_stmt(s, S_EXPIRE);
+		bind_text(st, 1, op->ids[op->n_ids]);
+		if ((rc = sqlite_run(st)) != SQLITE_DONE)
+			return (sqlite_fault(s, rc));
+		op->n_ids++;
+	}
 	return (STORE_OK);
 }

@@ -16,7 +16,8 @@ enum kind {
 	JOBS_CB,
 	PLAIN_CB,
 	COUNTS_CB,
-	POSITION_CB
+	POSITION_CB,
+	IDS_CB
 };
 
 struct store_op {
@@ -29,6 +30,7 @@ struct store_op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
+		store_ids_cb ids;
 		void (*position)(enum store_result, int64_t, void *);
 	} cb;
 	void *arg;
@@ -43,6 +45,8 @@ struct store_op {
 	struct job *job;
 	struct job **jobs;
 	size_t n_jobs;
+	store_id *ids;
+	size_t n_ids;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -77,6 +81,8 @@ enum statement {
 	S_RUNNING,
 	S_RECOVER_QUEUED,
 	S_RECOVER_FAILED,
+	S_EXPIRED,
+	S_EXPIRE,
 	S_MAX
 };
 
@@ -116,5 +122,6 @@ enum store_result call_position(struct store *, struct store_op *);
 enum store_result call_list(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
 enum store_result call_recover(struct store *, struct store_op *);
+enum store_result call_expire(struct store *, struct store_op *);
 
 #endif

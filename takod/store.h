@@ -45,6 +45,10 @@ struct store_counts {
 };
 typedef void (*store_counts_cb)(
     enum store_result, const struct store_counts *, void *arg);
+/* ids: n of them, the store's, for as long as the call takes. */
+typedef char store_id[MAX_JOB_ID + 1];
+typedef void (*store_ids_cb)(
+    enum store_result, const store_id *ids, size_t n, void *arg);
 
 /* What a get is to bring. */
 enum store_want {
@@ -116,7 +120,17 @@ struct store_ops {
 	 * interrupted. n of each by the counts callback (queued, running).
 	 */
 	void (*recover)(struct store *, store_counts_cb, void *);
+	/*
+	 * Removes jobs that ended more than age_us ago, the oldest first, with
+	 * all that the store has of them: payload, output, idempotency key.
+	 * At most max (1..STORE_EXPIRE_MAX) of them, or as many as can be done
+	 * in a few milliseconds. Answer: their ids; none: nothing is left.
+	 */
+	void (*expire)(
+	    struct store *, int64_t age_us, int max, store_ids_cb, void *);
 };
+
+#define STORE_EXPIRE_MAX 100
 
 extern const struct store_ops store_sqlite, store_pg;
 

@@ -36,6 +36,7 @@ struct op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
+		store_ids_cb ids;
 		void (*position)(enum store_result, int64_t, void *);
 	} cb;
 	void *arg;
@@ -638,6 +639,34 @@ pg_recover(struct store *s, store_counts_cb cb, void *arg)
 	op_send(op);
 }
 
+static int
+expired(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	store_id *ids = NULL;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		ids = xcalloc((size_t)n, sizeof(*ids));
+	for (i = 0; i < n; i++)
+		get_text(res, i, 0, ids[i], sizeof(ids[i]));
+	op->cb.ids(result, ids, (size_t)n, op->arg);
+	free(ids);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_expire(struct store *s, int64_t age_us, int max, store_ids_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_EXPIRE, expired, arg);
+
+	op->cb.ids = cb;
+	pg_int(&op->req, age_us);
+	pg_int(&op->req, max);
+	op_send(op);
+}
+
 /* ---- the session ------------------------------------------------------------
  */
 
@@ -762,4 +791,5 @@ const struct store_ops store_pg = {
 	.list = pg_list,
 	.counts = pg_counts,
 	.recover = pg_recover,
+	.expire = pg_expire,
 };

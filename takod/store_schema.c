@@ -67,8 +67,16 @@
 	" extras " BYTES ","                                                   \
 	" artifacts " BYTES ");"
 
-const char *const schema_sqlite[SCHEMA_VERSION] = { JOBS(
-    "INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT") };
+/* For the search for old records, which have ended. */
+#define JOBS_ENDED                                                             \
+	"CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;"
 
-const char *const schema_pg[SCHEMA_VERSION] = { JOBS(
-    "BIGINT", "BYTEA", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY") };
+const char *const schema_sqlite[SCHEMA_VERSION] = {
+	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"), JOBS_ENDED
+};
+
+const char *const schema_pg[SCHEMA_VERSION] = {
+	JOBS("BIGINT", "BYTEA",
+	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+	JOBS_ENDED
+};

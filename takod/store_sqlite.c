@@ -45,6 +45,7 @@ op_answer(struct store_op *op)
 		free(op->jobs);
 		op->jobs = NULL;
 		op->n_jobs = 0;
+		op->n_ids = 0;
 	} else if (op->result == STORE_NOT_FOUND) {
 		job_free(job);
 		job = NULL;
@@ -65,7 +66,11 @@ op_answer(struct store_op *op)
 	case POSITION_CB:
 		op->cb.position(op->result, op->position, op->arg);
 		break;
+	case IDS_CB:
+		op->cb.ids(op->result, op->ids, op->n_ids, op->arg);
+		break;
 	}
+	free(op->ids);
 	job_free(op->in);
 	free(op);
 }
@@ -344,6 +349,18 @@ sqlite_recover(struct store *s, store_counts_cb cb, void *arg)
 	op_new(s, COUNTS_CB, 1, call_recover, arg)->cb.counts = cb;
 }
 
+static void
+sqlite_expire(
+    struct store *s, int64_t age_us, int max, store_ids_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, IDS_CB, 1, call_expire, arg);
+
+	op->cb.ids = cb;
+	op->n1 = age_us;
+	op->flag = max;
+	op->ids = xcalloc((size_t)max, sizeof(*op->ids));
+}
+
 /* ---- open and close
  * ---------------------------------------------------------------- */
 
@@ -495,4 +512,5 @@ const struct store_ops store_sqlite = {
 	.list = sqlite_list,
 	.counts = sqlite_counts,
 	.recover = sqlite_recover,
+	.expire = sqlite_expire,
 };

@@ -205,6 +205,8 @@ int pool_empty(void);
 void pool_setup_done(struct slot *);
 void pool_worker_ready(struct slot *);
 int pool_spool_fd(const struct slot *); /* -1; the caller closes */
+/* Removes a folder below data_dir and the files in it; logs if it cannot. */
+void pool_folder_remove(const char *path);
 
 /* ---- engine_state.c: is the engine there, may it be asked ---------------- */
 void engine_state_start(void (*done)(void));
@@ -272,6 +274,11 @@ void queue_kick(void);
 void queue_released(enum store_result, void *);
 int queue_job_type(
     const char *asked, const struct conf_job_type **, char *detail, size_t);
+
+/* ---- retain.c: records that are kept long enough ------------------------- */
+void retain_init(void);
+/* A sweep at once, or another one after that which is under way. */
+void retain_begin(void);
 
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,

@@ -52,6 +52,8 @@ struct answer {
 	size_t n_jobs;
 	struct store_counts counts;
 	int64_t position;
+	store_id ids[STORE_EXPIRE_MAX];
+	size_t n_ids;
 };
 
 static void
@@ -133,6 +135,20 @@ on_position(enum store_result result, int64_t position, void *arg)
 	a->n++;
 	a->result = result;
 	a->position = position;
+}
+
+static void
+on_ids(enum store_result result, const store_id *ids, size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= STORE_EXPIRE_MAX);
+	a->n++;
+	a->result = result;
+	a->n_ids = n;
+	if (n > 0)
+		memcpy(a->ids, ids, n * sizeof(*ids));
 }
 
 /* Makes a call and waits for its one answer. */
@@ -225,6 +241,13 @@ assert_counts(int64_t queued, int64_t running)
 	assert_int_equal(a.result, STORE_OK);
 	assert_int_equal(a.counts.queued, queued);
 	assert_int_equal(a.counts.running, running);
+}
+
+static void
+do_expire(int64_t age_us, int max, struct answer *a)
+{
+	CALL(a, expire(w.store, age_us, max, on_ids, a));
+	assert_int_equal(a->result, STORE_OK);
 }
 
 /* ---- jobs -------------------------------------------------------------------
@@ -1243,6 +1266,118 @@ t_recover_others(void **state)
 	assert_int_equal(a.counts.queued + a.counts.running, 0);
 }
 
+/* One that has just ended, with a key. Its id into id. */
+static void
+submit_ended(const char *key, enum job_status status, char id[MAX_JOB_ID + 1])
+{
+	struct job *asked = sample(key, "print(1)"), *j;
+	struct answer a;
+
+	assert_int_equal(do_submit(asked, 0, QUEUE, &a), STORE_OK);
+	strlcpy(id, asked->id, MAX_JOB_ID + 1);
+	job_free(a.job);
+	job_free(asked);
+	if (status == JOB_CANCELLED) {
+		assert_int_equal(do_cancel(id, &a), STORE_OK);
+		job_free(a.job);
+		return;
+	}
+	j = claim_one();
+	end_fully(j);
+	j->status = status;
+	j->ended_at = j->started_at;
+	assert_int_equal(do_finish(j), STORE_OK);
+	job_free(j);
+}
+
+/* What has ended long enough ago goes with all of it, and nothing else does. */
+static void
+t_expire(void **state)
+{
+	static const enum job_status ends[] = { JOB_SUCCEEDED, JOB_FAILED,
+		JOB_TIMEOUT, JOB_OOM, JOB_CANCELLED };
+	char ended[nitems(ends)][MAX_JOB_ID + 1];
+	char waiting[MAX_JOB_ID + 1], id[MAX_JOB_ID + 1];
+	struct job *running, *young, *again;
+	struct answer a;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(ends); i++)
+		submit_ended("", ends[i], ended[i]);
+	submit_waiting(waiting, 0);
+	young = claim_one();
+	end_succeeded(young);
+	young->ended_at = time_wall_us() + 3600 * 1000000LL;
+	assert_int_equal(do_finish(young), STORE_OK);
+	submit_waiting(waiting, 0);
+	running = claim_one();
+	submit_waiting(waiting, 0);
+
+	do_expire(3600 * 1000000LL, STORE_EXPIRE_MAX, &a);
+	assert_int_equal(a.n_ids, 0);
+	for (i = 0; i < nitems(ends); i++) { /* the oldest first */
+		do_expire(0, 1, &a);
+		assert_int_equal(a.n_ids, 1);
+		assert_string_equal(a.ids[0], ended[i]);
+		assert_null(do_get(ended[i], WANT_PAYLOAD | WANT_OUTPUT));
+	}
+	do_expire(0, STORE_EXPIRE_MAX, &a);
+	assert_int_equal(a.n_ids, 0);
+	assert_counts(1, 1);
+	CALL(&a, list(w.store, -1, NULL, 100, 0, on_jobs, &a));
+	assert_int_equal(a.n_jobs, 3);
+	for (i = 0; i < a.n_jobs; i++)
+		job_free(a.jobs[i]);
+	free(a.jobs);
+
+	/* The running one can still be ended, and a key is free again. */
+	end_fully(running);
+	assert_int_equal(do_finish(running), STORE_OK);
+	again = claim_one();
+	assert_string_equal(again->id, waiting);
+	assert_int_equal(
+	    do_release(waiting, again->fence, INT64_MAX), STORE_OK);
+	job_free(again);
+	again = sample("the-key", "print(1)");
+	submit_ended("the-key", JOB_SUCCEEDED, id);
+	assert_int_equal(do_submit(again, 0, QUEUE, &a), STORE_EXISTS);
+	assert_string_equal(a.job->id, id);
+	job_free(a.job);
+	do_expire(0, 1, &a);
+	assert_string_equal(a.ids[0], id);
+	assert_int_equal(do_submit(again, 0, QUEUE, &a), STORE_OK);
+	assert_string_equal(a.job->id, again->id);
+	job_free(a.job);
+	job_free(again);
+	job_free(running);
+	job_free(young);
+}
+
+/* Nothing is left of an id: payloads and outputs would be in its way. */
+static void
+t_expire_all(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+	struct answer a;
+
+	(void)state;
+	submit_ended("", JOB_SUCCEEDED, id);
+	do_expire(0, 1, &a);
+	assert_int_equal(a.n_ids, 1);
+	j = sample("", "another");
+	strlcpy(j->id, id, sizeof(j->id));
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	job_free(a.job);
+	got = do_get(id, WANT_PAYLOAD | WANT_OUTPUT);
+	assert_blob(got->code, "another", 7);
+	assert_null(got->out);
+	assert_int_equal(got->n_artifacts, 0);
+	job_free(got);
+	job_free(j);
+}
+
 static void
 t_reopen(void **state)
 {
@@ -1272,7 +1407,7 @@ static void
 t_close_answers(void **state)
 {
 	struct job *j = sample("", "print(1)");
-	struct answer a[10];
+	struct answer a[11];
 	int i;
 
 	(void)state;
@@ -1288,12 +1423,14 @@ t_close_answers(void **state)
 	w.ops->list(w.store, -1, NULL, 1, 0, on_jobs, &a[i++]);
 	w.ops->counts(w.store, on_counts, &a[i++]);
 	w.ops->recover(w.store, on_counts, &a[i++]);
+	w.ops->expire(w.store, 0, 10, on_ids, &a[i++]);
 	job_free(j);
 	w.ops->close(w.store);
 	w.store = NULL;
-	for (i = 0; i < 10; i++) {
+	for (i = 0; i < 11; i++) {
 		assert_int_equal(a[i].n, 1);
 		assert_int_equal(a[i].result, STORE_AWAY);
+		assert_int_equal(a[i].n_ids, 0);
 		assert_null(a[i].job);
 		assert_null(a[i].jobs);
 	}
@@ -1380,6 +1517,8 @@ main(void)
 		BOTH(t_recover),
 		BOTH(t_recover_started),
 		BOTH(t_recover_others),
+		BOTH(t_expire),
+		BOTH(t_expire_all),
 		BOTH(t_reopen),
 		BOTH(t_close_answers),
 		BOTH(t_order),
