@@ -53,6 +53,15 @@ timer_in(int64_t us)
 	event_add(sweep.timer, &tv);
 }
 
+/* A timer: an event made active by its own callback would let none other in. */
+static void
+turn_again(void)
+{
+	static const struct timeval at_once = { 0, 0 };
+
+	event_add(sweep.turn, &at_once);
+}
+
 static int64_t
 age_us(void)
 {
@@ -102,7 +111,7 @@ looked_up(enum store_result result, struct job *job, void *arg)
 	if (result == STORE_AWAY)
 		sweep_end(); /* the next one begins when it is up again */
 	else
-		event_active(sweep.turn, 0, 0);
+		turn_again();
 }
 
 /* Looks at some folders. 1: the store was asked for the job of one. */
@@ -146,7 +155,7 @@ folders_begin(void)
 		sweep_end();
 		return;
 	}
-	event_active(sweep.turn, 0, 0);
+	turn_again();
 }
 
 static void
@@ -161,12 +170,12 @@ turn(int fd, short events, void *arg)
 	}
 	if (sweep.folders != NULL) {
 		if (folders_look() == 0)
-			event_active(sweep.turn, 0, 0);
+			turn_again();
 		return;
 	}
 	if (sweep.n_ids > 0) {
 		folder_remove(sweep.ids[--sweep.n_ids]);
-		event_active(sweep.turn, 0, 0);
+		turn_again();
 	} else if (sweep.empty)
 		folders_begin();
 	else
@@ -191,7 +200,7 @@ expired(enum store_result result, const store_id *ids, size_t n, void *arg)
 	sweep.pause = PAUSE_TIMES * (time_mono_us() - sweep.asked);
 	if (sweep.pause < PAUSE_US)
 		sweep.pause = PAUSE_US;
-	event_active(sweep.turn, 0, 0);
+	turn_again();
 }
 
 static void
@@ -217,7 +226,7 @@ void
 retain_init(void)
 {
 	sweep.timer = evtimer_new(env.base, ask, NULL);
-	sweep.turn = event_new(env.base, -1, 0, turn, NULL);
+	sweep.turn = evtimer_new(env.base, turn, NULL);
 	if (sweep.timer == NULL || sweep.turn == NULL)
 		fatal(NULL);
 }

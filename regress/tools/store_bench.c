@@ -5,8 +5,9 @@
  *	store_bench URL [jobs [at_once [output_bytes]]]
  *
  * Each job is submitted, claimed and finished with output; at_once jobs are
- * under way together. An event that runs in every turn of the loop sees how
- * long the loop did nothing else: that is what other work would have waited.
+ * under way together. Then all are removed as old ones are. An event that runs
+ * in every turn of the loop sees how long the loop did nothing else: that is
+ * what other work would have waited.
  */
 #include <err.h>
 #include <stdio.h>
@@ -21,12 +22,13 @@ enum measure {
 	SUBMIT,
 	CLAIM,
 	FINISH,
+	EXPIRE,
 	HELD,
 	MEASURES
 };
 
 static const char *const names[MEASURES] = { "submit", "claim", "finish",
-	"loop held" };
+	"expire", "loop held" };
 
 struct samples {
 	int64_t *us;
@@ -40,9 +42,13 @@ static struct bench {
 	struct event *beat;
 	int64_t last_beat;
 	struct blob *code, *output;
-	long left, under_way;
+	long left, under_way, removed;
+	int64_t asked;
 	struct samples samples[MEASURES];
 } b;
+
+/* A timer: made active by its own callback, it would let no other event in. */
+static const struct timeval no_wait = { 0, 0 };
 
 struct one {
 	struct job *job;
@@ -75,7 +81,7 @@ on_beat(int fd, short events, void *arg)
 	(void)arg;
 	note(HELD, now - b.last_beat);
 	b.last_beat = now;
-	event_active(b.beat, 0, 0);
+	event_add(b.beat, &no_wait);
 }
 
 static void
@@ -148,6 +154,38 @@ next_job(struct one *one)
 	job_free(job);
 }
 
+static void expire(int, short, void *);
+
+/* Pauses as those of takod/retain.c. */
+static void
+expired(enum store_result result, const store_id *ids, size_t n, void *arg)
+{
+	int64_t took = time_mono_us() - b.asked;
+	struct timeval tv = { 0, 0 };
+
+	(void)ids;
+	must(result, "expire");
+	note(EXPIRE, took);
+	b.removed += (long)n;
+	if (n == 0) {
+		event_base_loopbreak(b.base);
+		return;
+	}
+	took = took * 9 > 10000 ? took * 9 : 10000;
+	tv.tv_sec = took / 1000000;
+	tv.tv_usec = took % 1000000;
+	event_base_once(b.base, -1, EV_TIMEOUT, expire, arg, &tv);
+}
+
+static void
+expire(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	b.asked = time_mono_us();
+	b.ops->expire(b.store, 0, STORE_EXPIRE_MAX, expired, arg);
+}
+
 static void
 on_state(int up, const char *detail, void *arg)
 {
@@ -216,7 +254,7 @@ main(int argc, char **argv)
 	b.code = blob_copy("print(1)", 8);
 	b.ops = strncmp(argv[1], "sqlite:", 7) == 0 ? &store_sqlite : &store_pg;
 	if ((b.base = event_base_new()) == NULL ||
-	    (b.beat = event_new(b.base, -1, 0, on_beat, NULL)) == NULL)
+	    (b.beat = evtimer_new(b.base, on_beat, NULL)) == NULL)
 		err(1, NULL);
 	b.store = b.ops->open(b.base, argv[1], "store_bench", on_state, NULL,
 	    &up, detail, sizeof(detail));
@@ -225,7 +263,7 @@ main(int argc, char **argv)
 	while (!up)
 		event_base_loop(b.base, EVLOOP_ONCE);
 	began = b.last_beat = time_mono_us();
-	event_active(b.beat, 0, 0);
+	event_add(b.beat, &no_wait);
 	for (long i = 0; i < at_once; i++) {
 		b.under_way++;
 		next_job(&ones[i]);
@@ -237,7 +275,16 @@ main(int argc, char **argv)
 	printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99", "p99.9",
 	    "max");
 	for (enum measure m = SUBMIT; m < MEASURES; m++)
-		report(m);
+		if (m != EXPIRE)
+			report(m);
+	b.samples[HELD].n = 0;
+	began = b.last_beat = time_mono_us();
+	expire(-1, 0, NULL);
+	event_base_dispatch(b.base);
+	printf("%ld removed: %.0f jobs/s\n", b.removed,
+	    (double)b.removed * 1e6 / (double)(time_mono_us() - began));
+	report(EXPIRE);
+	report(HELD);
 	b.ops->close(b.store);
 	event_free(b.beat);
 	event_base_free(b.base);
