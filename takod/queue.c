@@ -30,13 +30,14 @@ queue_job_type(const char *asked, const struct conf_job_type **jt, char *detail,
 		return (-1);
 	}
 	if ((*jt)->network_enabled || (*jt)->gpu.enabled ||
-	    (*jt)->requirements.n > 0) {
+	    (*jt)->requirements.n > 0 || (*jt)->shared_code.n > 0) {
 		snprintf(detail, len,
 		    "Job type %s needs %s, which this takod cannot give",
 		    (*jt)->name,
-		    (*jt)->network_enabled ? "a network"
-		    : (*jt)->gpu.enabled   ? "a GPU"
-					   : "packages");
+		    (*jt)->network_enabled	? "a network"
+		    : (*jt)->gpu.enabled	? "a GPU"
+		    : (*jt)->requirements.n > 0 ? "packages"
+						: "shared_code");
 		return (-1);
 	}
 	return (0);
