@@ -130,7 +130,7 @@ struct store_ops {
 	    struct store *, int64_t age_us, int max, store_ids_cb, void *);
 };
 
-#define STORE_EXPIRE_MAX 100
+#define STORE_EXPIRE_MAX 50
 
 extern const struct store_ops store_sqlite, store_pg;
 

@@ -149,6 +149,18 @@ batch_exec(struct store *s, struct op_list *batch)
 	return (writing);
 }
 
+/*
+ * A timer: an event that is made active by what its own callback does would
+ * let no other one in.
+ */
+static void
+turn_soon(struct store *s)
+{
+	static const struct timeval at_once = { 0, 0 };
+
+	event_add(s->turn, &at_once);
+}
+
 static void
 turn(int fd, short events, void *arg)
 {
@@ -172,7 +184,7 @@ turn(int fd, short events, void *arg)
 		break;
 	}
 	if (!TAILQ_EMPTY(&s->queue))
-		event_active(s->turn, 0, 0);
+		turn_soon(s);
 	while ((op = TAILQ_FIRST(&batch)) != NULL) {
 		TAILQ_REMOVE(&batch, op, entry);
 		op_answer(op);
@@ -236,7 +248,7 @@ op_new(struct store *s, enum kind kind, int writes,
 	op->exec = exec;
 	op->arg = arg;
 	TAILQ_INSERT_TAIL(&s->queue, op, entry);
-	event_active(s->turn, 0, 0);
+	turn_soon(s);
 	return (op);
 }
 
@@ -462,7 +474,7 @@ sqlite_open(struct event_base *base, const char *url, const char *owner,
 	s->state_cb = state_cb;
 	s->arg = arg;
 	strlcpy(s->owner, owner, sizeof(s->owner));
-	s->turn = event_new(base, -1, 0, turn, s);
+	s->turn = evtimer_new(base, turn, s);
 	s->retry = evtimer_new(base, probe, s);
 	s->idle = evtimer_new(base, checkpoint, s);
 	if (s->turn == NULL || s->retry == NULL || s->idle == NULL)

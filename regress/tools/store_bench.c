@@ -18,6 +18,9 @@
 #include "takod/store.h"
 #include "util.h"
 
+/* Turns that held the loop for less are not counted. */
+#define HELD_LEAST_US 100
+
 enum measure {
 	SUBMIT,
 	CLAIM,
@@ -79,7 +82,8 @@ on_beat(int fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	(void)arg;
-	note(HELD, now - b.last_beat);
+	if (now - b.last_beat >= HELD_LEAST_US)
+		note(HELD, now - b.last_beat);
 	b.last_beat = now;
 	event_add(b.beat, &no_wait);
 }
