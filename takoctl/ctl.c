@@ -130,6 +130,9 @@ closed(struct imsgev *iev, const char *why, void *arg)
 	struct call *call = arg;
 
 	(void)iev;
+	/* It may end as soon as it has answered. */
+	if (call->ended)
+		return;
 	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
 	    why != NULL ? ": " : "", why != NULL ? why : "");
 	call->status = EX_PROTOCOL;
