@@ -188,13 +188,14 @@ void conf_errors_free(struct conf_errors *);
 /* "file:line:column: key: text" */
 void conf_error_print(FILE *, const struct conf_error *);
 
+#define CONF_PRINT_JSON	    0x01 /* one object instead of YAML */
+#define CONF_PRINT_DEFAULTS 0x02 /* comments: the default, and restarts too */
+#define CONF_PRINT_SECRETS  0x04 /* as they are instead of masked */
 /*
- * Prints every key with its effective value; json: as one object, else as
- * YAML, with a comment that says where each came from. Both load again.
- * Secrets are masked. defaults: the comments tell the default value too, and
- * whether a change needs a restart. Returns -1 when writing failed.
+ * Prints every key with its effective value; in YAML with a comment that says
+ * where each came from. Both forms load again. Returns -1 when writing failed.
  */
-int conf_print(FILE *, const struct conf *, int json, int defaults);
+int conf_print(FILE *, const struct conf *, unsigned flags);
 /* Writes s as a JSON string, quotes included (valid YAML also). */
 void conf_print_string(FILE *, const char *s);
 
