@@ -134,16 +134,16 @@ void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 int listen_open(char *detail, size_t);
-void listen_close(void);
 /*
- * Opens anew what the configuration says now, beside what is open; then
- * either keep, which closes the former ones, or back, which returns to them.
- * -1: nothing has changed.
+ * Opens what the configuration says now, beside what is open; then either
+ * keep, which lets the former ones go, or back, which returns to them. -1:
+ * nothing has changed.
  */
 int listen_again(char *detail, size_t);
 void listen_keep(void);
 void listen_back(void);
 size_t listen_count(void);
+/* Those that leave come after the listen_count() others; -1 at the end. */
 int listen_fd(size_t i, const char **name);
 
 /* ---- dispatch.c: what children may say, and who hears it ----------------- */
