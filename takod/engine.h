@@ -51,6 +51,7 @@ struct container_spec {
 	int pids; /* the job's; the driver adds headroom */
 	const struct conf_limits *limits;
 	const struct conf_env *environment;
+	const char *app; /* host folder to mount at /app; NULL: none */
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */
 	uint64_t output_size; /* of /output */
@@ -60,6 +61,8 @@ struct container_spec {
 
 /* Where tako-init is mounted, read-only, in every container. */
 #define PATH_CONTAINER_INIT "/.tako/init"
+/* Where a job finds what its type shares: the module and its folder. */
+#define PYTHONPATH_SHARED "PYTHONPATH=/app/shared_code:/app"
 /* Inside a container a job has these ids (Docker with runc: see the driver). */
 #define CONTAINER_UID 1000
 #define CONTAINER_GID 1000

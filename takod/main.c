@@ -421,7 +421,8 @@ main(int argc, char **argv)
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
 	if (listen_open(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
-	    control_open(detail, sizeof(detail)) == -1)
+	    control_open(detail, sizeof(detail)) == -1 ||
+	    shared_code_open(detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
 	pool_init();
 	queue_init();

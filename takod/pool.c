@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,6 +304,7 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	struct container_spec spec;
 	struct slot *s = NULL;
 	struct timeval tv;
+	char app[PATH_MAX];
 	uid_t uid;
 	gid_t gid;
 	int i;
@@ -354,6 +356,11 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	spec.pids = cf->container_limits.pids_limit;
 	spec.limits = &cf->container_limits;
 	spec.environment = &jt->environment;
+	if (jt->shared_code.n > 0) {
+		s->shared = shared_code_hold();
+		shared_code_path(s->shared, jt->name, app, sizeof(app));
+		spec.app = app;
+	}
 	/* A page and its directory entry beside the one file. */
 	spec.code_size = cf->max_code_bytes + 65536;
 	spec.input_size = cf->max_input_bytes + 65536;
@@ -523,6 +530,8 @@ slot_settle(struct slot *s)
 	if (s->worker != NULL || s->creating || s->removing)
 		return;
 	spool_remove(s->name);
+	shared_code_release(s->shared);
+	s->shared = NULL;
 	log_debug("%s: gone", s->name);
 	s->state = SLOT_FREE;
 	takod_check_stopped();

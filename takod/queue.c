@@ -30,14 +30,13 @@ queue_job_type(const char *asked, const struct conf_job_type **jt, char *detail,
 		return (-1);
 	}
 	if ((*jt)->network_enabled || (*jt)->gpu.enabled ||
-	    (*jt)->requirements.n > 0 || (*jt)->shared_code.n > 0) {
+	    (*jt)->requirements.n > 0) {
 		snprintf(detail, len,
 		    "Job type %s needs %s, which this takod cannot give",
 		    (*jt)->name,
-		    (*jt)->network_enabled	? "a network"
-		    : (*jt)->gpu.enabled	? "a GPU"
-		    : (*jt)->requirements.n > 0 ? "packages"
-						: "shared_code");
+		    (*jt)->network_enabled ? "a network"
+		    : (*jt)->gpu.enabled   ? "a GPU"
+					   : "packages");
 		return (-1);
 	}
 	return (0);

@@ -134,16 +134,16 @@ void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 int listen_open(char *detail, size_t);
-void listen_close(void);
 /*
- * Opens anew what the configuration says now, beside what is open; then
- * either keep, which closes the former ones, or back, which returns to them.
- * -1: nothing has changed.
+ * Opens what the configuration says now, beside what is open; then either
+ * keep, which lets the former ones go, or back, which returns to them. -1:
+ * nothing has changed.
  */
 int listen_again(char *detail, size_t);
 void listen_keep(void);
 void listen_back(void);
 size_t listen_count(void);
+/* Those that leave come after the listen_count() others; -1 at the end. */
 int listen_fd(size_t i, const char **name);
 
 /* ---- dispatch.c: what children may say, and who hears it ----------------- */
@@ -165,6 +165,7 @@ enum slot_state {
 };
 
 struct run; /* job.c: a job that this takod runs */
+struct shared_copy;
 
 struct slot {
 	int index;
@@ -183,6 +184,7 @@ struct slot {
 	/* Bytes, as its worker was told: a reload may change them. */
 	uint64_t max_stdout, max_stderr, max_artifact, max_artifacts_total;
 	struct run *run;
+	struct shared_copy *shared; /* what its container may have mounted */
 	struct event *deadline;
 };
 extern struct slot slots[MAX_SLOTS];
@@ -207,6 +209,25 @@ void pool_worker_ready(struct slot *);
 int pool_spool_fd(const struct slot *); /* -1; the caller closes */
 /* Removes a folder below data_dir and the files in it; logs if it cannot. */
 void pool_folder_remove(const char *path);
+
+/* ---- shared_code.c: the operator's files that jobs import ---------------- */
+/* At the start. -1 with detail, which names what to mend. */
+int shared_code_open(char *detail, size_t);
+/* 1: the files are not those of the copy any more; -1 as above. */
+int shared_code_changed(const struct conf *, char *detail, size_t);
+/*
+ * Takes a copy of what the job types of a configuration share; then either
+ * keep, which makes it the running one, or drop. -1 with detail.
+ */
+int shared_code_take(const struct conf *, char *detail, size_t);
+void shared_code_keep(void);
+void shared_code_drop(void);
+/* The running copy, which stays until it is released. */
+struct shared_copy *shared_code_hold(void);
+void shared_code_release(struct shared_copy *); /* NULL is allowed */
+/* What is mounted for a job type that shares something. */
+void shared_code_path(
+    const struct shared_copy *, const char *job_type, char *path, size_t);
 
 /* ---- engine_state.c: is the engine there, may it be asked ---------------- */
 void engine_state_start(void (*done)(void));

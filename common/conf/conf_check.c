@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf_int.h"
 #include "util.h"
@@ -227,6 +228,16 @@ rule(struct conf_loading *ld, const char *path, const char *other,
 }
 
 static void
+warn(struct conf_loading *ld, const char *key, const char *text)
+{
+	const struct conf_node *node = doc_place(&ld->doc, key);
+
+	conf_error_add(ld->warnings, node != NULL ? ld->conf->path : NULL,
+	    node != NULL ? node->line : 0, node != NULL ? node->column : 0, key,
+	    "%s", text);
+}
+
+static void
 check_unique(struct conf_loading *ld, const char *path,
     const struct conf_list *list, int anycase)
 {
@@ -304,7 +315,7 @@ check_shared_code(
     struct conf_loading *ld, const struct conf_list *list, size_t i)
 {
 	char path[CONF_MAX_PATH];
-	char *folder, *slash;
+	char *folder, *slash, *file;
 	size_t j;
 
 	if (list->n == 0 || ld->conf->path == NULL)
@@ -314,13 +325,21 @@ check_shared_code(
 		folder = xstrdup("/");
 	if ((slash = strrchr(folder, '/')) != NULL)
 		slash[slash == folder] = '\0';
-	for (j = 0; j < list->n; j++)
+	for (j = 0; j < list->n; j++) {
+		snprintf(
+		    path, sizeof(path), "job_types.%zu.shared_code.%zu", i, j);
 		if (!path_inside(folder, list->items[j])) {
-			snprintf(path, sizeof(path),
-			    "job_types.%zu.shared_code.%zu", i, j);
 			rule(ld, path, NULL,
 			    "must stay below the folder of this file");
+			continue;
 		}
+		file = list->items[j][0] == '/'
+			   ? xstrdup(list->items[j])
+			   : xasprintf("%s/%s", folder, list->items[j]);
+		if (access(file, F_OK) == -1)
+			warn(ld, path, "is not there: takod would not start");
+		free(file);
+	}
 	free(folder);
 }
 
@@ -371,16 +390,6 @@ host_loopback(const char *host)
 		return (ntohl(in.s_addr) >> 24 == 127);
 	return (strcasecmp(host, "localhost") == 0 ||
 		strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0);
-}
-
-static void
-warn(struct conf_loading *ld, const char *key, const char *text)
-{
-	const struct conf_node *node = doc_place(&ld->doc, key);
-
-	conf_error_add(ld->warnings, node != NULL ? ld->conf->path : NULL,
-	    node != NULL ? node->line : 0, node != NULL ? node->column : 0, key,
-	    "%s", text);
 }
 
 static void

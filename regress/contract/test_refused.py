@@ -8,7 +8,6 @@ NEEDS = {
     "network": ({"network_enabled": True}, "needs a network"),
     "gpu": ({"gpu": {"enabled": True, "vendor": "nvidia"}}, "needs a GPU"),
     "packages": ({"requirements": ["numpy"]}, "needs packages"),
-    "shared": ({"shared_code": ["lib"]}, "needs shared_code"),
 }
 
 

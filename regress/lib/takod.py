@@ -36,11 +36,11 @@ class Takod:
     """
     A takod with one engine ('oci', 'docker'), runtime ('runsc', 'runc') and
     store ('sqlite', 'pg'). config: further keys of its file. wait=False
-    returns before it is ready.
+    returns before it is ready. files: texts to write beside its file.
     """
 
     def __init__(self, engine="oci", runtime="runsc", store="sqlite",
-                 config=None, env=None, wait=True, program=None):
+                 config=None, env=None, wait=True, program=None, files=None):
         self.engine, self.runtime, self.store = engine, runtime, store
         self.program = program or shared.program("takod")
         self.name = "t%d-%d" % (os.getpid(), next(SERIAL))
@@ -59,6 +59,8 @@ class Takod:
         self.proc, self.pid, self.instance = None, None, None
         self.uid_base = None
         self.write_config()
+        for name, text in (files or {}).items():
+            self.write_file(name, text)
         try:
             self.start(wait)
         except BaseException:
@@ -98,6 +100,19 @@ class Takod:
                 if value is not None:
                     # JSON is YAML.
                     file.write("%s: %s\n" % (key, json.dumps(value)))
+
+    def write_file(self, name, text):
+        """A file, or a link to what "-> " names, beside the configuration."""
+        path = os.path.join(self.dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path):
+            os.unlink(path)
+        if text.startswith("-> "):
+            os.symlink(text[3:], path)
+            return
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, 0o700 if text.startswith("#!") else 0o600)
 
     # ---- life ---------------------------------------------------------------
 
