@@ -103,6 +103,7 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 	snprintf(job->id, sizeof(job->id), "%s%s", m->sync ? "api-" : "", uuid);
 	strlcpy(job->job_type, m->job_type[0] != '\0' ? m->job_type : "default",
 	    sizeof(job->job_type));
+	strlcpy(job->job_ref, job->job_type, sizeof(job->job_ref));
 	strlcpy(job->idempotency_key, m->idempotency_key,
 	    sizeof(job->idempotency_key));
 	strlcpy(job->correlation_id, m->correlation_id,
@@ -140,7 +141,7 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 }
 
 static void
-sync_cancelled(enum store_result result, struct job *job, void *arg)
+waiting_cancelled(enum store_result result, struct job *job, void *arg)
 {
 	(void)result;
 	(void)arg;
@@ -152,6 +153,12 @@ sync_cancelled(enum store_result result, struct job *job, void *arg)
 	job_free(job);
 }
 
+void
+job_cancel_waiting(const char *id)
+{
+	env.store_ops->cancel(env.store, id, waiting_cancelled, NULL);
+}
+
 /* Whoever asked for it is gone, and nobody else can name it. */
 static void
 cancel_unwanted(const char *job_id)
@@ -161,7 +168,7 @@ cancel_unwanted(const char *job_id)
 	if ((r = run_find(job_id)) != NULL)
 		run_end(r, REASON_CANCEL);
 	else
-		env.store_ops->cancel(env.store, job_id, sync_cancelled, NULL);
+		job_cancel_waiting(job_id);
 }
 
 static void
@@ -297,7 +304,7 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 	 */
 	if (env.queued == 0 && engine_state_usable() &&
 	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
-	    queue_job_type(sb->job->job_type, &jt, detail, sizeof(detail)) == 0)
+	    queue_refusal(sb->job, &jt, detail, sizeof(detail)) == JERR_NONE)
 		sb->slot = pool_take(jt->name);
 	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
 	    env.conf->max_queue_size, submitted, sb);

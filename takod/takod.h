@@ -218,6 +218,8 @@ void engine_state_worked(void);
 void job_submit(uint32_t req, const struct msg_req_submit *, struct blob *);
 void job_get(uint32_t req, const struct msg_req_get *);
 void job_cancel(uint32_t req, const struct msg_req_cancel *);
+/* Ends a job that waits, if it still does. */
+void job_cancel_waiting(const char *id);
 void job_gone(uint32_t req); /* the client of that request went away */
 void job_api_died(void);
 
@@ -244,6 +246,7 @@ struct run {
 	int done;      /* the worker's last word is here */
 	int dead;      /* the container is gone */
 	int finishing; /* 1: being written, 2: held */
+	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
 	struct container_facts facts;
 	int incomplete; /* output was lost */
@@ -256,7 +259,9 @@ struct run *run_find(const char *job_id);
 unsigned run_count(void);
 void run_end(struct run *, enum run_reason); /* kills its container */
 void run_slot_ready(struct run *);
-void run_slot_failed(struct run *, enum engine_error, const char *detail);
+/* place: as in struct attempt. */
+void run_slot_failed(
+    struct run *, enum engine_error, const char *place, const char *detail);
 void run_slot_dead(struct run *);
 void run_worker_gone(struct run *, const char *why);
 void run_phase(struct run *, enum job_phase);
@@ -274,6 +279,9 @@ void queue_kick(void);
 void queue_released(enum store_result, void *);
 int queue_job_type(
     const char *asked, const struct conf_job_type **, char *detail, size_t);
+/* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */
+enum job_error queue_refusal(
+    const struct job *, const struct conf_job_type **, char *detail, size_t);
 
 /* ---- retain.c: records that are kept long enough ------------------------- */
 void retain_init(void);
