@@ -210,6 +210,48 @@ reply_submit(uint32_t req, const struct job *job, enum job_status status)
 	proc_send(api, MSG_T_REP_SUBMIT, req, &m, -1);
 }
 
+int
+reply_json_to(struct imsgev *iev, uint32_t req, const json_t *answer)
+{
+	struct msg_rep_json m;
+	struct blob *b = NULL;
+	char *text;
+	int fd, ret = -1;
+
+	if ((text = json_dumps(answer, JSON_COMPACT)) != NULL)
+		b = blob_take(text, strlen(text));
+	memset(&m, 0, sizeof(m));
+	m.len = blob_len(b);
+	if (b != NULL && (fd = blob_fd(b)) != -1)
+		ret = imsgev_compose(iev, MSG_T_REP_JSON, req, &m, fd);
+	blob_unref(b);
+	return (ret);
+}
+
+void
+reply_answer(enum rep error, const char *detail, json_t *answer, void *arg)
+{
+	uint64_t asker = (uintptr_t)arg;
+	uint32_t req = (uint32_t)asker;
+	struct child *api = proc_api();
+
+	/* Another one by now knows nothing of the request. */
+	if (api == NULL || api->iev == NULL ||
+	    (uint64_t)api->pid != asker >> 32)
+		return;
+	if (error != REP_NONE)
+		reply_error(req, error, NULL, detail);
+	else if (reply_json_to(api->iev, req, answer) == -1)
+		reply_error(req, REP_INTERNAL, NULL, "");
+}
+
+void *
+reply_asker(const struct child *api, uint32_t req)
+{
+	_Static_assert(sizeof(void *) == 8, "a pid and a number");
+	return ((void *)(uintptr_t)((uint64_t)api->pid << 32 | req));
+}
+
 void
 reply_stats_fill(struct msg_rep_stats *m)
 {
