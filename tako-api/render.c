@@ -233,7 +233,7 @@ record_split(struct record *rec, struct blob *all)
 	return (left == 0 ? 0 : -1);
 }
 
-static int
+int
 json_valid(const struct section *s)
 {
 	struct json_doc doc;

@@ -24,6 +24,10 @@ static const struct {
 	[API_NO_JOB] = { 404, "Job not found" },
 	[API_NO_EXECUTION] = { 404, "Execution not found" },
 	[API_NO_CANCEL] = { 404, "Job not found or already completed" },
+	[API_NO_LETTER] = { 404, "DLQ entry not found" },
+	[API_NO_JOB_TYPE] = { 404, NULL }, /* names it */
+	[API_NOT_ENDED] = { 400, "Cannot rerun job that hasn't completed" },
+	[API_FAILED] = { 500, NULL }, /* says why */
 	[API_WAIT] = { 408, "Timeout waiting for job" },
 	[API_CONFLICT] = { 409,
 	    "Idempotency key reused with different payload" },
@@ -44,6 +48,8 @@ static const enum api_error refusals[REP_MAX] = {
 	[REP_UNAVAILABLE] = API_UNAVAILABLE,
 	[REP_STARTING] = API_STARTING,
 	[REP_INVALID] = API_INVALID,
+	[REP_NOT_ENDED] = API_NOT_ENDED,
+	[REP_FAILED] = API_FAILED,
 	[REP_DENIED] = API_INTERNAL, /* takoctl's alone */
 	[REP_INTERNAL] = API_INTERNAL,
 };
@@ -187,7 +193,7 @@ rep_fault(const struct request *req, int status, const char *reason,
 void
 rep_options(struct request *req)
 {
-	rep_send(req, 204, "Allow: GET, HEAD, POST\r\n", NULL);
+	rep_send(req, 204, "Allow: GET, HEAD, POST, DELETE\r\n", NULL);
 }
 
 /* ---- answers of the parent ---------------------------------------------- */
@@ -257,6 +263,16 @@ rep_stats(struct request *req, const struct msg_rep_stats *m)
 		return;
 	}
 	rep_send(req, 200, "", body);
+}
+
+/* JSON of the parent's, as it is. */
+void
+rep_json(struct request *req, const struct section *json)
+{
+	struct evbuffer *body = body_new();
+
+	render_bytes(body, json->data, json->len);
+	rep_send(req, 200, NO_STORE, body);
 }
 
 void

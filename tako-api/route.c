@@ -25,7 +25,7 @@
 
 struct route {
 	enum http_method method;
-	const char *pattern; /* {id}: a job's, a segment of its own */
+	const char *pattern; /* {id}: a job's, a segment of its own; {name} */
 	void (*handler)(struct request *);
 	enum form form;
 	enum api_error not_found;
@@ -38,6 +38,13 @@ static void handle_stats(struct request *);
 static void handle_submit(struct request *);
 static void handle_get(struct request *);
 static void handle_cancel(struct request *);
+static void handle_rerun(struct request *);
+static void handle_fork(struct request *);
+static void handle_job_types(struct request *);
+static void handle_build(struct request *);
+static void handle_letters(struct request *);
+static void handle_letter_stats(struct request *);
+static void handle_letter_remove(struct request *);
 
 static const struct route routes[] = {
 	{ HTTP_GET, "/", handle_root, FORM_NONE, API_NO_ROUTE, NULL, 0 },
@@ -55,8 +62,24 @@ static const struct route routes[] = {
 	    params_result, 0 },
 	{ HTTP_POST, "/jobs/{id}/cancel", handle_cancel, FORM_NONE,
 	    API_NO_CANCEL, NULL, 0 },
+	{ HTTP_POST, "/jobs/{id}/rerun", handle_rerun, FORM_NONE, API_NO_JOB,
+	    NULL, ROUTE_BODY },
+	{ HTTP_POST, "/jobs/{id}/fork", handle_fork, FORM_NONE, API_NO_JOB,
+	    NULL, ROUTE_BODY },
 	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
 	    API_NO_EXECUTION, params_record, 0 },
+	{ HTTP_GET, "/job-types", handle_job_types, FORM_NONE, API_NO_JOB_TYPE,
+	    NULL, 0 },
+	{ HTTP_GET, "/job-types/{name}", handle_job_types, FORM_NONE,
+	    API_NO_JOB_TYPE, NULL, 0 },
+	{ HTTP_POST, "/job-types/{name}/build", handle_build, FORM_NONE,
+	    API_NO_JOB_TYPE, NULL, 0 },
+	{ HTTP_GET, "/dlq/stats", handle_letter_stats, FORM_NONE, API_NO_LETTER,
+	    NULL, 0 },
+	{ HTTP_GET, "/dlq", handle_letters, FORM_NONE, API_NO_LETTER,
+	    params_letters, 0 },
+	{ HTTP_DELETE, "/dlq/{name}", handle_letter_remove, FORM_NONE,
+	    API_NO_LETTER, NULL, 0 },
 };
 
 static size_t bodies; /* bytes held now */
@@ -204,21 +227,158 @@ handle_submit(struct request *req)
 	submit_free(&s);
 }
 
+/* -1 with what is wrong answered; a fork's code is left in s. */
+static int
+rerun_body(struct request *req, int fork, struct submit *s)
+{
+	struct section body = { req->body, req->body_len };
+	struct errors e;
+	char text[128];
+	int ret = -1;
+
+	errors_init(&e);
+	rerun_check(s, fork, &body, req->json, &api_conf, &e);
+	/* Before the other job is looked for, as in 0.3. */
+	if (e.n > 0)
+		rep_errors(req, &e);
+	else if (submit_ceiling(s, &api_conf, text, sizeof(text)) != NULL)
+		rep_error(req, API_INVALID, text, 0, NULL);
+	else if (*req->job_id == '\0')
+		rep_error(req, req->route->not_found, NULL, 0, NULL);
+	else
+		ret = 0;
+	errors_free(&e);
+	return (ret);
+}
+
+static void
+rerun_ask(struct request *req, enum relationship relationship)
+{
+	struct msg_req_rerun m;
+	struct submit s;
+	int fd = -1;
+
+	if (rerun_body(req, relationship == REL_FORK, &s) == -1) {
+		submit_free(&s);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
+	m.relationship = relationship;
+	m.code_len = s.code_len;
+	m.timeout = (uint64_t)s.timeout;
+	strlcpy(m.job_type, s.job_type, sizeof(m.job_type));
+	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
+	strlcpy(m.client, req->client, sizeof(m.client));
+	s.input.len = 0; /* the other one's */
+	if (s.code != NULL && (fd = submit_memfd(&s)) == -1) {
+		log_warn("fork");
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+	} else
+		ask(req, MSG_T_REQ_RERUN, &m, fd);
+	close_fd(&fd);
+	submit_free(&s);
+}
+
+static void
+handle_rerun(struct request *req)
+{
+	rerun_ask(req, REL_RERUN);
+}
+
+static void
+handle_fork(struct request *req)
+{
+	rerun_ask(req, REL_FORK);
+}
+
+static void
+handle_job_types(struct request *req)
+{
+	struct msg_req_job_types m;
+
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.name, req->name, sizeof(m.name));
+	ask(req, MSG_T_REQ_JOB_TYPES, &m, -1);
+}
+
+static void
+handle_build(struct request *req)
+{
+	struct msg_req_build m;
+
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.name, req->name, sizeof(m.name));
+	ask(req, MSG_T_REQ_BUILD, &m, -1);
+}
+
+static void
+handle_letters(struct request *req)
+{
+	struct msg_req_letters m;
+	struct errors e;
+	struct query q;
+
+	errors_init(&e);
+	query_check(&q, req->route->params, req->target, &e);
+	if (e.n > 0) {
+		rep_errors(req, &e);
+		return;
+	}
+	errors_free(&e);
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.error_type, q.error_type, sizeof(m.error_type));
+	m.limit = (uint64_t)q.limit;
+	m.offset = (uint64_t)q.offset;
+	ask(req, MSG_T_REQ_LETTERS, &m, -1);
+}
+
+static void
+handle_letter_stats(struct request *req)
+{
+	struct msg_req_letter_stats m;
+
+	memset(&m, 0, sizeof(m));
+	ask(req, MSG_T_REQ_LETTER_STATS, &m, -1);
+}
+
+static void
+handle_letter_remove(struct request *req)
+{
+	struct msg_req_letter_remove m;
+	struct errors e;
+	int64_t id = 0;
+
+	errors_init(&e);
+	text_integer(req->name, &id, &e, "path", "entry_id");
+	if (e.n > 0)
+		rep_errors(req, &e);
+	else if (id < 1)
+		rep_error(req, req->route->not_found, NULL, 0, NULL);
+	else {
+		memset(&m, 0, sizeof(m));
+		m.id = (uint64_t)id;
+		ask(req, MSG_T_REQ_LETTER_REMOVE, &m, -1);
+	}
+	errors_free(&e);
+}
+
 /* ---- which route -------------------------------------------------------- */
 
 /*
  * Does a path (not decoded, len bytes) have the form of a pattern? The segment
- * in the place of {id} is left in id, empty when it is no job's id. -1 when a
- * segment cannot be decoded.
+ * in the place of {id} is left in id, empty when it is no job's id, that of
+ * {name} in name. -1 when a segment cannot be decoded.
  */
 static int
-path_match(const char *pattern, const char *path, size_t len, char *id)
+path_match(
+    const char *pattern, const char *path, size_t len, char *id, char name[256])
 {
 	const char *end = path + len;
 	char segment[256];
 	size_t n, k;
 
-	*id = '\0';
+	*id = *name = '\0';
 	while (*pattern == '/' && path < end && *path == '/') {
 		pattern++;
 		path++;
@@ -235,6 +395,10 @@ path_match(const char *pattern, const char *path, size_t len, char *id)
 				return (0);
 			if (job_id_valid(segment))
 				strlcpy(id, segment, MAX_JOB_ID + 1);
+		} else if (k == 6 && strncmp(pattern, "{name}", 6) == 0) {
+			if (*segment == '\0')
+				return (0);
+			strlcpy(name, segment, sizeof(segment));
 		} else if (strlen(segment) != k ||
 			   strncmp(segment, pattern, k) != 0)
 			return (0);
@@ -253,12 +417,12 @@ route_find(struct request *req, size_t len)
 {
 	enum http_method method =
 	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
-	char id[MAX_JOB_ID + 1];
+	char id[MAX_JOB_ID + 1], name[sizeof(req->name)];
 	int found = 0, m;
 	size_t i;
 
 	for (i = 0; i < nitems(routes); i++) {
-		m = path_match(routes[i].pattern, req->target, len, id);
+		m = path_match(routes[i].pattern, req->target, len, id, name);
 		if (m == -1)
 			return (-1);
 		if (m == 0)
@@ -269,6 +433,7 @@ route_find(struct request *req, size_t len)
 		if (routes[i].method == method) {
 			req->route = &routes[i];
 			strlcpy(req->job_id, id, sizeof(req->job_id));
+			strlcpy(req->name, name, sizeof(req->name));
 		}
 		if (*req->allow != '\0')
 			strlcat(req->allow, ", ", sizeof(req->allow));

@@ -41,6 +41,10 @@ enum api_error {
 	API_NO_JOB,
 	API_NO_EXECUTION,
 	API_NO_CANCEL,
+	API_NO_LETTER,
+	API_NO_JOB_TYPE,
+	API_NOT_ENDED,
+	API_FAILED,
 	API_WAIT,
 	API_CONFLICT,
 	API_INVALID,
@@ -73,6 +77,7 @@ struct request {
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
 	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
+	char name[256];		     /* {name} of the path */
 	int open;		     /* the path asks for no key */
 	int slash;		     /* the path has one at its end too many */
 	int star;		     /* OPTIONS * */
@@ -146,10 +151,17 @@ struct submit {
 };
 void submit_check(struct submit *, const struct section *body, int json,
     const struct msg_api_setup *, struct errors *);
+/* The same of POST /jobs/{id}/rerun, or of fork with 1. */
+void rerun_check(struct submit *, int fork, const struct section *body,
+    int json, const struct msg_api_setup *, struct errors *);
 void submit_free(struct submit *);
 /* A ceiling that a well-formed body is above: its text, or NULL. */
 const char *submit_ceiling(
     const struct submit *, const struct msg_api_setup *, char *, size_t);
+
+/* An integer as 0.3 takes it out of a text. -1: the error is told. */
+int text_integer(const char *text, int64_t *, struct errors *,
+    const char *where, const char *field);
 
 /* requirement.c */
 int requirement_valid(const char *);
@@ -160,12 +172,14 @@ struct query {
 	int wait;
 	double timeout; /* s */
 	int full;
+	char error_type[65];
+	int64_t limit, offset;
 };
 struct param {
 	const char *name;
 	void (*check)(struct query *, const char *value, struct errors *);
 };
-extern const struct param params_result[], params_record[];
+extern const struct param params_result[], params_record[], params_letters[];
 void query_check(
     struct query *, const struct param *, const char *target, struct errors *);
 
@@ -193,6 +207,7 @@ void rep_record(struct request *, const struct record *);
 void rep_submit(struct request *, const struct msg_rep_submit *);
 void rep_cancel(struct request *, const struct msg_rep_cancel *);
 void rep_stats(struct request *, const struct msg_rep_stats *);
+void rep_json(struct request *, const struct section *);
 void rep_refused(struct request *, const struct msg_rep_error *);
 
 /* render.c: JSON, appended. A name with '{' before it opens its object. */
@@ -202,6 +217,7 @@ void render_printf(struct evbuffer *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
 void render_string(struct evbuffer *, const void *, size_t);
 void render_name(struct evbuffer *, const char *);
+int json_valid(const struct section *);
 int record_split(struct record *, struct blob *);
 void render_record(struct evbuffer *, const struct record *, int full);
 void render_execute(struct evbuffer *, const struct record *);

@@ -65,6 +65,19 @@ show_record_fd(const struct msg_rep_record *m, int fd)
 	return (0);
 }
 
+static int
+show_json_fd(const struct msg_rep_json *m, int fd)
+{
+	struct blob *b = blob_from_memfd(fd, m->len);
+	int ret;
+
+	if (b == NULL)
+		return (-1);
+	ret = show_answer((const char *)blob_data(b), m->len);
+	blob_unref(b);
+	return (ret);
+}
+
 #define READ(name, m)                                                          \
 	do {                                                                   \
 		if (msg_##name##_read(f, &(m), &why) == -1) {                  \
@@ -84,6 +97,7 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_child child;
 	struct msg_ctl_change change;
 	struct msg_ctl_problem problem;
+	struct msg_rep_json json;
 	struct msg_ctl_end end;
 	const char *why;
 
@@ -91,6 +105,9 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_REP_RECORD:
 		READ(rep_record, record);
 		return (show_record_fd(&record, fd));
+	case MSG_T_REP_JSON:
+		READ(rep_json, json);
+		return (show_json_fd(&json, fd));
 	case MSG_T_REP_STATS:
 		READ(rep_stats, stats);
 		show_stats(&stats);
@@ -188,6 +205,29 @@ level_of(const char *name)
 	return (-1);
 }
 
+/* -t: a status, an error's or a job's type. NULL, or what is wrong. */
+static const char *
+typed(const struct command *c, const char *word, void *buf)
+{
+	struct msg_ctl_letters *letters = buf;
+	struct msg_ctl_rerun *rerun = buf;
+	struct msg_ctl_jobs *jobs = buf;
+
+	if (c->type == MSG_T_CTL_JOBS) {
+		jobs->status = job_status_byname(word);
+		return (jobs->status == -1 ? "no such status" : NULL);
+	}
+	if (c->type == MSG_T_CTL_LETTERS) {
+		strlcpy(letters->error_type, word, sizeof(letters->error_type));
+		return (
+		    job_error_byname(word) == -1 ? "no such error type" : NULL);
+	}
+	return (strlcpy(rerun->job_type, word, sizeof(rerun->job_type)) >=
+			sizeof(rerun->job_type)
+		    ? "too long for a job type"
+		    : NULL);
+}
+
 /* Fills the request from the operands. Not 0: an exit status. */
 static int
 request(const struct command *c, int argc, char **argv, void *buf)
@@ -196,32 +236,44 @@ request(const struct command *c, int argc, char **argv, void *buf)
 	static const struct option dry_run[] = {
 		{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 }
 	};
+	struct msg_ctl_letters *letters = buf;
+	struct msg_ctl_rerun *rerun = buf;
 	struct msg_ctl_jobs *jobs = buf;
 	struct msg_ctl_job *job = buf;
 	struct msg_ctl_stop *stop = buf;
 	struct msg_ctl_verbose *verbose = buf;
 	const char *errstr = NULL;
+	uint64_t limit;
 	int ch, level;
 
 	if (c->type == MSG_T_CTL_JOBS) {
 		jobs->limit = 20;
 		jobs->status = -1;
-	}
+	} else if (c->type == MSG_T_CTL_LETTERS)
+		letters->limit = 20;
 	optind = 0;
 	while ((ch = getopt_long(argc, argv,
-		    c->type == MSG_T_CTL_JOBS ? "+l:t:"
+		    c->type == MSG_T_CTL_JOBS	 ? "+l:t:"
+		    : c == &dlq_commands[0]	 ? "+l:t:"
+		    : c->type == MSG_T_CTL_RERUN ? "+t:T:"
 		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
 			? "+n"
 			: "+",
 		    c->type == MSG_T_CTL_RELOAD ? dry_run : none, NULL)) != -1)
 		switch (ch) {
 		case 'l':
-			jobs->limit =
-			    (uint64_t)strtonum(optarg, 1, 1000, &errstr);
+			limit = (uint64_t)strtonum(optarg, 1, 1000, &errstr);
+			if (c->type == MSG_T_CTL_JOBS)
+				jobs->limit = limit;
+			else
+				letters->limit = limit;
 			break;
 		case 't':
-			if ((jobs->status = job_status_byname(optarg)) == -1)
-				errstr = "no such status";
+			errstr = typed(c, optarg, buf);
+			break;
+		case 'T':
+			rerun->timeout =
+			    (uint64_t)strtonum(optarg, 1, 86400, &errstr);
 			break;
 		case 'n':
 			/* Both requests have that alone. */
@@ -240,12 +292,26 @@ request(const struct command *c, int argc, char **argv, void *buf)
 		fprintf(stderr, "usage: takoctl %s %s\n", c->name, c->args);
 		return (EX_USAGE);
 	}
-	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL) {
+	if (argc > 0 && (c->type == MSG_T_CTL_LETTERS ||
+			    c->type == MSG_T_CTL_LETTER_REMOVE ||
+			    c->type == MSG_T_CTL_LETTER_RETRY)) {
+		/* All three begin with the number. */
+		letters->id =
+		    (uint64_t)strtonum(argv[0], 1, INT64_MAX, &errstr);
+		if (errstr != NULL) {
+			fprintf(stderr,
+			    "takoctl: %s: not the number of a dead letter\n",
+			    c->name);
+			return (EX_USAGE);
+		}
+	}
+	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL ||
+	    c->type == MSG_T_CTL_RERUN) {
 		if (!job_id_valid(argv[0])) {
 			fprintf(stderr, "takoctl: %s: not a job id\n", c->name);
 			return (EX_USAGE);
 		}
-		/* Both requests have the id alone. */
+		/* All three requests begin with the id. */
 		strlcpy(job->job_id, argv[0], sizeof(job->job_id));
 	} else if (c->type == MSG_T_CTL_VERBOSE) {
 		if ((level = level_of(argv[0])) == -1) {
@@ -270,6 +336,10 @@ ctl_run(
 		struct msg_ctl_jobs jobs;
 		struct msg_ctl_job job;
 		struct msg_ctl_cancel cancel;
+		struct msg_ctl_rerun rerun;
+		struct msg_ctl_letters letters;
+		struct msg_ctl_letter_remove remove;
+		struct msg_ctl_letter_retry retry;
 		struct msg_ctl_stop stop;
 		struct msg_ctl_verbose verbose;
 		struct msg_ctl_reload reload;

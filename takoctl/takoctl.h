@@ -20,6 +20,8 @@ struct command {
 	int min, max;  /* operands */
 };
 extern const struct command commands[];
+/* What stands behind "takoctl dlq"; the first one when nothing does. */
+extern const struct command dlq_commands[];
 
 /* ---- ctl.c: one request to takod, and its answer ------------------------- */
 /*
@@ -39,6 +41,8 @@ void show_stats(const struct msg_rep_stats *);
 void show_daemon(const struct msg_ctl_daemon *);
 void show_child(const struct msg_ctl_child *);
 void show_record(const struct msg_rep_record *, const char *sections);
+/* 0, or -1: it is not what was asked for. */
+int show_answer(const char *text, size_t len);
 void show_change(const struct msg_ctl_change *);
 void show_problem(const struct msg_ctl_problem *);
 void show_end(const struct msg_ctl_end *);

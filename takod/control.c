@@ -232,6 +232,41 @@ job_cancelled(enum store_result result, struct job *job, void *arg)
 	job_free(job);
 }
 
+/* An answer_cb for a client: its serial is what it is given. */
+static void
+client_answer(enum rep error, const char *detail, json_t *answer, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+
+	if (c == NULL)
+		return;
+	if (error == REP_NONE && reply_json_to(c->iev, 0, answer) == -1) {
+		error = REP_INTERNAL;
+		detail = "Out of memory";
+	}
+	if (error == REP_NOT_ENDED)
+		detail = "The job has not ended";
+	else if (error == REP_QUEUE_FULL)
+		detail = "The queue is full";
+	client_end(c, error, detail);
+}
+
+static void
+answer_rerun(struct client *c, const struct msg_ctl_rerun *m)
+{
+	struct rerun r;
+
+	memset(&r, 0, sizeof(r));
+	strlcpy(r.job_id, m->job_id, sizeof(r.job_id));
+	r.relationship = REL_RERUN;
+	r.timeout = (int)m->timeout;
+	strlcpy(r.job_type, m->job_type, sizeof(r.job_type));
+	uuid4(r.correlation_id);
+	snprintf(
+	    r.client, sizeof(r.client), "takoctl, uid %u", (unsigned)c->uid);
+	job_rerun(&r, NULL, client_answer, serial_arg(c));
+}
+
 /* As much as fits, cut between characters. */
 static void
 text_put(char *dst, size_t size, const char *src)
@@ -292,6 +327,10 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_jobs jobs;
 	struct msg_ctl_job job;
 	struct msg_ctl_cancel cancel;
+	struct msg_ctl_rerun rerun;
+	struct msg_ctl_letters letters;
+	struct msg_ctl_letter_remove remove;
+	struct msg_ctl_letter_retry retry;
 	struct msg_ctl_stop stop;
 	struct msg_ctl_verbose verbose;
 	struct msg_ctl_reload reload;
@@ -316,7 +355,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	/* Commands are few: the acting uid is written down for all of them. */
 	if (f->hdr.type != MSG_T_CTL_STATUS &&
 	    f->hdr.type != MSG_T_CTL_WORKERS && f->hdr.type != MSG_T_CTL_JOBS &&
-	    f->hdr.type != MSG_T_CTL_JOB)
+	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_LETTERS)
 		log_info("control: %s by uid %u", msg_name(f->hdr.type),
 		    (unsigned)c->uid);
 	switch (f->hdr.type) {
@@ -340,6 +379,24 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		READ(ctl_cancel, cancel);
 		env.store_ops->cancel(
 		    env.store, cancel.job_id, job_cancelled, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_RERUN:
+		READ(ctl_rerun, rerun);
+		answer_rerun(c, &rerun);
+		return (0);
+	case MSG_T_CTL_LETTERS:
+		READ(ctl_letters, letters);
+		letters_list(letters.error_type, (int64_t)letters.id,
+		    (int64_t)letters.limit, 0, client_answer, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_LETTER_REMOVE:
+		READ(ctl_letter_remove, remove);
+		letters_remove(
+		    (int64_t)remove.id, client_answer, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_LETTER_RETRY:
+		READ(ctl_letter_retry, retry);
+		letters_retry((int64_t)retry.id, client_answer, serial_arg(c));
 		return (0);
 	case MSG_T_CTL_DRAIN:
 		env.draining = 1;

@@ -147,6 +147,9 @@ struct engine_ops {
 	 * make: left over from one that was killed.
 	 */
 	void (*reconcile)(struct engine *, engine_done_cb, void *);
+	/* Is that image there to make containers of? As ping, never dear. */
+	void (*image)(
+	    struct engine *, const char *image, engine_done_cb, void *);
 	/* For the log, takoctl and records: kept current by probe. */
 	const char *(*describe)(struct engine *);
 };

@@ -682,6 +682,47 @@ docker_ping(struct engine *e, engine_done_cb cb, void *arg)
 		fatal(NULL);
 }
 
+/* A name goes into a path: only what names of images are made of. */
+static int
+image_valid(const char *image)
+{
+	return (image[0] != '\0' && image[0] != '/' && strlen(image) < 256 &&
+		strstr(image, "..") == NULL &&
+		strspn(image, "abcdefghijklmnopqrstuvwxyz"
+			      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			      "0123456789-_./:@") == strlen(image));
+}
+
+static void
+image_answered(const struct docker_answer *a, void *arg)
+{
+	struct ping *p = arg;
+	engine_done_cb cb = p->cb;
+	void *cb_arg = p->arg;
+
+	docker_ask_end(&p->ask);
+	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error, a->detail, cb_arg);
+}
+
+static void
+docker_image(struct engine *e, const char *image, engine_done_cb cb, void *arg)
+{
+	char path[320];
+	struct ping *p;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		fatal(NULL);
+	p->cb = cb;
+	p->arg = arg;
+	docker_ask_add(e, &p->ask, ask_free);
+	/* No image has this name, and the engine says so. */
+	snprintf(path, sizeof(path), "/images/%s/json",
+	    image_valid(image) ? image : "none-of-these");
+	if (docker_api_call(e->api, "GET", path, NULL,
+		docker_deadline(PING_TIMEOUT, 0), image_answered, p) == NULL)
+		fatal(NULL);
+}
+
 /* ---- life --------------------------------------------------------------- */
 
 static void
@@ -762,5 +803,6 @@ const struct engine_ops engine_docker = {
 	.facts = docker_facts,
 	.remove = docker_remove,
 	.reconcile = docker_reconcile,
+	.image = docker_image,
 	.describe = docker_describe,
 };

@@ -635,6 +635,7 @@ oci_reconcile(struct engine *e, engine_done_cb cb, void *arg)
 
 struct ping {
 	struct engine *e;
+	char *image; /* NULL: the default one */
 	engine_done_cb cb;
 	void *arg;
 };
@@ -644,28 +645,36 @@ ping_answer(evutil_socket_t fd, short what, void *arg)
 {
 	char path[PATH_MAX], detail[512];
 	struct ping p = *(struct ping *)arg;
+	struct container_spec spec = { .image = p.image };
 	enum engine_error error;
 
 	(void)fd;
 	(void)what;
 	free(arg);
-	error = oci_rootfs(p.e, NULL, path, detail, sizeof(detail));
+	error = oci_rootfs(p.e, &spec, path, detail, sizeof(detail));
+	free(p.image);
 	p.cb(error, error == ENGINE_OK ? NULL : detail, p.arg);
 }
 
-/* There is no daemon that could be away; the image could. */
 static void
-oci_ping(struct engine *e, engine_done_cb cb, void *arg)
+oci_image(struct engine *e, const char *image, engine_done_cb cb, void *arg)
 {
 	struct timeval now = { 0, 0 };
 	struct ping *p = malloc(sizeof(*p));
 
 	if (p == NULL)
 		fatal(NULL);
-	*p = (struct ping){ e, cb, arg };
+	*p = (struct ping){ e, image == NULL ? NULL : xstrdup(image), cb, arg };
 	if (event_base_once(e->base, -1, EV_TIMEOUT, ping_answer, p, &now) ==
 	    -1)
 		fatal(NULL);
+}
+
+/* There is no daemon that could be away; the image could. */
+static void
+oci_ping(struct engine *e, engine_done_cb cb, void *arg)
+{
+	oci_image(e, NULL, cb, arg);
 }
 
 static const char *
@@ -761,5 +770,6 @@ const struct engine_ops engine_oci = {
 	.facts = oci_facts,
 	.remove = oci_remove,
 	.reconcile = oci_reconcile,
+	.image = oci_image,
 	.describe = oci_describe,
 };

@@ -28,6 +28,16 @@ fail(struct job *job, enum job_status status, enum job_error error,
 		    job->error_message, message, sizeof(job->error_message));
 }
 
+/* Ours, not the job's: kept as a failed attempt. */
+static void
+fault(struct job *job, enum job_error error, enum job_phase phase,
+    const char *place, const char *message)
+{
+	fail(job, JOB_FAILED, error, phase, -1, message);
+	if (attempt_note(job, job->ended_at, error, place, message) == -1)
+		log_warn("job %s: its fault is not noted", job->id);
+}
+
 static void
 judge_timeout(struct run *r)
 {
@@ -160,12 +170,12 @@ judge(struct run *r)
 		    "Execution was cancelled");
 		break;
 	case REASON_STOP:
-		fail(job, JOB_FAILED, JERR_INTERRUPTED,
-		    r->went != 0 ? PHASE_EXECUTION : PHASE_STARTUP, -1,
+		fault(job, JERR_INTERRUPTED,
+		    r->went != 0 ? PHASE_EXECUTION : PHASE_STARTUP, "node",
 		    "takod was stopped while the job ran");
 		break;
 	case REASON_WORKER:
-		fail(job, JOB_FAILED, JERR_INTERNAL, PHASE_EXECUTION, -1,
+		fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
 		    "The job's worker failed");
 		break;
 	case REASON_NONE:
@@ -174,8 +184,8 @@ judge(struct run *r)
 			job->status = JOB_FAILED;
 			job->error_phase = PHASE_STARTUP;
 		} else if (r->went == 0)
-			fail(job, JOB_FAILED, JERR_INTERRUPTED, PHASE_STARTUP,
-			    -1, "The sandbox ended before the code began");
+			fault(job, JERR_INTERRUPTED, PHASE_STARTUP, "sandbox",
+			    "The sandbox ended before the code began");
 		else
 			judge_own_end(r);
 		break;

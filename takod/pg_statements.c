@@ -8,6 +8,17 @@
 #define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 /* The rows of $1, whichever of its claims they are from. */
 #define OWNED "left(owner, length($1) + 1) = $1 || '#'"
+/* Failed attempts of the job in whose row it stands; NULL: there are none. */
+#define ATTEMPTS                                                               \
+	"(SELECT json_agg(json_build_array(" ATTEMPT_COLUMNS ")"               \
+	" ORDER BY attempt)::text FROM attempts AS a WHERE a.id = job.id)"
+/* Keeps a failed attempt: the other columns follow, then where from. */
+#define NOTE                                                                   \
+	"INSERT INTO attempts (id, " ATTEMPT_COLUMNS ") SELECT id, attempt,"   \
+	" started_at, "
+/* A dead letter of a row: where from follows. */
+#define LETTER                                                                 \
+	"INSERT INTO dead_letters (" LETTER_COPIED ") SELECT " LETTER_OF_JOB
 #define LIST(where)                                                            \
 	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
 	" ORDER BY seq DESC LIMIT $1 OFFSET $2"
@@ -33,7 +44,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " $14, $15, CASE go WHEN 1 THEN 'running' ELSE 'queued' END,"
 	    " go, go, $16, go, CASE go WHEN 1 THEN " NOW_US " ELSE 0 END,"
 	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
-	    " -1, -1, -1, -1, CASE go WHEN 1 THEN $19 END"
+	    " -1, -1, -1, -1, $2, CASE go WHEN 1 THEN $19 END"
 	    " FROM how WHERE go = 1 OR n < $18"
 	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
 	    " payload AS (INSERT INTO payloads"
@@ -51,22 +62,26 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " attempt = attempt + 1, code_started = $1,"
 	    " started_at = " NOW_US ", owner = $2"
 	    " FROM due WHERE id = due_id RETURNING " JOB_COLUMNS ")"
-	    " SELECT job.*, code, input, requirements"
+	    " SELECT job.*, code, input, requirements, " ATTEMPTS
 	    " FROM job LEFT JOIN payloads ON payloads.id = job.id" },
 	[S_START] = { "ti",
 	    "UPDATE jobs SET code_started = 1"
 	    " WHERE id = $1 AND fence = $2 AND status = 'running'" },
-	[S_RELEASE] = { "tii",
-	    "UPDATE jobs SET status = 'queued', owner = NULL,"
-	    " not_before = $3, started_at = 0"
-	    " WHERE id = $1 AND fence = $2 AND status = 'running'"
-	    " AND code_started = 0" },
+	[S_RELEASE] = { "tiiittt",
+	    "WITH was AS (SELECT id AS was_id, id, attempt, started_at"
+	    " FROM jobs WHERE id = $1 AND fence = $2"
+	    " AND status = 'running' AND code_started = 0 FOR UPDATE),"
+	    " noted AS (" NOTE "greatest($4, started_at), $5, $6, $7"
+	    " FROM was WHERE $6 <> '' ON CONFLICT DO NOTHING)"
+	    " UPDATE jobs SET status = 'queued', owner = NULL,"
+	    " not_before = " NOW_US " + $3, started_at = 0"
+	    " FROM was WHERE jobs.id = was_id" },
 	/*
 	 * Written a second time by who wrote it, it is written: the first
 	 * answer may have been lost. Never ended before it started, however
 	 * far this host's clock is behind the database's.
 	 */
-	[S_FINISH] = { "titiitttiiiittiiiiiibbbbb",
+	[S_FINISH] = { "titiitttiiiittiiiiiibbbbbttt",
 	    "WITH ended AS (UPDATE jobs SET status = $3,"
 	    " ended_at = greatest($4, started_at),"
 	    " exit_code = $5, error = $6, error_phase = $7,"
@@ -74,10 +89,14 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " execution_ms = $11, total_ms = $12, phase_at_exit = $13,"
 	    " runtime = $14, out_truncated = $15, err_truncated = $16,"
 	    " max_rss_kb = $17, cpu_ms = $18, wall_ms = $19,"
-	    " oom_kills = $20, owner = NULL"
+	    " oom_kills = $20, job_type = $26, owner = NULL"
 	    " WHERE id = $1 AND fence = $2 AND (status = 'running'"
 	    " OR (status = $3 AND ended_at = greatest($4, started_at)))"
-	    " RETURNING id)"
+	    " RETURNING *),"
+	    " noted AS (" NOTE "ended_at, error, $27, $28"
+	    " FROM ended WHERE $27 <> '' ON CONFLICT DO NOTHING),"
+	    " letter AS (" LETTER " FROM ended WHERE $27 <> ''"
+	    " ON CONFLICT DO NOTHING)"
 	    " INSERT INTO outputs (id, stdout, stderr, output, extras,"
 	    " artifacts) SELECT id, $21, $22, $23, $24, $25 FROM ended"
 	    " ON CONFLICT (id) DO UPDATE SET stdout = excluded.stdout,"
@@ -94,7 +113,8 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND NOT EXISTS (SELECT 1 FROM job)" },
 	[S_GET] = { "tii",
 	    "SELECT job.*, code, input, requirements,"
-	    " stdout, stderr, output, extras, artifacts"
+	    " stdout, stderr, output, extras, artifacts,"
+	    " CASE WHEN $3 <> 0 THEN " ATTEMPTS " END"
 	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
 	    " LEFT JOIN payloads ON payloads.id = job.id AND $2 <> 0"
 	    " LEFT JOIN outputs ON outputs.id = job.id AND $3 <> 0" },
@@ -110,16 +130,24 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
 	    " (SELECT count(*) FROM jobs WHERE status = 'running')" },
 	[S_RECOVER] = { "t",
-	    "WITH again AS (UPDATE jobs SET status = 'queued', owner = NULL,"
-	    " started_at = 0 WHERE status = 'running' AND code_started = 0"
-	    " AND " OWNED " RETURNING 1),"
+	    "WITH was AS (SELECT id AS was_id, id, attempt, started_at"
+	    " FROM jobs WHERE status = 'running' AND code_started = 0"
+	    " AND " OWNED " FOR UPDATE),"
+	    " again AS (UPDATE jobs SET status = 'queued', owner = NULL,"
+	    " started_at = 0 FROM was WHERE jobs.id = was_id RETURNING 1),"
+	    " noted AS (" NOTE "greatest(" NOW_US ", started_at),"
+	    " 'interrupted', 'node', 'takod was ended before the code began'"
+	    " FROM was ON CONFLICT DO NOTHING),"
 	    " failed AS (UPDATE jobs SET status = 'failed',"
 	    " ended_at = greatest(" NOW_US ", started_at),"
 	    " error = 'interrupted', error_phase = 'execution',"
 	    " phase_at_exit = 'execution', owner = NULL,"
 	    " error_message = 'takod was ended while the job ran'"
 	    " WHERE status = 'running' AND code_started = 1"
-	    " AND " OWNED " RETURNING 1)"
+	    " AND " OWNED " RETURNING *),"
+	    " late AS (" NOTE "ended_at, error, 'node', error_message"
+	    " FROM failed ON CONFLICT DO NOTHING),"
+	    " letter AS (" LETTER " FROM failed ON CONFLICT DO NOTHING)"
 	    " SELECT (SELECT count(*) FROM again),"
 	    " (SELECT count(*) FROM failed)" },
 	/*
@@ -132,6 +160,19 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND status NOT IN ('queued', 'running')"
 	    " ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
 	    " DELETE FROM jobs USING old WHERE id = old_id RETURNING id" },
+	/* Two plans would be wanted for two filters: there are not so many. */
+	[S_LETTERS] = { "tiii",
+	    "SELECT " LETTER_COLUMNS " FROM dead_letters"
+	    " WHERE ($1 = '' OR error = $1) AND ($2 = 0 OR letter = $2)"
+	    " ORDER BY letter DESC LIMIT $3 OFFSET $4" },
+	[S_LETTER_COUNTS] = { "",
+	    "SELECT error, count(*) FROM dead_letters GROUP BY error" },
+	[S_LETTER_REMOVE] = { "i",
+	    "DELETE FROM dead_letters WHERE letter = $1" },
+	[S_LETTERS_EXPIRE] = { "ii",
+	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
+	    " FROM dead_letters WHERE created_at < (SELECT " NOW_US " - $1)"
+	    " ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)" },
 	/* Nobody was told of it, so nothing of it has run. */
 	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"
 			  " started_at = 0, code_started = 0"

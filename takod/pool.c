@@ -159,14 +159,15 @@ pool_init(void)
  */
 
 static void
-slot_failed(struct slot *s, enum engine_error error, const char *detail)
+slot_failed(struct slot *s, enum engine_error error, const char *place,
+    const char *detail)
 {
 	struct run *run = s->run;
 
 	s->run = NULL;
 	pool_end(s, detail);
 	if (run != NULL)
-		run_slot_failed(run, error, detail);
+		run_slot_failed(run, error, place, detail);
 }
 
 static void
@@ -179,7 +180,8 @@ slot_late(int fd, short events, void *arg)
 	if (s->state != SLOT_STARTING)
 		return;
 	engine_state_failed(ENGINE_DEADLINE, "a slot was not ready in time");
-	slot_failed(s, ENGINE_DEADLINE, "the sandbox was not ready in time");
+	slot_failed(
+	    s, ENGINE_DEADLINE, "sandbox", "the sandbox was not ready in time");
 }
 
 static void
@@ -191,7 +193,7 @@ worker_gone(struct child *c, void *arg)
 	(void)c;
 	s->worker = NULL;
 	if (was == SLOT_STARTING)
-		slot_failed(s, ENGINE_TRANSIENT, "its worker ended");
+		slot_failed(s, ENGINE_TRANSIENT, "worker", "its worker ended");
 	else if (was == SLOT_READY)
 		pool_end(s, "its worker ended");
 	else if (was == SLOT_RUNNING && s->run != NULL)
@@ -211,7 +213,7 @@ container_exited(struct container *ct, void *arg)
 	case SLOT_STARTING:
 		engine_state_failed(
 		    ENGINE_TRANSIENT, "a sandbox ended before it was ready");
-		slot_failed(s, ENGINE_TRANSIENT,
+		slot_failed(s, ENGINE_TRANSIENT, "sandbox",
 		    "the sandbox ended before it was ready");
 		break;
 	case SLOT_READY:
@@ -237,7 +239,7 @@ container_created(struct container *ct, int fd, int mux,
 	if (error != ENGINE_OK) {
 		engine_state_failed(error, detail);
 		if (s->state == SLOT_STARTING)
-			slot_failed(s, error, detail);
+			slot_failed(s, error, "slot", detail);
 		else
 			slot_settle(s);
 		return;
@@ -266,7 +268,7 @@ slot_hand_stream(struct slot *s)
 	    env.worker_uid != 0 ? env.worker_gid : s->worker->uid);
 	if (dir == -1) {
 		log_warn("spool folder of %s", s->name);
-		slot_failed(s, ENGINE_TRANSIENT, "no spool folder");
+		slot_failed(s, ENGINE_TRANSIENT, "node", "no spool folder");
 		return;
 	}
 	s->max_stdout = cf->max_stdout_bytes;
@@ -292,7 +294,8 @@ slot_hand_stream(struct slot *s)
 	/* From here on the stream is the worker's alone. */
 	close_fd(&s->stream);
 	if (r == -1)
-		slot_failed(s, ENGINE_TRANSIENT, "its worker takes no frames");
+		slot_failed(s, ENGINE_TRANSIENT, "worker",
+		    "its worker takes no frames");
 	else
 		proc_deadline(s->worker, SETUP_LIMIT_MS);
 }

@@ -42,6 +42,23 @@ queue_job_type(const char *asked, const struct conf_job_type **jt, char *detail,
 	return (0);
 }
 
+enum job_error
+queue_refusal(const struct job *job, const struct conf_job_type **jt,
+    char *detail, size_t len)
+{
+	if (queue_job_type(job->job_type, jt, detail, len) == -1)
+		return (JERR_CONFIG);
+	if (blob_len(job->requirements) == 0)
+		return (JERR_NONE);
+	strlcpy(detail,
+	    env.conf->allow_runtime_requirements
+		? "This takod cannot install packages for a job"
+		: "Runtime dependency installation is disabled. Use pre-built "
+		  "images or set allow_runtime_requirements=True.",
+	    len);
+	return (JERR_DEPENDENCY);
+}
+
 static void
 counted(enum store_result result, const struct store_counts *c, void *arg)
 {

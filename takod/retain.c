@@ -234,6 +234,7 @@ retain_init(void)
 void
 retain_begin(void)
 {
+	letters_sweep();
 	if (sweep.sweeping)
 		sweep.again = 1;
 	else

@@ -7,8 +7,10 @@
  *			over, so a row without it can safely run again
  *	went		JOB_START was sent: the execution timer runs
  *	ended		the worker's last word, or the container's death, is
- *here finishing	the terminal row is being committed; repeated until the
- *			store says yes or that somebody else ended it
+ *			here
+ *	finishing	the terminal row is being committed, or that the job
+ *			waits for another attempt; repeated until the store
+ *			says yes or that somebody else ended it
  *
  * The limits come from the timers here alone; what a job is charged with is
  * decided in judge.c.
@@ -29,6 +31,8 @@
 #define LAST_WORD_MS 10000
 /* Between attempts at a store that does not answer. */
 #define FINISH_RETRY_MS 1000
+/* Between attempts at a job: not longer, but for the chance in it. */
+#define RETRY_MOST_US 30000000
 
 struct run_list runs = TAILQ_HEAD_INITIALIZER(runs);
 
@@ -181,30 +185,39 @@ run_begin(struct job *job, struct slot *slot, int started)
 		if (slot != NULL)
 			pool_end(slot, "no memory");
 		if (!started)
-			env.store_ops->release(env.store, job->id, job->fence,
-			    time_wall_us() + 1000000, queue_released, NULL);
+			env.store_ops->release(
+			    env.store, job, 1000000, queue_released, NULL);
 		job_free(job);
 		return;
 	}
 	r->job = job;
 	r->claimed = time_mono_us();
 	r->started = started;
+	r->again = -1;
 	r->slot = slot;
 	r->facts.oom_kills = r->facts.memory_peak = r->facts.cpu_us = -1;
 	TAILQ_INSERT_TAIL(&runs, r, entry);
 	log_set_correlation(job->correlation_id);
 	arm(r, job->startup_timeout * 1000000LL);
-	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1) {
-		r->job->error = JERR_CONFIG;
+	r->job->error = queue_refusal(job, &jt, detail, sizeof(detail));
+	if (r->job->error != JERR_NONE) {
+		/* What its code printed, so to say: as 0.3 has it. */
+		if (r->job->error == JERR_DEPENDENCY)
+			r->job->err = blob_copy(detail, strlen(detail));
 		strlcpy(r->job->error_message, detail,
 		    sizeof(r->job->error_message));
 		r->dead = r->done = 1;
 		run_try_end(r);
-	} else if (slot != NULL) {
+		log_set_correlation(NULL);
+		return;
+	}
+	strlcpy(r->job->job_type, jt->name, sizeof(r->job->job_type));
+	if (slot != NULL) {
 		slot->run = r;
 		run_slot_ready(r);
 	} else if ((r->slot = pool_assign(jt->name, r)) == NULL)
-		run_slot_failed(r, ENGINE_TRANSIENT, "no slot could be made");
+		run_slot_failed(
+		    r, ENGINE_TRANSIENT, "node", "no slot could be made");
 	else if (r->slot->worker->state == CHILD_READY)
 		run_slot_ready(r);
 	log_set_correlation(NULL);
@@ -216,8 +229,14 @@ run_begin(struct job *job, struct slot *slot, int started)
 void
 run_end(struct run *r, enum run_reason reason)
 {
-	if (r->reason != REASON_NONE || r->finishing)
+	if (r->reason != REASON_NONE)
 		return;
+	if (r->finishing) {
+		/* It is to wait for another attempt, and will not. */
+		if (r->again >= 0)
+			r->reason = reason;
+		return;
+	}
 	r->reason = reason;
 	log_debug("job %s: ended by takod (%d)", r->job->id, (int)reason);
 	if (r->went == 0) {
@@ -235,12 +254,42 @@ run_end(struct run *r, enum run_reason reason)
 	pool_kill(r->slot);
 }
 
-/* The slot could not be made: another try, or the end. */
-void
-run_slot_failed(struct run *r, enum engine_error error, const char *detail)
+/* Until the next attempt: the base, doubled each time, 30 s at the most. */
+static int64_t
+retry_delay(int attempt)
 {
 	int64_t delay = (int64_t)(env.conf->retry_base_delay * 1e6);
 	int i;
+
+	for (i = 1; i < attempt && delay < RETRY_MOST_US; i++)
+		delay *= 2;
+	if (delay > RETRY_MOST_US)
+		delay = RETRY_MOST_US;
+	/* Ten per cent either way: no herd. */
+	return (delay + (int64_t)arc4random_uniform((uint32_t)(delay / 5 + 1)) -
+		delay / 10);
+}
+
+static enum job_error
+fault_of(enum engine_error error)
+{
+	switch (error) {
+	case ENGINE_NO_IMAGE:
+	case ENGINE_CONFIG:
+		return (JERR_CONFIG);
+	case ENGINE_AWAY:
+		return (JERR_SERVICE_UNAVAILABLE);
+	default:
+		return (JERR_DOCKER);
+	}
+}
+
+/* The slot could not be made: another try, or the end. */
+void
+run_slot_failed(struct run *r, enum engine_error error, const char *place,
+    const char *detail)
+{
+	enum job_error fault = fault_of(error);
 
 	r->slot = NULL;
 	if (r->finishing || r->reason != REASON_NONE) {
@@ -248,31 +297,20 @@ run_slot_failed(struct run *r, enum engine_error error, const char *detail)
 		run_try_end(r);
 		return;
 	}
-	if (error != ENGINE_NO_IMAGE && error != ENGINE_CONFIG && !r->started &&
-	    !r->starting &&
-	    (error == ENGINE_AWAY ||
-		r->job->attempt < env.conf->max_retry_attempts)) {
-		for (i = 1; i < r->job->attempt && delay < 30000000; i++)
-			delay *= 2;
-		if (delay > 30000000)
-			delay = 30000000;
-		/* Ten per cent either way: no herd. */
-		delay +=
-		    (int64_t)arc4random_uniform((uint32_t)(delay / 5 + 1)) -
-		    delay / 10;
+	attempt_note(r->job, time_wall_us(), fault, place, detail);
+	r->dead = r->done = 1;
+	if (fault != JERR_CONFIG && !r->started && !r->starting &&
+	    r->job->attempt < env.conf->max_retry_attempts) {
+		r->again = retry_delay(r->job->attempt);
 		log_warnx("job %s: attempt %d failed (%s); again in %lld ms",
 		    r->job->id, r->job->attempt, detail,
-		    (long long)delay / 1000);
-		env.store_ops->release(env.store, r->job->id, r->job->fence,
-		    time_wall_us() + delay, queue_released, NULL);
-		run_free(r);
+		    (long long)r->again / 1000);
+		event_del(r->timer);
+		run_finish(r);
 		return;
 	}
-	r->job->error = error == ENGINE_NO_IMAGE || error == ENGINE_CONFIG
-			    ? JERR_CONFIG
-			    : JERR_DOCKER;
+	r->job->error = fault;
 	strlcpy(r->job->error_message, detail, sizeof(r->job->error_message));
-	r->dead = r->done = 1;
 	run_try_end(r);
 }
 
@@ -290,7 +328,7 @@ run_slot_dead(struct run *r)
 		r->slot->run = NULL;
 		pool_end(r->slot, "its sandbox ended");
 		if (!r->starting && !r->started)
-			run_slot_failed(r, ENGINE_TRANSIENT,
+			run_slot_failed(r, ENGINE_TRANSIENT, "sandbox",
 			    "the sandbox ended before the job began");
 		else {
 			r->slot = NULL;
@@ -319,7 +357,7 @@ run_worker_gone(struct run *r, const char *why)
 	if (r->went == 0 && !r->started && !r->starting) {
 		r->slot->run = NULL;
 		pool_end(r->slot, why);
-		run_slot_failed(r, ENGINE_TRANSIENT, why);
+		run_slot_failed(r, ENGINE_TRANSIENT, "worker", why);
 		return;
 	}
 	if (!r->done) {
@@ -493,6 +531,15 @@ run_drop_slot(struct run *r)
 	r->slot = NULL;
 }
 
+/* It waits again, unless somebody wanted its end meanwhile. */
+static void
+run_released(struct run *r)
+{
+	queue_released(STORE_OK, NULL);
+	if (r->reason == REASON_CANCEL)
+		job_cancel_waiting(r->job->id);
+}
+
 static void
 run_finished(enum store_result result, void *arg)
 {
@@ -500,6 +547,10 @@ run_finished(enum store_result result, void *arg)
 
 	switch (result) {
 	case STORE_OK:
+		if (r->again >= 0) {
+			run_released(r);
+			break;
+		}
 		env.jobs_done++;
 		log_set_correlation(r->job->correlation_id);
 		log_info("job %s: %s%s%s after %lld ms", r->job->id,
@@ -539,9 +590,15 @@ run_finish(struct run *r)
 		r->job->error = JERR_INTERNAL;
 		strlcpy(r->job->error_message, "Artifacts could not be stored",
 		    sizeof(r->job->error_message));
+		attempt_note(r->job, r->job->ended_at, JERR_INTERNAL, "store",
+		    r->job->error_message);
 	}
 	r->finishing = 1;
-	env.store_ops->finish(env.store, r->job, run_finished, r);
+	if (r->again >= 0)
+		env.store_ops->release(
+		    env.store, r->job, r->again, run_finished, r);
+	else
+		env.store_ops->finish(env.store, r->job, run_finished, r);
 }
 
 static void

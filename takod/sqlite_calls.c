@@ -25,7 +25,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ", owner) VALUES ("
 		     "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
 		     "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"
-		     "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39)",
+		     "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40)",
 	[S_INSERT_PAYLOAD] = "INSERT INTO payloads VALUES (?1, ?2, ?3, ?4)",
 	[S_BY_ID] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
 	[S_BY_KEY] =
@@ -41,6 +41,10 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		    " WHERE id = ?1 AND status = 'queued'",
 	[S_START] = "UPDATE jobs SET code_started = 1"
 		    " WHERE id = ?1 AND fence = ?2 AND status = 'running'",
+	[S_NOTE] = "INSERT INTO attempts (id, " ATTEMPT_COLUMNS ")"
+		   " SELECT id, attempt, started_at, max(?3, started_at), ?4,"
+		   " ?5, ?6 FROM jobs WHERE id = ?1 AND fence = ?2"
+		   " ON CONFLICT DO NOTHING",
 	[S_RELEASE] = "UPDATE jobs SET status = 'queued', owner = NULL,"
 		      " not_before = ?3, started_at = 0"
 		      " WHERE id = ?1 AND fence = ?2 AND status = 'running'"
@@ -53,11 +57,17 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " total_ms = ?12, phase_at_exit = ?13, runtime = ?14,"
 		     " out_truncated = ?15, err_truncated = ?16,"
 		     " max_rss_kb = ?17, cpu_ms = ?18, wall_ms = ?19,"
-		     " oom_kills = ?20, owner = NULL"
+		     " oom_kills = ?20, job_type = ?21, owner = NULL"
 		     " WHERE id = ?1 AND fence = ?2 AND (status = 'running'"
 		     " OR (status = ?3 AND ended_at = max(?4, started_at)))",
 	[S_FINISH_OUTPUT] = "INSERT OR REPLACE INTO outputs VALUES"
 			    " (?1, ?2, ?3, ?4, ?5, ?6)",
+	[S_LETTER] = "INSERT INTO dead_letters (" LETTER_COPIED ")"
+		     " SELECT " LETTER_OF_JOB " FROM jobs"
+		     " WHERE id = ?1 AND fence = ?2 ON CONFLICT DO NOTHING",
+	[S_ATTEMPTS] = "SELECT json_group_array(json_array(" ATTEMPT_COLUMNS
+		       ")) FROM (SELECT " ATTEMPT_COLUMNS " FROM attempts"
+		       " WHERE id = ?1 ORDER BY attempt) HAVING count(*) > 0",
 	[S_CANCEL] = "UPDATE jobs SET status = 'cancelled', ended_at = ?2,"
 		     " error = 'cancelled', error_phase = 'startup',"
 		     " error_message = 'Execution was cancelled'"
@@ -73,6 +83,14 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_LIST_STATUS] = LIST(" WHERE status = ?3"),
 	[S_LIST_TYPE] = LIST(" WHERE job_type = ?4"),
 	[S_LIST_BOTH] = LIST(" WHERE status = ?3 AND job_type = ?4"),
+	[S_RECOVER_NOTE] =
+	    "INSERT INTO attempts (id, " ATTEMPT_COLUMNS ")"
+	    " SELECT id, attempt, started_at, max(?2, started_at),"
+	    " 'interrupted', 'node', CASE code_started"
+	    " WHEN 0 THEN 'takod was ended before the code began'"
+	    " ELSE 'takod was ended while the job ran' END FROM jobs"
+	    " WHERE status = 'running' AND owner = ?1"
+	    " ON CONFLICT DO NOTHING",
 	[S_RECOVER_QUEUED] = "UPDATE jobs SET status = 'queued', owner = NULL,"
 			     " started_at = 0"
 			     " WHERE status = 'running' AND owner = ?1"
@@ -83,11 +101,29 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    " phase_at_exit = 'execution', owner = NULL,"
 	    " error_message = 'takod was ended while the job ran'"
 	    " WHERE status = 'running' AND owner = ?1 AND code_started = 1",
+	/* Those that ended just so, and have no letter yet. */
+	[S_RECOVER_LETTERS] =
+	    "INSERT INTO dead_letters (" LETTER_COPIED ")"
+	    " SELECT " LETTER_OF_JOB " FROM jobs WHERE ended_at >= ?2"
+	    " AND ended_at > 0 AND status = 'failed'"
+	    " AND error = 'interrupted' ON CONFLICT DO NOTHING",
 	[S_EXPIRED] = "SELECT id FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
 		      " AND status NOT IN ('queued', 'running')"
 		      " ORDER BY ended_at LIMIT 1",
 	/* The rows of the other tables go with it. */
-	[S_EXPIRE] = "DELETE FROM jobs WHERE id = ?1" };
+	[S_EXPIRE] = "DELETE FROM jobs WHERE id = ?1",
+	/* Two plans would be wanted for two filters: there are not so many. */
+	[S_LETTERS] = "SELECT " LETTER_COLUMNS " FROM dead_letters"
+		      " WHERE (?1 = '' OR error = ?1)"
+		      " AND (?2 = 0 OR letter = ?2)"
+		      " ORDER BY letter DESC LIMIT ?3 OFFSET ?4",
+	[S_LETTER_COUNTS] = "SELECT error, count(*) FROM dead_letters"
+			    " GROUP BY error",
+	[S_LETTER_REMOVE] = "DELETE FROM dead_letters WHERE letter = ?1",
+	[S_LETTERS_EXPIRE] =
+	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
+	    " FROM dead_letters WHERE created_at < ?1"
+	    " ORDER BY created_at LIMIT ?2)" };
 
 /*
  * Old rows are removed for so long in one call: a large one takes longer than
@@ -251,6 +287,7 @@ get_job(sqlite3_stmt *st)
 	j->cpu_ms = sqlite3_column_int64(st, C_CPU_MS);
 	j->wall_ms = sqlite3_column_int64(st, C_WALL_MS);
 	j->oom_kills = sqlite3_column_int64(st, C_OOM_KILLS);
+	get_text(st, C_JOB_REF, j->job_ref, sizeof(j->job_ref));
 	return (j);
 }
 
@@ -333,6 +370,25 @@ get_output(struct store *s, struct job *j)
 	return (ok ? STORE_OK : STORE_FAILED);
 }
 
+static enum store_result
+get_attempts(struct store *s, struct job *j)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_ATTEMPTS);
+	int rc, ok = 1;
+
+	bind_text(st, 1, j->id);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		const void *text = sqlite3_column_text(st, 0);
+		ok = attempts_parse(
+			 j, text, (size_t)sqlite3_column_bytes(st, 0)) == 0;
+	}
+	sqlite3_reset(st);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (ok ? STORE_OK : STORE_FAILED);
+}
+
 /* ---- the calls, in their transaction
  * --------------------------------------------- */
 
@@ -378,8 +434,9 @@ insert_row(struct store *s, const struct job *j, int start)
 	sqlite3_bind_int(st, C_CODE_STARTED + 1, start);
 	sqlite3_bind_int64(st, C_STARTED_AT + 1, start ? time_wall_us() : 0);
 	sqlite3_bind_int(st, C_ENDED_AT + 1, 0);
-	for (i = C_EXIT_CODE; i < C_MAX; i++)
+	for (i = C_EXIT_CODE; i <= C_OOM_KILLS; i++)
 		sqlite3_bind_int(st, i + 1, -1);
+	bind_text(st, C_JOB_REF + 1, j->job_type);
 	bind_text(st, C_ERROR + 1, NULL);
 	bind_text(st, C_ERROR_PHASE + 1, NULL);
 	bind_text(st, C_ERROR_MESSAGE + 1, "");
@@ -461,7 +518,8 @@ call_claim(struct store *s, struct store_op *op)
 	bind_text(st, 4, s->owner);
 	if ((rc = sqlite_run(st)) != SQLITE_DONE)
 		return (sqlite_fault(s, rc));
-	if ((r = by_id(s, id, &op->job)) != STORE_OK)
+	if ((r = by_id(s, id, &op->job)) != STORE_OK ||
+	    (r = get_attempts(s, op->job)) != STORE_OK)
 		return (r);
 	return (get_payload(s, op->job));
 }
@@ -487,14 +545,59 @@ call_start(struct store *s, struct store_op *op)
 	return (guarded(s, st));
 }
 
+/* How the present attempt failed, where it did. */
+static enum store_result
+note_attempt(struct store *s, const struct job *j)
+{
+	const struct attempt *a = attempt_present(j);
+	sqlite3_stmt *st;
+	int rc;
+
+	if (a == NULL)
+		return (STORE_OK);
+	st = sqlite_stmt(s, S_NOTE);
+	bind_text(st, 1, j->id);
+	sqlite3_bind_int64(st, 2, j->fence);
+	sqlite3_bind_int64(st, 3, a->ended_at);
+	bind_text(st, 4, job_error_name(a->error));
+	bind_text(st, 5, a->place);
+	bind_text(st, 6, a->message);
+	rc = sqlite_run(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+/* A dead letter for one that failed so for good. */
+static enum store_result
+put_letter(struct store *s, const struct job *j)
+{
+	enum store_result r;
+	sqlite3_stmt *st;
+	int rc;
+
+	if (attempt_present(j) == NULL)
+		return (STORE_OK);
+	if ((r = note_attempt(s, j)) != STORE_OK)
+		return (r);
+	st = sqlite_stmt(s, S_LETTER);
+	bind_text(st, 1, j->id);
+	sqlite3_bind_int64(st, 2, j->fence);
+	rc = sqlite_run(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
 enum store_result
 call_release(struct store *s, struct store_op *op)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_RELEASE);
+	const struct job *j = op->in;
+	enum store_result r;
+	sqlite3_stmt *st;
 
-	bind_text(st, 1, op->id);
-	sqlite3_bind_int64(st, 2, op->n1);
-	sqlite3_bind_int64(st, 3, op->n2);
+	if ((r = note_attempt(s, j)) != STORE_OK)
+		return (r);
+	st = sqlite_stmt(s, S_RELEASE);
+	bind_text(st, 1, j->id);
+	sqlite3_bind_int64(st, 2, j->fence);
+	sqlite3_bind_int64(st, 3, time_wall_us() + op->n1);
 	return (guarded(s, st));
 }
 
@@ -534,7 +637,9 @@ call_finish(struct store *s, struct store_op *op)
 	sqlite3_bind_int64(st, 18, j->cpu_ms);
 	sqlite3_bind_int64(st, 19, j->wall_ms);
 	sqlite3_bind_int64(st, 20, j->oom_kills);
-	if ((r = guarded(s, st)) != STORE_OK)
+	bind_text(st, 21, j->job_type);
+	if ((r = guarded(s, st)) != STORE_OK ||
+	    (r = put_letter(s, j)) != STORE_OK)
 		return (r);
 	if ((list = artifacts_pack(j->artifacts, j->n_artifacts)) == NULL)
 		return (STORE_AWAY);
@@ -577,7 +682,8 @@ call_get(struct store *s, struct store_op *op)
 	if ((r = by_id(s, op->id, &op->job)) != STORE_OK)
 		return (r);
 	if ((op->flag & WANT_OUTPUT) &&
-	    (r = get_output(s, op->job)) != STORE_OK)
+	    ((r = get_output(s, op->job)) != STORE_OK ||
+		(r = get_attempts(s, op->job)) != STORE_OK))
 		return (r);
 	if (op->flag & WANT_PAYLOAD)
 		r = get_payload(s, op->job);
@@ -645,20 +751,24 @@ call_counts(struct store *s, struct store_op *op)
 enum store_result
 call_recover(struct store *s, struct store_op *op)
 {
+	static const enum statement steps[] = { S_RECOVER_NOTE,
+		S_RECOVER_QUEUED, S_RECOVER_FAILED, S_RECOVER_LETTERS };
+	int64_t now = time_wall_us(), changes[nitems(steps)];
 	sqlite3_stmt *st;
+	size_t i;
 	int rc;
 
-	st = sqlite_stmt(s, S_RECOVER_QUEUED);
-	bind_text(st, 1, s->owner);
-	if ((rc = sqlite_run(st)) != SQLITE_DONE)
-		return (sqlite_fault(s, rc));
-	op->counts.queued = sqlite3_changes(s->db);
-	st = sqlite_stmt(s, S_RECOVER_FAILED);
-	bind_text(st, 1, s->owner);
-	sqlite3_bind_int64(st, 2, time_wall_us());
-	if ((rc = sqlite_run(st)) != SQLITE_DONE)
-		return (sqlite_fault(s, rc));
-	op->counts.running = sqlite3_changes(s->db);
+	for (i = 0; i < nitems(steps); i++) {
+		st = sqlite_stmt(s, steps[i]);
+		/* Each has those of the two that it needs. */
+		bind_text(st, 1, s->owner);
+		sqlite3_bind_int64(st, 2, now);
+		if ((rc = sqlite_run(st)) != SQLITE_DONE)
+			return (sqlite_fault(s, rc));
+		changes[i] = sqlite3_changes(s->db);
+	}
+	op->counts.queued = changes[1];
+	op->counts.running = changes[2];
 	return (STORE_OK);
 }
 
@@ -689,5 +799,95 @@ call_expire(struct store *s, struct store_op *op)
 			return (sqlite_fault(s, rc));
 		op->n_ids++;
 	}
+	return (STORE_OK);
+}
+
+/* ---- dead letters -------------------------------------------------------- */
+
+static void
+get_letter(sqlite3_stmt *st, struct dead_letter *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->id = sqlite3_column_int64(st, L_ID);
+	get_text(st, L_JOB_ID, l->job_id, sizeof(l->job_id));
+	get_text(st, L_JOB_TYPE, l->job_type, sizeof(l->job_type));
+	l->error = (enum job_error)get_enum(st, L_ERROR, job_error_byname);
+	get_text(
+	    st, L_ERROR_MESSAGE, l->error_message, sizeof(l->error_message));
+	l->retry_count = sqlite3_column_int(st, L_RETRY_COUNT);
+	l->created_at = sqlite3_column_int64(st, L_CREATED_AT);
+	get_text(st, L_CLIENT, l->client, sizeof(l->client));
+	get_text(
+	    st, L_CORRELATION_ID, l->correlation_id, sizeof(l->correlation_id));
+	get_text(st, L_PARENT_ID, l->parent_id, sizeof(l->parent_id));
+	l->keyed = sqlite3_column_int(st, L_KEYED);
+	get_digest(st, L_CODE_HASH, l->code_hash);
+	get_digest(st, L_INPUT_HASH, l->input_hash);
+	l->code_len = sqlite3_column_int64(st, L_CODE_LEN);
+	l->input_len = sqlite3_column_int64(st, L_INPUT_LEN);
+	l->timeout = sqlite3_column_int(st, L_TIMEOUT);
+	l->startup_timeout = sqlite3_column_int(st, L_STARTUP_TIMEOUT);
+}
+
+enum store_result
+call_letters(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTERS);
+	struct dead_letter *more;
+	int rc;
+
+	bind_text(st, 1, op->job_type);
+	sqlite3_bind_int64(st, 2, op->position);
+	sqlite3_bind_int64(st, 3, op->n1);
+	sqlite3_bind_int64(st, 4, op->n2);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		more = reallocarray(
+		    op->letters, op->n_letters + 1, sizeof(*op->letters));
+		if (more == NULL)
+			break;
+		op->letters = more;
+		get_letter(st, &op->letters[op->n_letters++]);
+	}
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_FAILED); /* no memory */
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_letter_counts(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTER_COUNTS);
+	int rc;
+
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		op->errors[get_enum(st, 0, job_error_byname)] +=
+		    sqlite3_column_int64(st, 1);
+	sqlite3_reset(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_letter_remove(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTER_REMOVE);
+	enum store_result r;
+
+	sqlite3_bind_int64(st, 1, op->n1);
+	r = guarded(s, st);
+	return (r == STORE_STALE ? STORE_NOT_FOUND : r);
+}
+
+enum store_result
+call_letters_expire(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTERS_EXPIRE);
+	int rc;
+
+	sqlite3_bind_int64(st, 1, time_wall_us() - op->n1);
+	sqlite3_bind_int64(st, 2, op->n2);
+	if ((rc = sqlite_run(st)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	op->position = sqlite3_changes(s->db);
 	return (STORE_OK);
 }

@@ -17,7 +17,9 @@ enum kind {
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
-	IDS_CB
+	IDS_CB,
+	LETTERS_CB,
+	ERRORS_CB
 };
 
 struct store_op {
@@ -31,7 +33,9 @@ struct store_op {
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
-		void (*position)(enum store_result, int64_t, void *);
+		store_letters_cb letters;
+		store_errors_cb errors;
+		store_number_cb position;
 	} cb;
 	void *arg;
 	/* arguments */
@@ -47,6 +51,9 @@ struct store_op {
 	size_t n_jobs;
 	store_id *ids;
 	size_t n_ids;
+	struct dead_letter *letters;
+	size_t n_letters;
+	int64_t *errors; /* JERR_MAX of them */
 	struct store_counts counts;
 	int64_t position;
 };
@@ -67,9 +74,12 @@ enum statement {
 	S_CLAIM_FIND,
 	S_CLAIM,
 	S_START,
+	S_NOTE,
 	S_RELEASE,
 	S_FINISH,
 	S_FINISH_OUTPUT,
+	S_LETTER,
+	S_ATTEMPTS,
 	S_CANCEL,
 	S_PAYLOAD,
 	S_OUTPUT,
@@ -79,10 +89,16 @@ enum statement {
 	S_LIST_TYPE,
 	S_LIST_BOTH,
 	S_RUNNING,
+	S_RECOVER_NOTE,
 	S_RECOVER_QUEUED,
 	S_RECOVER_FAILED,
+	S_RECOVER_LETTERS,
 	S_EXPIRED,
 	S_EXPIRE,
+	S_LETTERS,
+	S_LETTER_COUNTS,
+	S_LETTER_REMOVE,
+	S_LETTERS_EXPIRE,
 	S_MAX
 };
 
@@ -123,5 +139,9 @@ enum store_result call_list(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
 enum store_result call_recover(struct store *, struct store_op *);
 enum store_result call_expire(struct store *, struct store_op *);
+enum store_result call_letters(struct store *, struct store_op *);
+enum store_result call_letter_counts(struct store *, struct store_op *);
+enum store_result call_letter_remove(struct store *, struct store_op *);
+enum store_result call_letters_expire(struct store *, struct store_op *);
 
 #endif

@@ -49,11 +49,18 @@ typedef void (*store_counts_cb)(
 typedef char store_id[MAX_JOB_ID + 1];
 typedef void (*store_ids_cb)(
     enum store_result, const store_id *ids, size_t n, void *arg);
+typedef void (*store_number_cb)(enum store_result, int64_t n, void *arg);
+/* letters: n of them, the store's, for as long as the call takes. */
+typedef void (*store_letters_cb)(
+    enum store_result, const struct dead_letter *, size_t n, void *arg);
+/* counts: how many of each error, the store's. */
+typedef void (*store_errors_cb)(
+    enum store_result, const int64_t counts[JERR_MAX], void *arg);
 
 /* What a get is to bring. */
 enum store_want {
 	WANT_STATUS = 0, /* no blobs, no artifacts */
-	WANT_OUTPUT = 1, /* out, err, output, extras, artifacts */
+	WANT_OUTPUT = 1, /* out, err, output, extras, artifacts, attempts */
 	WANT_PAYLOAD = 2 /* code, input, requirements */
 };
 
@@ -86,18 +93,24 @@ struct store_ops {
 	/*
 	 * Takes the oldest waiting job that is due: running, fence + 1,
 	 * attempt + 1, started_at now, code_started as given. Brings the
-	 * payload. STORE_NOT_FOUND: none is due.
+	 * payload and former attempts. STORE_NOT_FOUND: none is due.
 	 */
 	void (*claim)(struct store *, int code_started, store_job_cb, void *);
 	/* The code is about to be handed over: code_started becomes 1. */
 	void (*start)(
 	    struct store *, const char *id, int64_t fence, store_cb, void *);
-	/* Back to queued; refused (STALE) once code_started is 1. */
-	void (*release)(struct store *, const char *id, int64_t fence,
-	    int64_t not_before, store_cb, void *);
 	/*
-	 * Writes the end of a running job with all fields of "how it ended".
-	 * STALE: somebody else ended it. AWAY: nothing is known; ask again.
+	 * Back to queued, to be claimed again in delay_us, and how the present
+	 * attempt failed where job says so (attempt_present). Refused (STALE)
+	 * once code_started is 1. AWAY: nothing is known; ask again.
+	 */
+	void (*release)(struct store *, const struct job *, int64_t delay_us,
+	    store_cb, void *);
+	/*
+	 * Writes the end of a running job with all fields of "how it ended",
+	 * and its job_type. Where its present attempt failed, that is kept
+	 * with a dead letter of it. STALE: somebody else ended it. AWAY:
+	 * nothing is known; ask again.
 	 */
 	void (*finish)(struct store *, const struct job *, store_cb, void *);
 	/*
@@ -117,7 +130,8 @@ struct store_ops {
 	/*
 	 * At start, before any claim: rows this owner left running. Those with
 	 * code_started 0 go back to queued; the others end as failed,
-	 * interrupted. n of each by the counts callback (queued, running).
+	 * interrupted, with a dead letter. Both are failed attempts. n of each
+	 * by the counts callback (queued, running).
 	 */
 	void (*recover)(struct store *, store_counts_cb, void *);
 	/*
@@ -128,6 +142,17 @@ struct store_ops {
 	 */
 	void (*expire)(
 	    struct store *, int64_t age_us, int max, store_ids_cb, void *);
+	/*
+	 * Dead letters, newest first. error: of that type alone, "" for all;
+	 * id: that one alone, 0 for all.
+	 */
+	void (*letters)(struct store *, const char *error, int64_t id,
+	    int64_t limit, int64_t offset, store_letters_cb, void *);
+	void (*letter_counts)(struct store *, store_errors_cb, void *);
+	void (*letter_remove)(struct store *, int64_t id, store_cb, void *);
+	/* As expire does jobs; answer: how many. */
+	void (*letters_expire)(
+	    struct store *, int64_t age_us, int max, store_number_cb, void *);
 };
 
 #define STORE_EXPIRE_MAX 50

@@ -37,7 +37,9 @@ struct op {
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
-		void (*position)(enum store_result, int64_t, void *);
+		store_letters_cb letters;
+		store_errors_cb errors;
+		store_number_cb position;
 	} cb;
 	void *arg;
 	/* what the parameters point to */
@@ -238,10 +240,18 @@ get_job(const PGresult *res, int row)
 	INT(C_CPU_MS, cpu_ms);
 	INT(C_WALL_MS, wall_ms);
 	INT(C_OOM_KILLS, oom_kills);
+	TEXT(C_JOB_REF, job_ref);
 #undef TEXT
 #undef INT
 #undef ENUM
 	return (j);
+}
+
+static int
+get_attempts(const PGresult *res, int col, struct job *j)
+{
+	return (attempts_parse(
+	    j, PQgetvalue(res, 0, col), (size_t)PQgetlength(res, 0, col)));
 }
 
 /* -1: not there, which cannot be, or no memory. */
@@ -263,9 +273,11 @@ get_output(const PGresult *res, struct job *j)
 	    get_blob(res, 0, GET_OUTPUT, &j->output) == -1 ||
 	    get_blob(res, 0, GET_EXTRAS, &j->extras) == -1)
 		return (-1);
-	return (artifacts_unpack(PQgetvalue(res, 0, GET_ARTIFACTS),
-	    (size_t)PQgetlength(res, 0, GET_ARTIFACTS), &j->artifacts,
-	    &j->n_artifacts));
+	if (artifacts_unpack(PQgetvalue(res, 0, GET_ARTIFACTS),
+		(size_t)PQgetlength(res, 0, GET_ARTIFACTS), &j->artifacts,
+		&j->n_artifacts) == -1)
+		return (-1);
+	return (get_attempts(res, GET_ATTEMPTS, j));
 }
 
 /* ---- the calls --------------------------------------------------------------
@@ -373,7 +385,8 @@ claimed(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, result, NULL));
 	if (PQntuples(res) == 0)
 		return (op_done_job(op, STORE_NOT_FOUND, NULL));
-	if ((j = get_job(res, 0)) == NULL || get_payload(res, j) == -1)
+	if ((j = get_job(res, 0)) == NULL || get_payload(res, j) == -1 ||
+	    get_attempts(res, CLAIM_ATTEMPTS, j) == -1)
 		result = STORE_FAILED;
 	return (op_done_job(op, result, j));
 }
@@ -416,16 +429,23 @@ pg_start(struct store *s, const char *id, int64_t fence, store_cb cb, void *arg)
 }
 
 static void
-pg_release(struct store *s, const char *id, int64_t fence, int64_t not_before,
+pg_release(struct store *s, const struct job *job, int64_t delay_us,
     store_cb cb, void *arg)
 {
 	struct op *op = op_new(s, S_RELEASE, guarded, arg);
+	struct pg_request *r = &op->req;
+	const struct attempt *a;
 
 	op->cb.plain = cb;
-	strlcpy(op->id, id, sizeof(op->id));
-	pg_text(&op->req, op->id);
-	pg_int(&op->req, fence);
-	pg_int(&op->req, not_before);
+	op->in = job_lend(job);
+	a = attempt_present(op->in);
+	pg_text(r, op->in->id);
+	pg_int(r, op->in->fence);
+	pg_int(r, delay_us);
+	pg_int(r, a != NULL ? a->ended_at : 0);
+	pg_text(r, a != NULL ? job_error_name(a->error) : NULL);
+	pg_text(r, a != NULL ? a->place : "");
+	pg_text(r, a != NULL ? a->message : "");
 	op_send(op);
 }
 
@@ -434,6 +454,7 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 {
 	struct op *op = op_new(s, S_FINISH, guarded, arg);
 	struct pg_request *r = &op->req;
+	const struct attempt *a;
 	const struct job *j;
 
 	op->cb.plain = cb;
@@ -466,6 +487,10 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 	bind_blob(op, j->output);
 	bind_blob(op, j->extras);
 	bind_blob(op, op->artifacts);
+	pg_text(r, j->job_type);
+	a = attempt_present(j);
+	pg_text(r, a != NULL ? a->place : "");
+	pg_text(r, a != NULL ? a->message : "");
 	op_send(op);
 }
 
@@ -667,6 +692,137 @@ pg_expire(struct store *s, int64_t age_us, int max, store_ids_cb cb, void *arg)
 	op_send(op);
 }
 
+/* ---- dead letters -----------------------------------------------------------
+ */
+
+static void
+get_letter(const PGresult *res, int row, struct dead_letter *l)
+{
+#define TEXT(col, field) get_text(res, row, col, l->field, sizeof(l->field))
+#define INT(col, field)	 l->field = (__typeof__(l->field))get_int(res, row, col)
+	INT(L_ID, id);
+	TEXT(L_JOB_ID, job_id);
+	TEXT(L_JOB_TYPE, job_type);
+	l->error =
+	    (enum job_error)get_enum(res, row, L_ERROR, job_error_byname);
+	TEXT(L_ERROR_MESSAGE, error_message);
+	INT(L_RETRY_COUNT, retry_count);
+	INT(L_CREATED_AT, created_at);
+	TEXT(L_CLIENT, client);
+	TEXT(L_CORRELATION_ID, correlation_id);
+	TEXT(L_PARENT_ID, parent_id);
+	INT(L_KEYED, keyed);
+	get_digest(res, row, L_CODE_HASH, l->code_hash);
+	get_digest(res, row, L_INPUT_HASH, l->input_hash);
+	INT(L_CODE_LEN, code_len);
+	INT(L_INPUT_LEN, input_len);
+	INT(L_TIMEOUT, timeout);
+	INT(L_STARTUP_TIMEOUT, startup_timeout);
+#undef TEXT
+#undef INT
+}
+
+static int
+letters_listed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct dead_letter *letters = NULL;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		letters = xcalloc((size_t)n, sizeof(*letters));
+	for (i = 0; i < n; i++)
+		get_letter(res, i, &letters[i]);
+	op->cb.letters(result, letters, (size_t)n, op->arg);
+	free(letters);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letters(struct store *s, const char *error, int64_t id, int64_t limit,
+    int64_t offset, store_letters_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTERS, letters_listed, arg);
+
+	op->cb.letters = cb;
+	strlcpy(op->job_type, error, sizeof(op->job_type));
+	pg_text(&op->req, op->job_type);
+	pg_int(&op->req, id);
+	pg_int(&op->req, limit);
+	pg_int(&op->req, offset);
+	op_send(op);
+}
+
+static int
+letters_counted(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	int64_t counts[JERR_MAX] = { 0 };
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	for (i = 0; i < n; i++)
+		counts[get_enum(res, i, 0, job_error_byname)] +=
+		    get_int(res, i, 1);
+	op->cb.errors(result, counts, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letter_counts(struct store *s, store_errors_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTER_COUNTS, letters_counted, arg);
+
+	op->cb.errors = cb;
+	op_send(op);
+}
+
+static int
+letter_removed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && strcmp(PQcmdTuples(res), "1") != 0)
+		result = STORE_NOT_FOUND;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letter_remove(struct store *s, int64_t id, store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTER_REMOVE, letter_removed, arg);
+
+	op->cb.plain = cb;
+	pg_int(&op->req, id);
+	op_send(op);
+}
+
+static int
+letters_expired(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	op->cb.position(
+	    result, result == STORE_OK ? atoll(PQcmdTuples(res)) : 0, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letters_expire(
+    struct store *s, int64_t age_us, int max, store_number_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTERS_EXPIRE, letters_expired, arg);
+
+	op->cb.position = cb;
+	pg_int(&op->req, age_us);
+	pg_int(&op->req, max);
+	op_send(op);
+}
+
 /* ---- the session ------------------------------------------------------------
  */
 
@@ -792,4 +948,8 @@ const struct store_ops store_pg = {
 	.counts = pg_counts,
 	.recover = pg_recover,
 	.expire = pg_expire,
+	.letters = pg_letters,
+	.letter_counts = pg_letter_counts,
+	.letter_remove = pg_letter_remove,
+	.letters_expire = pg_letters_expire,
 };

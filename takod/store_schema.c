@@ -71,12 +71,53 @@
 #define JOBS_ENDED                                                             \
 	"CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;"
 
+/*
+ * job_ref: the job type as it was asked for, where job_type changes at the end
+ * to what the job ran as; "" in rows of before. A dead letter stays when its
+ * job's record is gone, so it has copies.
+ */
+#define FAULTS(BIG, BYTES, SERIAL)                                             \
+	"ALTER TABLE jobs ADD COLUMN job_ref TEXT NOT NULL DEFAULT '';"        \
+	"CREATE TABLE attempts ("                                              \
+	" id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"            \
+	" attempt INTEGER NOT NULL,"                                           \
+	" started_at " BIG " NOT NULL,"                                        \
+	" ended_at " BIG " NOT NULL,"                                          \
+	" error TEXT NOT NULL,"                                                \
+	" place TEXT NOT NULL,"                                                \
+	" message TEXT NOT NULL,"                                              \
+	" PRIMARY KEY (id, attempt));"                                         \
+	"CREATE TABLE dead_letters ("                                          \
+	" letter " SERIAL ","                                                  \
+	" job_id TEXT NOT NULL UNIQUE,"                                        \
+	" job_type TEXT NOT NULL,"                                             \
+	" error TEXT NOT NULL,"                                                \
+	" error_message TEXT NOT NULL,"                                        \
+	" retry_count INTEGER NOT NULL,"                                       \
+	" created_at " BIG " NOT NULL,"                                        \
+	" client TEXT NOT NULL,"                                               \
+	" correlation_id TEXT NOT NULL,"                                       \
+	" parent_id TEXT NOT NULL,"                                            \
+	" keyed INTEGER NOT NULL,"                                             \
+	" code_hash " BYTES " NOT NULL,"                                       \
+	" input_hash " BYTES " NOT NULL,"                                      \
+	" code_len " BIG " NOT NULL,"                                          \
+	" input_len " BIG " NOT NULL,"                                         \
+	" timeout INTEGER NOT NULL,"                                           \
+	" startup_timeout INTEGER NOT NULL);"                                  \
+	"CREATE INDEX dead_letters_age ON dead_letters (created_at);"          \
+	"CREATE INDEX dead_letters_error ON dead_letters (error, letter);"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
-	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"), JOBS_ENDED
+	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+	JOBS_ENDED,
+	FAULTS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT")
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
 	JOBS("BIGINT", "BYTEA",
 	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-	JOBS_ENDED
+	JOBS_ENDED,
+	FAULTS("BIGINT", "BYTEA",
+	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY")
 };

@@ -11,7 +11,7 @@
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* migrations[n] brings version n to n + 1. */
 extern const char *const schema_sqlite[SCHEMA_VERSION];
@@ -26,7 +26,7 @@ extern const char *const schema_pg[SCHEMA_VERSION];
 	"ended_at, exit_code, error, error_phase, error_message, "             \
 	"startup_ms, dependencies_ms, execution_ms, total_ms, "                \
 	"phase_at_exit, runtime, out_truncated, err_truncated, "               \
-	"max_rss_kb, cpu_ms, wall_ms, oom_kills"
+	"max_rss_kb, cpu_ms, wall_ms, oom_kills, job_ref"
 
 enum job_column {
 	C_ID,
@@ -67,7 +67,45 @@ enum job_column {
 	C_CPU_MS,
 	C_WALL_MS,
 	C_OOM_KILLS,
+	C_JOB_REF,
 	C_MAX
 };
+
+/* The columns that make up struct dead_letter, in order. */
+#define LETTER_COLUMNS "letter, " LETTER_COPIED
+/* All but its number: what is copied from the row of its job. */
+#define LETTER_COPIED                                                          \
+	"job_id, job_type, error, error_message, retry_count, created_at, "    \
+	"client, correlation_id, parent_id, keyed, code_hash, input_hash, "    \
+	"code_len, input_len, timeout, startup_timeout"
+#define LETTER_OF_JOB                                                          \
+	"id, job_type, error, error_message, attempt - 1, ended_at, client, "  \
+	"correlation_id, parent_id, "                                          \
+	"CASE idempotency_key WHEN '' THEN 0 ELSE 1 END, code_hash, "          \
+	"input_hash, code_len, input_len, timeout, startup_timeout"
+
+enum letter_column {
+	L_ID,
+	L_JOB_ID,
+	L_JOB_TYPE,
+	L_ERROR,
+	L_ERROR_MESSAGE,
+	L_RETRY_COUNT,
+	L_CREATED_AT,
+	L_CLIENT,
+	L_CORRELATION_ID,
+	L_PARENT_ID,
+	L_KEYED,
+	L_CODE_HASH,
+	L_INPUT_HASH,
+	L_CODE_LEN,
+	L_INPUT_LEN,
+	L_TIMEOUT,
+	L_STARTUP_TIMEOUT,
+	L_MAX
+};
+
+/* An attempt as attempts_parse takes it. */
+#define ATTEMPT_COLUMNS "attempt, started_at, ended_at, error, place, message"
 
 #endif

@@ -45,7 +45,7 @@ op_answer(struct store_op *op)
 		free(op->jobs);
 		op->jobs = NULL;
 		op->n_jobs = 0;
-		op->n_ids = 0;
+		op->n_ids = op->n_letters = 0;
 	} else if (op->result == STORE_NOT_FOUND) {
 		job_free(job);
 		job = NULL;
@@ -69,8 +69,16 @@ op_answer(struct store_op *op)
 	case IDS_CB:
 		op->cb.ids(op->result, op->ids, op->n_ids, op->arg);
 		break;
+	case LETTERS_CB:
+		op->cb.letters(op->result, op->letters, op->n_letters, op->arg);
+		break;
+	case ERRORS_CB:
+		op->cb.errors(op->result, op->errors, op->arg);
+		break;
 	}
 	free(op->ids);
+	free(op->letters);
+	free(op->errors);
 	job_free(op->in);
 	free(op);
 }
@@ -285,15 +293,14 @@ sqlite_start(
 }
 
 static void
-sqlite_release(struct store *s, const char *id, int64_t fence,
-    int64_t not_before, store_cb cb, void *arg)
+sqlite_release(struct store *s, const struct job *j, int64_t delay_us,
+    store_cb cb, void *arg)
 {
 	struct store_op *op = op_new(s, PLAIN_CB, 1, call_release, arg);
 
 	op->cb.plain = cb;
-	strlcpy(op->id, id, sizeof(op->id));
-	op->n1 = fence;
-	op->n2 = not_before;
+	op->in = job_lend(j);
+	op->n1 = delay_us;
 }
 
 static void
@@ -371,6 +378,49 @@ sqlite_expire(
 	op->n1 = age_us;
 	op->flag = max;
 	op->ids = xcalloc((size_t)max, sizeof(*op->ids));
+}
+
+static void
+sqlite_letters(struct store *s, const char *error, int64_t id, int64_t limit,
+    int64_t offset, store_letters_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, LETTERS_CB, 0, call_letters, arg);
+
+	op->cb.letters = cb;
+	strlcpy(op->job_type, error, sizeof(op->job_type));
+	op->n1 = limit;
+	op->n2 = offset;
+	op->position = id;
+}
+
+static void
+sqlite_letter_counts(struct store *s, store_errors_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, ERRORS_CB, 0, call_letter_counts, arg);
+
+	op->cb.errors = cb;
+	op->errors = xcalloc(JERR_MAX, sizeof(*op->errors));
+}
+
+static void
+sqlite_letter_remove(struct store *s, int64_t id, store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_letter_remove, arg);
+
+	op->cb.plain = cb;
+	op->n1 = id;
+}
+
+static void
+sqlite_letters_expire(
+    struct store *s, int64_t age_us, int max, store_number_cb cb, void *arg)
+{
+	struct store_op *op =
+	    op_new(s, POSITION_CB, 1, call_letters_expire, arg);
+
+	op->cb.position = cb;
+	op->n1 = age_us;
+	op->n2 = max;
 }
 
 /* ---- open and close
@@ -525,4 +575,8 @@ const struct store_ops store_sqlite = {
 	.counts = sqlite_counts,
 	.recover = sqlite_recover,
 	.expire = sqlite_expire,
+	.letters = sqlite_letters,
+	.letter_counts = sqlite_letter_counts,
+	.letter_remove = sqlite_letter_remove,
+	.letters_expire = sqlite_letters_expire,
 };

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "conf.h"
 #include "engine.h"
@@ -235,10 +236,32 @@ int engine_state_usable(void);
 void engine_state_failed(enum engine_error, const char *detail);
 void engine_state_worked(void);
 
+/*
+ * How a question of tako-api or takoctl is answered: REP_NONE with an answer
+ * of our own facts (lent), or why not, in words. Called once, also from within
+ * the call that asks.
+ */
+typedef void (*answer_cb)(
+    enum rep, const char *detail, json_t *answer, void *arg);
+
 /* ---- job.c: from submit to the terminal row ------------------------------ */
 void job_submit(uint32_t req, const struct msg_req_submit *, struct blob *);
 void job_get(uint32_t req, const struct msg_req_get *);
 void job_cancel(uint32_t req, const struct msg_req_cancel *);
+
+/* A job with another one's input, requirements and timeouts. */
+struct rerun {
+	char job_id[MAX_JOB_ID + 1]; /* the other one */
+	enum relationship relationship;
+	int timeout;			 /* s; 0: the other one's */
+	char job_type[MAX_JOB_TYPE + 1]; /* "": the other one's */
+	char correlation_id[MAX_CORRELATION + 1];
+	char client[MAX_CLIENT + 1];
+};
+/* code: of a fork, given away; else NULL. Answers with job_id and status. */
+void job_rerun(const struct rerun *, struct blob *code, answer_cb, void *);
+/* Ends a job that waits, if it still does. */
+void job_cancel_waiting(const char *id);
 void job_gone(uint32_t req); /* the client of that request went away */
 void job_api_died(void);
 
@@ -265,6 +288,7 @@ struct run {
 	int done;      /* the worker's last word is here */
 	int dead;      /* the container is gone */
 	int finishing; /* 1: being written, 2: held */
+	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
 	struct container_facts facts;
 	int incomplete; /* output was lost */
@@ -277,7 +301,9 @@ struct run *run_find(const char *job_id);
 unsigned run_count(void);
 void run_end(struct run *, enum run_reason); /* kills its container */
 void run_slot_ready(struct run *);
-void run_slot_failed(struct run *, enum engine_error, const char *detail);
+/* place: as in struct attempt. */
+void run_slot_failed(
+    struct run *, enum engine_error, const char *place, const char *detail);
 void run_slot_dead(struct run *);
 void run_worker_gone(struct run *, const char *why);
 void run_phase(struct run *, enum job_phase);
@@ -295,11 +321,30 @@ void queue_kick(void);
 void queue_released(enum store_result, void *);
 int queue_job_type(
     const char *asked, const struct conf_job_type **, char *detail, size_t);
+/* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */
+enum job_error queue_refusal(
+    const struct job *, const struct conf_job_type **, char *detail, size_t);
 
 /* ---- retain.c: records that are kept long enough ------------------------- */
 void retain_init(void);
 /* A sweep at once, or another one after that which is under way. */
 void retain_begin(void);
+
+/* ---- letters.c: dead letters --------------------------------------------- */
+void letters_list(const char *error, int64_t id, int64_t limit, int64_t offset,
+    answer_cb, void *);
+void letters_stats(answer_cb, void *);
+void letters_remove(int64_t id, answer_cb, void *);
+/* Runs its job again, and removes it. */
+void letters_retry(int64_t id, answer_cb, void *);
+/* Begins to remove old ones, now and then every hour. */
+void letters_sweep(void);
+
+/* ---- job_types.c ----------------------------------------------------------
+ */
+/* One type by its name, or "": all of them. */
+void job_types_show(const char *name, answer_cb, void *);
+void job_types_build(const char *name, answer_cb, void *);
 
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
@@ -315,6 +360,10 @@ void reply_error(
 void reply_record(struct child *, uint32_t req, const struct job *, enum view,
     int timed_out, int64_t queue_position);
 void reply_submit(uint32_t req, const struct job *, enum job_status);
+/* An answer_cb for a request of tako-api, and what it is to be given. */
+void reply_answer(enum rep, const char *detail, json_t *answer, void *asker);
+void *reply_asker(const struct child *, uint32_t req);
+int reply_json_to(struct imsgev *, uint32_t req, const json_t *);
 void reply_stats_fill(struct msg_rep_stats *);
 int reply_record_to(struct imsgev *, uint32_t req, const struct job *,
     enum view, int timed_out, int64_t queue_position);

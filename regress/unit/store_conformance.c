@@ -54,6 +54,9 @@ struct answer {
 	int64_t position;
 	store_id ids[STORE_EXPIRE_MAX];
 	size_t n_ids;
+	struct dead_letter letters[10];
+	size_t n_letters;
+	int64_t errors[JERR_MAX];
 };
 
 static void
@@ -151,6 +154,32 @@ on_ids(enum store_result result, const store_id *ids, size_t n, void *arg)
 		memcpy(a->ids, ids, n * sizeof(*ids));
 }
 
+static void
+on_letters(enum store_result result, const struct dead_letter *letters,
+    size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= nitems(a->letters));
+	a->n++;
+	a->result = result;
+	a->n_letters = n;
+	if (n > 0)
+		memcpy(a->letters, letters, n * sizeof(*letters));
+}
+
+static void
+on_errors(enum store_result result, const int64_t *counts, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	memcpy(a->errors, counts, sizeof(a->errors));
+}
+
 /* Makes a call and waits for its one answer. */
 #define CALL(a, call)                                                          \
 	do {                                                                   \
@@ -186,11 +215,13 @@ do_start(const char *id, int64_t fence)
 }
 
 static enum store_result
-do_release(const char *id, int64_t fence, int64_t not_before)
+do_release(const char *id, int64_t fence, int64_t delay_us)
 {
 	struct answer a;
+	struct job j = { .fence = fence };
 
-	CALL(&a, release(w.store, id, fence, not_before, on_plain, &a));
+	strlcpy(j.id, id, sizeof(j.id));
+	CALL(&a, release(w.store, &j, delay_us, on_plain, &a));
 	return (a.result);
 }
 
@@ -803,9 +834,7 @@ t_not_before(void **state)
 	submit_waiting(now, 0);
 	j = claim_one();
 	assert_string_equal(j->id, now);
-	assert_int_equal(
-	    do_release(j->id, j->fence, time_wall_us() + 3600000000LL),
-	    STORE_OK);
+	assert_int_equal(do_release(j->id, j->fence, 3600000000LL), STORE_OK);
 	job_free(j);
 	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
 	assert_counts(2, 0);
@@ -827,12 +856,13 @@ t_release(void **state)
 	j = claim_one();
 	assert_int_equal(do_release(id, j->fence + 1, 0), STORE_STALE);
 	assert_int_equal(do_release("api-none", 1, 0), STORE_STALE);
-	assert_int_equal(do_release(id, j->fence, 17), STORE_OK);
-	assert_int_equal(do_release(id, j->fence, 17), STORE_STALE);
+	assert_int_equal(do_release(id, j->fence, -1000000), STORE_OK);
+	assert_int_equal(do_release(id, j->fence, -1000000), STORE_STALE);
 	job_free(j);
 	j = do_get(id, WANT_STATUS);
 	assert_int_equal(j->status, JOB_QUEUED);
-	assert_int_equal(j->not_before, 17);
+	assert_true(j->not_before > time_wall_us() - 60000000);
+	assert_true(j->not_before < time_wall_us());
 	assert_int_equal(j->started_at, 0);
 	assert_int_equal(j->fence, 1);
 	job_free(j);
@@ -854,6 +884,201 @@ t_release(void **state)
 	assert_int_equal(do_claim(0, &a), STORE_OK);
 	assert_string_equal(a.job->id, second);
 	job_free(a.job);
+}
+
+/* ---- attempts and dead letters ---------------------------------------------
+ */
+
+static int64_t
+letter_total(void)
+{
+	struct answer a;
+	int64_t n = 0;
+	size_t i;
+
+	CALL(&a, letter_counts(w.store, on_errors, &a));
+	assert_int_equal(a.result, STORE_OK);
+	for (i = 0; i < nitems(a.errors); i++)
+		n += a.errors[i];
+	return (n);
+}
+
+static enum store_result
+fail_and_release(struct job *j, const char *message)
+{
+	struct answer a;
+
+	assert_int_equal(
+	    attempt_note(j, time_wall_us(), JERR_DOCKER, "slot", message), 0);
+	CALL(&a, release(w.store, j, 0, on_plain, &a));
+	return (a.result);
+}
+
+/* Ends a claimed job with a fault that was not its own. */
+static void
+fail_for_good(struct job *j, enum job_error error, const char *message)
+{
+	j->status = JOB_FAILED;
+	j->ended_at = j->started_at + 1000;
+	j->error = error;
+	j->error_phase = PHASE_STARTUP;
+	strlcpy(j->error_message, message, sizeof(j->error_message));
+	assert_int_equal(
+	    attempt_note(j, j->ended_at, error, "sandbox", message), 0);
+	assert_int_equal(do_finish(j), STORE_OK);
+}
+
+static void
+t_attempts(void **state)
+{
+	static const char odd[] = "it's \"odd\"\n\\ \xc3\xa9 $1 %s";
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+	struct answer a;
+	int64_t began;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	began = j->started_at;
+	assert_int_equal(j->n_attempts, 0);
+	assert_int_equal(fail_and_release(j, odd), STORE_OK);
+	/* Said once more, since the answer was lost: kept once. */
+	assert_int_equal(fail_and_release(j, odd), STORE_STALE);
+	job_free(j);
+	j = do_get(id, WANT_STATUS);
+	assert_int_equal(j->n_attempts, 0);
+	job_free(j);
+
+	j = claim_one();
+	assert_int_equal(j->attempt, 2);
+	assert_int_equal(j->n_attempts, 1);
+	assert_int_equal(j->attempts[0].number, 1);
+	assert_int_equal(j->attempts[0].started_at, began);
+	assert_true(j->attempts[0].ended_at >= began);
+	assert_int_equal(j->attempts[0].error, JERR_DOCKER);
+	assert_string_equal(j->attempts[0].place, "slot");
+	assert_string_equal(j->attempts[0].message, odd);
+	assert_null(attempt_present(j));
+	assert_int_equal(letter_total(), 0);
+
+	fail_for_good(j, JERR_SERVICE_UNAVAILABLE, "gone");
+	got = do_get(id, WANT_OUTPUT);
+	assert_int_equal(got->status, JOB_FAILED);
+	assert_int_equal(got->n_attempts, 2);
+	assert_int_equal(got->attempts[1].number, 2);
+	assert_int_equal(got->attempts[1].error, JERR_SERVICE_UNAVAILABLE);
+	assert_string_equal(got->attempts[1].message, "gone");
+	assert_ptr_equal(attempt_present(got), &got->attempts[1]);
+	job_free(got);
+	/* The end, said once more, leaves no second letter either. */
+	assert_int_equal(do_finish(j), STORE_OK);
+	assert_int_equal(letter_total(), 1);
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, id);
+	assert_int_equal(a.letters[0].retry_count, 1);
+	assert_int_equal(a.letters[0].error, JERR_SERVICE_UNAVAILABLE);
+	assert_string_equal(a.letters[0].error_message, "gone");
+	assert_int_equal(a.letters[0].created_at, j->ended_at);
+	assert_string_equal(a.letters[0].client, j->client);
+	assert_string_equal(a.letters[0].correlation_id, j->correlation_id);
+	assert_string_equal(a.letters[0].parent_id, j->parent_id);
+	assert_string_equal(a.letters[0].job_type, "default");
+	assert_memory_equal(a.letters[0].code_hash, j->code_hash, TAKO_SHA256);
+	assert_memory_equal(
+	    a.letters[0].input_hash, j->input_hash, TAKO_SHA256);
+	assert_int_equal(a.letters[0].code_len, j->code_len);
+	assert_int_equal(a.letters[0].input_len, j->input_len);
+	assert_int_equal(a.letters[0].timeout, 31);
+	assert_int_equal(a.letters[0].startup_timeout, 121);
+	assert_int_equal(a.letters[0].keyed, 0);
+	job_free(j);
+}
+
+/* A job's own failure leaves neither. */
+static void
+t_no_letter(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	j->status = JOB_FAILED;
+	j->ended_at = j->started_at + 1;
+	j->exit_code = 1;
+	j->error = JERR_VALUE;
+	strlcpy(j->job_type, "ran-as", sizeof(j->job_type));
+	assert_int_equal(do_finish(j), STORE_OK);
+	got = do_get(id, WANT_OUTPUT);
+	assert_int_equal(got->n_attempts, 0);
+	assert_string_equal(got->job_type, "ran-as");
+	assert_string_equal(got->job_ref, "default");
+	assert_int_equal(letter_total(), 0);
+	job_free(got);
+	job_free(j);
+}
+
+static void
+t_letters(void **state)
+{
+	static const enum job_error errors[] = { JERR_DOCKER, JERR_CONFIG,
+		JERR_DOCKER, JERR_INTERNAL };
+	char ids[nitems(errors)][MAX_JOB_ID + 1];
+	struct answer a, all;
+	struct job *j;
+	size_t i;
+
+	(void)state;
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.n_letters, 0);
+	for (i = 0; i < nitems(errors); i++) {
+		submit_waiting(ids[i], 0);
+		j = claim_one();
+		fail_for_good(j, errors[i], "x");
+		job_free(j);
+	}
+	CALL(&all, letters(w.store, "", 0, 10, 0, on_letters, &all));
+	assert_int_equal(all.n_letters, 4);
+	for (i = 0; i < 4; i++) /* newest first */
+		assert_string_equal(all.letters[i].job_id, ids[3 - i]);
+	CALL(&a, letters(w.store, "docker_error", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 2);
+	assert_string_equal(a.letters[0].job_id, ids[2]);
+	CALL(&a, letters(w.store, "no_such'type", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 0);
+	CALL(&a, letters(w.store, "", 0, 2, 1, on_letters, &a));
+	assert_int_equal(a.n_letters, 2);
+	assert_string_equal(a.letters[0].job_id, ids[2]);
+	CALL(
+	    &a, letters(w.store, "", all.letters[3].id, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, ids[0]);
+	CALL(&a, letter_counts(w.store, on_errors, &a));
+	assert_int_equal(a.errors[JERR_DOCKER], 2);
+	assert_int_equal(a.errors[JERR_CONFIG], 1);
+	assert_int_equal(a.errors[JERR_INTERNAL], 1);
+
+	CALL(&a, letter_remove(w.store, all.letters[0].id, on_plain, &a));
+	assert_int_equal(a.result, STORE_OK);
+	CALL(&a, letter_remove(w.store, all.letters[0].id, on_plain, &a));
+	assert_int_equal(a.result, STORE_NOT_FOUND);
+	assert_int_equal(letter_total(), 3);
+
+	/* They outlive their jobs, and then grow old themselves. */
+	do_expire(0, STORE_EXPIRE_MAX, &a);
+	assert_int_equal(a.n_ids, 4);
+	assert_int_equal(letter_total(), 3);
+	CALL(&a, letters_expire(w.store, 3600000000LL, 10, on_position, &a));
+	assert_int_equal(a.position, 0);
+	CALL(&a, letters_expire(w.store, 0, 2, on_position, &a));
+	assert_int_equal(a.position, 2);
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, ids[2]);
 }
 
 static void
@@ -1195,9 +1420,20 @@ t_recover(void **state)
 	assert_int_equal(a.counts.queued, 1);
 	assert_int_equal(a.counts.running, 1);
 	assert_counts(2, 0);
-	got = do_get(ids[0], WANT_STATUS);
+	got = do_get(ids[0], WANT_OUTPUT);
 	assert_int_equal(got->status, JOB_QUEUED);
 	assert_int_equal(got->started_at, 0);
+	assert_int_equal(got->n_attempts, 1);
+	assert_int_equal(got->attempts[0].started_at, j[0]->started_at);
+	assert_int_equal(got->attempts[0].error, JERR_INTERRUPTED);
+	assert_string_equal(got->attempts[0].place, "node");
+	job_free(got);
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, ids[1]);
+	assert_int_equal(a.letters[0].error, JERR_INTERRUPTED);
+	got = do_get(ids[1], WANT_OUTPUT);
+	assert_non_null(attempt_present(got));
 	job_free(got);
 	got = do_get(ids[1], WANT_STATUS);
 	assert_int_equal(got->status, JOB_FAILED);
@@ -1337,7 +1573,7 @@ t_expire(void **state)
 	again = claim_one();
 	assert_string_equal(again->id, waiting);
 	assert_int_equal(
-	    do_release(waiting, again->fence, INT64_MAX), STORE_OK);
+	    do_release(waiting, again->fence, 3600000000LL), STORE_OK);
 	job_free(again);
 	again = sample("the-key", "print(1)");
 	submit_ended("the-key", JOB_SUCCEEDED, id);
@@ -1407,7 +1643,7 @@ static void
 t_close_answers(void **state)
 {
 	struct job *j = sample("", "print(1)");
-	struct answer a[11];
+	struct answer a[15];
 	int i;
 
 	(void)state;
@@ -1416,7 +1652,7 @@ t_close_answers(void **state)
 	w.ops->submit(w.store, j, 0, QUEUE, on_job, &a[i++]);
 	w.ops->claim(w.store, 0, on_job, &a[i++]);
 	w.ops->start(w.store, j->id, 1, on_plain, &a[i++]);
-	w.ops->release(w.store, j->id, 1, 0, on_plain, &a[i++]);
+	w.ops->release(w.store, j, 0, on_plain, &a[i++]);
 	w.ops->cancel(w.store, j->id, on_job, &a[i++]);
 	w.ops->get(w.store, j->id, 0, on_job, &a[i++]);
 	w.ops->queue_position(w.store, j->id, on_position, &a[i++]);
@@ -1424,10 +1660,14 @@ t_close_answers(void **state)
 	w.ops->counts(w.store, on_counts, &a[i++]);
 	w.ops->recover(w.store, on_counts, &a[i++]);
 	w.ops->expire(w.store, 0, 10, on_ids, &a[i++]);
+	w.ops->letters(w.store, "", 0, 10, 0, on_letters, &a[i++]);
+	w.ops->letter_counts(w.store, on_errors, &a[i++]);
+	w.ops->letter_remove(w.store, 1, on_plain, &a[i++]);
+	w.ops->letters_expire(w.store, 0, 10, on_position, &a[i++]);
 	job_free(j);
 	w.ops->close(w.store);
 	w.store = NULL;
-	for (i = 0; i < 11; i++) {
+	for (i = 0; i < (int)nitems(a); i++) {
 		assert_int_equal(a[i].n, 1);
 		assert_int_equal(a[i].result, STORE_AWAY);
 		assert_int_equal(a[i].n_ids, 0);
@@ -1507,6 +1747,9 @@ main(void)
 		BOTH(t_claim_order),
 		BOTH(t_not_before),
 		BOTH(t_release),
+		BOTH(t_attempts),
+		BOTH(t_no_letter),
+		BOTH(t_letters),
 		BOTH(t_start),
 		BOTH(t_finish),
 		BOTH(t_finish_guards),
