@@ -17,7 +17,8 @@ enum kind {
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
-	IDS_CB
+	IDS_CB,
+	TENANTS_CB
 };
 
 struct store_op {
@@ -31,6 +32,7 @@ struct store_op {
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
+		store_tenants_cb tenants;
 		void (*position)(enum store_result, int64_t, void *);
 	} cb;
 	void *arg;
@@ -40,6 +42,7 @@ struct store_op {
 	int64_t n1, n2;
 	int flag;
 	struct job *in; /* a copy that shares the blobs */
+	char *text;
 	/* results */
 	enum store_result result;
 	struct job *job;
@@ -47,6 +50,8 @@ struct store_op {
 	size_t n_jobs;
 	store_id *ids;
 	size_t n_ids;
+	struct tenant *tenants;
+	size_t n_tenants;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -64,7 +69,9 @@ enum statement {
 	S_BY_ID,
 	S_BY_KEY,
 	S_QUEUED,
-	S_CLAIM_FIND,
+	S_QUOTA,
+	S_CLAIM_TURN,
+	S_CLAIM_AGED,
 	S_CLAIM,
 	S_START,
 	S_RELEASE,
@@ -83,6 +90,11 @@ enum statement {
 	S_RECOVER_FAILED,
 	S_EXPIRED,
 	S_EXPIRE,
+	S_WAITING,
+	S_POLICY_NAMED,
+	S_POLICY_REST,
+	S_POLICY_GONE,
+	S_TENANTS,
 	S_MAX
 };
 
@@ -98,6 +110,8 @@ struct store {
 	struct event *idle;  /* the WAL is copied back */
 	int up, told;	     /* told: the first state was reported */
 	int wal_pages;
+	unsigned claims; /* every fourth looks at lower priorities */
+	int64_t age_us;	 /* of such a turn */
 	char fault[256]; /* what SQLite said last when it failed */
 	TAILQ_HEAD(, store_op) queue;
 };
@@ -123,5 +137,7 @@ enum store_result call_list(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
 enum store_result call_recover(struct store *, struct store_op *);
 enum store_result call_expire(struct store *, struct store_op *);
+enum store_result call_set_tenants(struct store *, struct store_op *);
+enum store_result call_tenants(struct store *, struct store_op *);
 
 #endif

@@ -46,6 +46,7 @@ op_answer(struct store_op *op)
 		op->jobs = NULL;
 		op->n_jobs = 0;
 		op->n_ids = 0;
+		op->n_tenants = 0;
 	} else if (op->result == STORE_NOT_FOUND) {
 		job_free(job);
 		job = NULL;
@@ -69,8 +70,14 @@ op_answer(struct store_op *op)
 	case IDS_CB:
 		op->cb.ids(op->result, op->ids, op->n_ids, op->arg);
 		break;
+	case TENANTS_CB:
+		op->cb.tenants(
+		    op->result, op->tenants, op->n_tenants, op->arg);
+		break;
 	}
 	free(op->ids);
+	free(op->tenants);
+	free(op->text);
 	job_free(op->in);
 	free(op);
 }
@@ -373,6 +380,27 @@ sqlite_expire(
 	op->ids = xcalloc((size_t)max, sizeof(*op->ids));
 }
 
+static void
+sqlite_set_tenants(struct store *s, const struct tenant_policies *policies,
+    store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_set_tenants, arg);
+
+	op->cb.plain = cb;
+	op->text = tenant_policies_pack(policies);
+	op->n1 = policies->age_us;
+}
+
+static void
+sqlite_tenants(struct store *s, int max, store_tenants_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, TENANTS_CB, 0, call_tenants, arg);
+
+	op->cb.tenants = cb;
+	op->flag = max;
+	op->tenants = xcalloc((size_t)max, sizeof(*op->tenants));
+}
+
 /* ---- open and close
  * ---------------------------------------------------------------- */
 
@@ -525,4 +553,6 @@ const struct store_ops store_sqlite = {
 	.counts = sqlite_counts,
 	.recover = sqlite_recover,
 	.expire = sqlite_expire,
+	.set_tenants = sqlite_set_tenants,
+	.tenants = sqlite_tenants,
 };
