@@ -197,11 +197,9 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " SELECT count(*) FROM p" },
 	[S_TENANTS] = { "i",
 	    "SELECT " TENANT_POLICY ", waiting, running,"
-	    " CASE WHEN used_since = now - now % window_us THEN used_jobs"
-	    " ELSE 0 END, CASE WHEN used_since = now - now % window_us"
-	    " THEN used_cpu_ms ELSE 0 END"
-	    " FROM tenants, (SELECT " NOW_US " AS now) AS clock"
-	    " WHERE name <> '*'"
+	    " CASE WHEN " TENANT_WINDOW(NOW_US) " THEN used_jobs ELSE 0 END,"
+	    " CASE WHEN " TENANT_WINDOW(NOW_US) " THEN used_cpu_ms ELSE 0 END"
+	    " FROM tenants WHERE name <> '*'"
 	    " ORDER BY waiting DESC, running DESC, name LIMIT $1" },
 	/* Nobody was told of it, so nothing of it has run. */
 	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"

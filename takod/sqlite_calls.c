@@ -128,7 +128,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    "DELETE FROM tenants WHERE waiting = 0 AND running = 0"
 	    " AND used_since <= ?2 - window_us AND name NOT IN " POLICY_NAMES,
 	[S_TENANTS] = "SELECT " TENANT_POLICY ", waiting, running,"
-		      " used_since = ?2 - ?2 % window_us, used_jobs,"
+		      " " TENANT_WINDOW("?2") ", used_jobs,"
 		      " used_cpu_ms FROM tenants WHERE name <> '*'"
 		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1" };
 

@@ -84,11 +84,14 @@ enum job_column {
 	" max_cpu_ms, window_us"
 
 /*
- * Of a row of tenants, at a time (us): is its budget used up, has it as many
- * jobs waiting, or running, as it may have? 1 or 0.
+ * Of a row of tenants: is the window that its use was counted in the one of a
+ * time (us, read once: it may be a clock)?
  */
+#define TENANT_WINDOW(now)                                                     \
+	"(used_since + window_us > " now " AND used_since % window_us = 0)"
+/* Is its budget used up, has it as many waiting, or running, as it may? */
 #define TENANT_SPENT(now)                                                      \
-	"CASE WHEN used_since = " now " - " now " % window_us"                 \
+	"CASE WHEN " TENANT_WINDOW(now)                                        \
 	" AND ((max_jobs > 0 AND used_jobs >= max_jobs)"                       \
 	" OR (max_cpu_ms > 0 AND used_cpu_ms >= max_cpu_ms))"                  \
 	" THEN 1 ELSE 0 END"
