@@ -44,6 +44,7 @@ struct job {
 	uint8_t fingerprint[TAKO_SHA256];
 	char correlation_id[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
+	char tenant[MAX_TENANT + 1]; /* who it counts for: tenant.c */
 	char parent_id[MAX_JOB_ID + 1];
 	enum relationship relationship;
 	uint8_t code_hash[TAKO_SHA256];

@@ -19,6 +19,11 @@
 /* A dead letter of a row: where from follows. */
 #define LETTER                                                                 \
 	"INSERT INTO dead_letters (" LETTER_COPIED ") SELECT " LETTER_OF_JOB
+/* The oldest job of who that may be taken. */
+#define DUE(who)                                                               \
+	"(SELECT id FROM jobs WHERE jobs.tenant = " who                        \
+	" AND status = 'queued' AND not_before <= (SELECT now FROM clock)"     \
+	" ORDER BY seq LIMIT 1)"
 #define LIST(where)                                                            \
 	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
 	" ORDER BY seq DESC LIMIT $1 OFFSET $2"
@@ -29,41 +34,75 @@ const struct pg_statement pg_statements[S_MAX] = {
 	 * of both: the queue is full, or another session inserted the key
 	 * meanwhile and this statement does not see it yet.
 	 * Bounded counts: nobody counts further than the queue may be long.
+	 * A tenant's limits are those of its row as it is once it is locked;
+	 * who has none is not waited for. refused: 1 filled, 2 spent.
 	 */
-	[S_SUBMIT] = { "tttbttttbbiiiiiiiitbbb",
+	[S_SUBMIT] = { "tttbttttbbiiiiiiiitbbbt",
 	    "WITH known AS (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1"
 	    " UNION ALL SELECT " JOB_COLUMNS " FROM jobs"
 	    " WHERE idempotency_key = $3 AND idempotency_key <> ''"
+	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("$23")
 	    " AND id <> $1),"
 	    " waiting AS (SELECT count(*) AS n FROM (SELECT 1 FROM jobs"
 	    " WHERE status = 'queued' LIMIT greatest($18, 1)) AS q),"
-	    " how AS (SELECT n, ($17 = 1 AND n = 0)::int AS go FROM waiting"
+	    " quota AS (SELECT " TENANT_SPENT(NOW_US) " AS spent,"
+	    " " TENANT_BUSY " AS busy, " TENANT_FILLED " AS filled"
+	    " FROM tenants WHERE name = $23 AND (max_queued > 0"
+	    " OR max_running > 0 OR max_jobs > 0 OR max_cpu_ms > 0)"
+	    " FOR UPDATE),"
+	    " how AS (SELECT n, go, CASE WHEN spent = 1 THEN 2"
+	    " WHEN go = 0 AND filled = 1 THEN 1 ELSE 0 END AS refused"
+	    " FROM (SELECT n, spent, filled,"
+	    " ($17 = 1 AND n = 0 AND coalesce(busy, 0) = 0)::int AS go"
+	    " FROM waiting LEFT JOIN quota ON true) AS w"
 	    " WHERE NOT EXISTS (SELECT 1 FROM known)),"
 	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ", owner)"
 	    " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
 	    " $14, $15, CASE go WHEN 1 THEN 'running' ELSE 'queued' END,"
 	    " go, go, $16, go, CASE go WHEN 1 THEN " NOW_US " ELSE 0 END,"
 	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
-	    " -1, -1, -1, -1, $2, CASE go WHEN 1 THEN $19 END"
-	    " FROM how WHERE go = 1 OR n < $18"
+	    " -1, -1, -1, -1, $2, $23, CASE go WHEN 1 THEN $19 END"
+	    " FROM how WHERE refused = 0 AND (go = 1 OR n < $18)"
 	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
 	    " payload AS (INSERT INTO payloads"
 	    " SELECT id, $20, $21, $22 FROM fresh)"
-	    " SELECT found.*, n FROM waiting LEFT JOIN ("
+	    " SELECT found.*, n, (SELECT refused FROM how)"
+	    " FROM waiting LEFT JOIN ("
 	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh, CASE status"
 	    " WHEN 'queued' THEN pg_notify('takod_jobs', '')::text END"
 	    " FROM fresh UNION ALL"
 	    " SELECT " JOB_COLUMNS ", 0, NULL FROM known) AS found ON true" },
-	[S_CLAIM] = { "it",
-	    "WITH due (due_id) AS (SELECT id FROM jobs"
-	    " WHERE status = 'queued' AND not_before <= " NOW_US
+	/*
+	 * Whose turn it is, then a job of theirs: the row of the tenant is
+	 * locked first, so that it is still ready. A row of nulls: what was
+	 * found has gone to another session meanwhile.
+	 */
+	[S_CLAIM] = { "itii",
+	    "WITH clock AS MATERIALIZED (SELECT " NOW_US " AS now),"
+	    " top AS (SELECT name, priority FROM tenants WHERE ready = 1"
+	    " AND " DUE("tenants.name") " IS NOT NULL"
+	    " ORDER BY priority DESC, pass, name LIMIT 1),"
+	    " aged AS (SELECT low.name"
+	    " FROM top, generate_series(0, top.priority - 1) AS lower,"
+	    " LATERAL (SELECT name, since FROM tenants WHERE ready = 1"
+	    " AND priority = lower AND since <= (SELECT now FROM clock) - $4"
+	    " AND " DUE("tenants.name") " IS NOT NULL"
+	    " ORDER BY since LIMIT 1) AS low"
+	    " WHERE $3 = 1 ORDER BY low.since LIMIT 1),"
+	    " turn AS (SELECT name FROM tenants WHERE ready = 1 AND name ="
+	    " coalesce((SELECT name FROM aged), (SELECT name FROM top))"
+	    " FOR UPDATE),"
+	    " due (due_id) AS (SELECT id FROM jobs"
+	    " WHERE tenant = (SELECT name FROM turn) AND status = 'queued'"
+	    " AND not_before <= (SELECT now FROM clock)"
 	    " ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED),"
 	    " job AS (UPDATE jobs SET status = 'running', fence = fence + 1,"
 	    " attempt = attempt + 1, code_started = $1,"
 	    " started_at = " NOW_US ", owner = $2"
 	    " FROM due WHERE id = due_id RETURNING " JOB_COLUMNS ")"
 	    " SELECT job.*, code, input, requirements, " ATTEMPTS
-	    " FROM job LEFT JOIN payloads ON payloads.id = job.id" },
+	    " FROM top LEFT JOIN job ON true"
+	    " LEFT JOIN payloads ON payloads.id = job.id" },
 	[S_START] = { "ti",
 	    "UPDATE jobs SET code_started = 1"
 	    " WHERE id = $1 AND fence = $2 AND status = 'running'" },
@@ -118,9 +157,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
 	    " LEFT JOIN payloads ON payloads.id = job.id AND $2 <> 0"
 	    " LEFT JOIN outputs ON outputs.id = job.id AND $3 <> 0" },
-	[S_POSITION] = { "t",
-	    "SELECT count(*) FROM jobs WHERE status = 'queued' AND seq <="
-	    " (SELECT seq FROM jobs WHERE id = $1 AND status = 'queued')" },
+	[S_POSITION] = { "t", TENANT_POSITION("$1") },
 	[S_LIST] = { "ii", LIST("") },
 	[S_LIST_STATUS] = { "iit", LIST(" WHERE status = $3") },
 	[S_LIST_TYPE] = { "iit", LIST(" WHERE job_type = $3") },
@@ -128,7 +165,8 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    LIST(" WHERE status = $3 AND job_type = $4") },
 	[S_COUNTS] = { "",
 	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
-	    " (SELECT count(*) FROM jobs WHERE status = 'running')" },
+	    " (SELECT count(*) FROM jobs WHERE status = 'running'),"
+	    " (SELECT count(*) FROM tenants WHERE waiting > 0)" },
 	[S_RECOVER] = { "t",
 	    "WITH was AS (SELECT id AS was_id, id, attempt, started_at"
 	    " FROM jobs WHERE status = 'running' AND code_started = 0"
@@ -173,6 +211,37 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
 	    " FROM dead_letters WHERE created_at < (SELECT " NOW_US " - $1)"
 	    " ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)" },
+	/* What one statement changes the next one of it does not see yet. */
+	[S_SET_TENANTS] = { "t",
+	    "WITH p AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::jsonb)"
+	    " AS p (name text, weight int, priority int, max_queued bigint,"
+	    " max_running bigint, max_jobs bigint, max_cpu_ms bigint,"
+	    " window_us bigint)),"
+	    " named AS (INSERT INTO tenants (" TENANT_POLICY ")"
+	    " SELECT " TENANT_POLICY " FROM p ON CONFLICT (name) DO UPDATE SET"
+	    " weight = excluded.weight, priority = excluded.priority,"
+	    " max_queued = excluded.max_queued,"
+	    " max_running = excluded.max_running,"
+	    " max_jobs = excluded.max_jobs, max_cpu_ms = excluded.max_cpu_ms,"
+	    " window_us = excluded.window_us),"
+	    " others AS (SELECT name AS other, waiting = 0 AND running = 0"
+	    " AND used_since <= " NOW_US " - window_us AS idle FROM tenants"
+	    " WHERE name NOT IN (SELECT name FROM p)),"
+	    " rest AS (UPDATE tenants SET weight = p.weight,"
+	    " priority = p.priority, max_queued = p.max_queued,"
+	    " max_running = p.max_running, max_jobs = p.max_jobs,"
+	    " max_cpu_ms = p.max_cpu_ms, window_us = p.window_us"
+	    " FROM p, others WHERE p.name = '*' AND tenants.name = other"
+	    " AND NOT idle),"
+	    " gone AS (DELETE FROM tenants USING others WHERE name = other"
+	    " AND idle AND waiting = 0 AND running = 0)"
+	    " SELECT count(*) FROM p" },
+	[S_TENANTS] = { "i",
+	    "SELECT " TENANT_POLICY ", waiting, running,"
+	    " CASE WHEN " TENANT_WINDOW(NOW_US) " THEN used_jobs ELSE 0 END,"
+	    " CASE WHEN " TENANT_WINDOW(NOW_US) " THEN used_cpu_ms ELSE 0 END"
+	    " FROM tenants WHERE name <> '*'"
+	    " ORDER BY waiting DESC, running DESC, name LIMIT $1" },
 	/* Nobody was told of it, so nothing of it has run. */
 	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"
 			  " started_at = 0, code_started = 0"

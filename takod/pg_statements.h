@@ -28,6 +28,8 @@ enum pg_call {
 	S_LETTER_COUNTS,
 	S_LETTER_REMOVE,
 	S_LETTERS_EXPIRE,
+	S_SET_TENANTS,
+	S_TENANTS,
 	S_UNDO,
 	S_MAX
 };
@@ -38,6 +40,7 @@ extern const struct pg_statement pg_statements[S_MAX];
 enum {
 	SUBMIT_FRESH = C_MAX,
 	SUBMIT_WAITING = C_MAX + 2,
+	SUBMIT_REFUSED,
 	CANCEL_DONE = C_MAX,
 	GET_CODE = C_MAX,
 	GET_INPUT,

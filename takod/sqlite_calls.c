@@ -11,9 +11,23 @@
 #include "store_schema.h"
 #include "util.h"
 
+/* The oldest job of a tenant that may be taken now (?1). */
+#define DUE                                                                    \
+	"(SELECT id FROM jobs INDEXED BY jobs_waiting"                         \
+	" WHERE jobs.tenant = tenants.name AND status = 'queued'"              \
+	" AND not_before <= ?1 ORDER BY seq LIMIT 1)"
 #define LIST(where)                                                            \
 	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
 	" ORDER BY seq DESC LIMIT ?1 OFFSET ?2"
+
+#define POLICY_FIELD(f) "json_extract(value, '$." f "')"
+#define POLICY_FIELDS                                                          \
+	POLICY_FIELD("name")                                                   \
+	", " POLICY_FIELD("weight") ", " POLICY_FIELD(                         \
+	    "priority") ", " POLICY_FIELD("max_queued") ", " POLICY_FIELD(     \
+	    "max_running") ", " POLICY_FIELD("max_jobs") ", " POLICY_FIELD(    \
+	    "max_cpu_ms") ", " POLICY_FIELD("window_us")
+#define POLICY_NAMES "(SELECT " POLICY_FIELD("name") " FROM json_each(?1))"
 
 static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
@@ -25,16 +39,25 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ", owner) VALUES ("
 		     "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
 		     "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"
-		     "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40)",
+		     "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40,?41)",
 	[S_INSERT_PAYLOAD] = "INSERT INTO payloads VALUES (?1, ?2, ?3, ?4)",
 	[S_BY_ID] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
 	[S_BY_KEY] =
 	    "SELECT " JOB_COLUMNS " FROM jobs WHERE idempotency_key = ?1"
-	    " AND idempotency_key <> ''",
+	    " AND idempotency_key <> ''"
+	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("?2"),
 	[S_QUEUED] = "SELECT count(*) FROM jobs WHERE status = 'queued'",
 	[S_RUNNING] = "SELECT count(*) FROM jobs WHERE status = 'running'",
-	[S_CLAIM_FIND] = "SELECT id FROM jobs WHERE status = 'queued'"
-			 " AND not_before <= ?1 ORDER BY seq LIMIT 1",
+	[S_QUOTA] = "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY
+		    ", " TENANT_FILLED " FROM tenants WHERE name = ?1",
+	[S_CLAIM_TURN] = "SELECT " DUE " AS due, priority"
+			 " FROM tenants INDEXED BY tenants_turn"
+			 " WHERE ready = 1 AND due IS NOT NULL"
+			 " ORDER BY priority DESC, pass, name LIMIT 1",
+	[S_CLAIM_AGED] = "SELECT " DUE " AS due, since"
+			 " FROM tenants INDEXED BY tenants_since"
+			 " WHERE ready = 1 AND priority = ?2 AND since <= ?3"
+			 " AND due IS NOT NULL ORDER BY since LIMIT 1",
 	[S_CLAIM] = "UPDATE jobs SET status = 'running', fence = fence + 1,"
 		    " attempt = attempt + 1, code_started = ?2,"
 		    " started_at = ?3, owner = ?4"
@@ -76,9 +99,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		      " WHERE id = ?1",
 	[S_OUTPUT] = "SELECT stdout, stderr, output, extras, artifacts"
 		     " FROM outputs WHERE id = ?1",
-	[S_POSITION] = "SELECT count(*) FROM jobs WHERE status = 'queued'"
-		       " AND seq <= (SELECT seq FROM jobs WHERE id = ?1"
-		       " AND status = 'queued')",
+	[S_POSITION] = TENANT_POSITION("?1"),
 	[S_LIST] = LIST(""),
 	[S_LIST_STATUS] = LIST(" WHERE status = ?3"),
 	[S_LIST_TYPE] = LIST(" WHERE job_type = ?4"),
@@ -123,7 +144,29 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_LETTERS_EXPIRE] =
 	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
 	    " FROM dead_letters WHERE created_at < ?1"
-	    " ORDER BY created_at LIMIT ?2)" };
+	    " ORDER BY created_at LIMIT ?2)",
+	[S_WAITING] = "SELECT count(*) FROM tenants WHERE waiting > 0",
+	[S_POLICY_NAMED] =
+	    "INSERT INTO tenants (" TENANT_POLICY ") SELECT " POLICY_FIELDS
+	    " FROM json_each(?1) WHERE true ON CONFLICT (name) DO UPDATE SET"
+	    " weight = excluded.weight, priority = excluded.priority,"
+	    " max_queued = excluded.max_queued,"
+	    " max_running = excluded.max_running,"
+	    " max_jobs = excluded.max_jobs, max_cpu_ms = excluded.max_cpu_ms,"
+	    " window_us = excluded.window_us",
+	[S_POLICY_REST] =
+	    "UPDATE tenants SET weight = d.weight, priority = d.priority,"
+	    " max_queued = d.max_queued, max_running = d.max_running,"
+	    " max_jobs = d.max_jobs, max_cpu_ms = d.max_cpu_ms,"
+	    " window_us = d.window_us FROM tenants AS d WHERE d.name = '*'"
+	    " AND tenants.name NOT IN " POLICY_NAMES,
+	[S_POLICY_GONE] =
+	    "DELETE FROM tenants WHERE waiting = 0 AND running = 0"
+	    " AND used_since <= ?2 - window_us AND name NOT IN " POLICY_NAMES,
+	[S_TENANTS] = "SELECT " TENANT_POLICY ", waiting, running,"
+		      " " TENANT_WINDOW("?2") ", used_jobs,"
+		      " used_cpu_ms FROM tenants WHERE name <> '*'"
+		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1" };
 
 /*
  * Old rows are removed for so long in one call: a large one takes longer than
@@ -288,6 +331,7 @@ get_job(sqlite3_stmt *st)
 	j->wall_ms = sqlite3_column_int64(st, C_WALL_MS);
 	j->oom_kills = sqlite3_column_int64(st, C_OOM_KILLS);
 	get_text(st, C_JOB_REF, j->job_ref, sizeof(j->job_ref));
+	get_text(st, C_TENANT, j->tenant, sizeof(j->tenant));
 	return (j);
 }
 
@@ -397,7 +441,8 @@ static int
 texts_valid(const struct job *j)
 {
 	const char *const texts[] = { j->id, j->job_type, j->idempotency_key,
-		j->correlation_id, j->client, j->parent_id, j->error_message };
+		j->correlation_id, j->client, j->parent_id, j->error_message,
+		j->tenant };
 	size_t i;
 
 	for (i = 0; i < nitems(texts); i++)
@@ -444,8 +489,34 @@ insert_row(struct store *s, const struct job *j, int start)
 	bind_text(st, C_RUNTIME + 1, NULL);
 	sqlite3_bind_int(st, C_OUT_TRUNCATED + 1, 0);
 	sqlite3_bind_int(st, C_ERR_TRUNCATED + 1, 0);
+	bind_text(st, C_TENANT + 1, j->tenant);
 	bind_text(st, C_MAX + 1, start ? s->owner : NULL);
 	return (sqlite_run(st));
+}
+
+/* May its tenant have another one? Clears op->flag where it may not run now. */
+static enum store_result
+quota(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_QUOTA);
+	enum store_result r = STORE_OK;
+	int rc;
+
+	bind_text(st, 1, op->in->tenant);
+	sqlite3_bind_int64(st, 2, time_wall_us());
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		if (sqlite3_column_int(st, 1))
+			op->flag = 0;
+		if (sqlite3_column_int(st, 0))
+			r = STORE_SPENT;
+		else if (!op->flag && sqlite3_column_int(st, 2))
+			r = STORE_FILLED;
+	}
+	sqlite3_reset(st);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (r);
 }
 
 enum store_result
@@ -465,6 +536,7 @@ call_submit(struct store *s, struct store_op *op)
 	if (j->idempotency_key[0] != '\0') {
 		st = sqlite_stmt(s, S_BY_KEY);
 		bind_text(st, 1, j->idempotency_key);
+		bind_text(st, 2, j->tenant);
 		r = select_job(s, st, &op->job);
 		if (r == STORE_OK)
 			return (memcmp(op->job->fingerprint, j->fingerprint,
@@ -478,6 +550,8 @@ call_submit(struct store *s, struct store_op *op)
 		return (r);
 	if (queued > 0)
 		op->flag = 0; /* nobody overtakes */
+	if ((r = quota(s, op)) != STORE_OK)
+		return (r);
 	if (!op->flag && queued >= op->n1)
 		return (STORE_FULL);
 	if ((rc = insert_row(s, j, op->flag)) != SQLITE_DONE)
@@ -493,6 +567,55 @@ call_submit(struct store *s, struct store_op *op)
 	return (by_id(s, j->id, &op->job));
 }
 
+/* A job's id, and a number, by one of the statements that find who is next. */
+static enum store_result
+find_next(struct store *s, sqlite3_stmt *st, char id[MAX_JOB_ID + 1],
+    int64_t *number)
+{
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_ROW) {
+		get_text(st, 0, id, MAX_JOB_ID + 1);
+		*number = sqlite3_column_int64(st, 1);
+	}
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_OK);
+	return (rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_fault(s, rc));
+}
+
+/* The job whose turn it is. */
+static enum store_result
+claim_find(struct store *s, int64_t now, char id[MAX_JOB_ID + 1])
+{
+	char aged[MAX_JOB_ID + 1];
+	enum store_result r;
+	sqlite3_stmt *st;
+	int64_t highest, since, oldest = INT64_MAX;
+	int priority;
+
+	st = sqlite_stmt(s, S_CLAIM_TURN);
+	sqlite3_bind_int64(st, 1, now);
+	if ((r = find_next(s, st, id, &highest)) != STORE_OK)
+		return (r);
+	if (++s->claims % STORE_AGED_CLAIM != 0)
+		return (STORE_OK);
+	for (priority = 0; priority < highest; priority++) {
+		st = sqlite_stmt(s, S_CLAIM_AGED);
+		sqlite3_bind_int64(st, 1, now);
+		sqlite3_bind_int(st, 2, priority);
+		sqlite3_bind_int64(st, 3, now - s->age_us);
+		r = find_next(s, st, aged, &since);
+		if (r != STORE_OK && r != STORE_NOT_FOUND)
+			return (r);
+		if (r == STORE_OK && since < oldest) {
+			oldest = since;
+			strlcpy(id, aged, MAX_JOB_ID + 1);
+		}
+	}
+	return (STORE_OK);
+}
+
 enum store_result
 call_claim(struct store *s, struct store_op *op)
 {
@@ -502,15 +625,8 @@ call_claim(struct store *s, struct store_op *op)
 	int64_t now = time_wall_us();
 	int rc;
 
-	st = sqlite_stmt(s, S_CLAIM_FIND);
-	sqlite3_bind_int64(st, 1, now);
-	rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		get_text(st, 0, id, sizeof(id));
-	sqlite3_reset(st);
-	if (rc != SQLITE_ROW)
-		return (
-		    rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_fault(s, rc));
+	if ((r = claim_find(s, now, id)) != STORE_OK)
+		return (r);
 	st = sqlite_stmt(s, S_CLAIM);
 	bind_text(st, 1, id);
 	sqlite3_bind_int(st, 2, op->flag);
@@ -745,6 +861,8 @@ call_counts(struct store *s, struct store_op *op)
 	r = number(s, sqlite_stmt(s, S_QUEUED), &op->counts.queued);
 	if (r == STORE_OK)
 		r = number(s, sqlite_stmt(s, S_RUNNING), &op->counts.running);
+	if (r == STORE_OK)
+		r = number(s, sqlite_stmt(s, S_WAITING), &op->counts.tenants);
 	return (r);
 }
 
@@ -890,4 +1008,57 @@ call_letters_expire(struct store *s, struct store_op *op)
 		return (sqlite_fault(s, rc));
 	op->position = sqlite3_changes(s->db);
 	return (STORE_OK);
+}
+
+/* ---- tenants ------------------------------------------------------------- */
+
+enum store_result
+call_set_tenants(struct store *s, struct store_op *op)
+{
+	static const enum statement all[] = { S_POLICY_NAMED, S_POLICY_REST,
+		S_POLICY_GONE };
+	sqlite3_stmt *st;
+	size_t i;
+	int rc;
+
+	for (i = 0; i < nitems(all); i++) {
+		st = sqlite_stmt(s, all[i]);
+		bind_text(st, 1, op->text);
+		if (all[i] == S_POLICY_GONE)
+			sqlite3_bind_int64(st, 2, time_wall_us());
+		if ((rc = sqlite_run(st)) != SQLITE_DONE)
+			return (sqlite_fault(s, rc));
+	}
+	s->age_us = op->n1;
+	return (STORE_OK);
+}
+
+enum store_result
+call_tenants(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_TENANTS);
+	struct tenant *t = op->tenants;
+	int rc;
+
+	sqlite3_bind_int(st, 1, op->flag);
+	sqlite3_bind_int64(st, 2, time_wall_us());
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		get_text(st, 0, t->policy.name, sizeof(t->policy.name));
+		t->policy.weight = sqlite3_column_int(st, 1);
+		t->policy.priority = sqlite3_column_int(st, 2);
+		t->policy.max_queued = sqlite3_column_int64(st, 3);
+		t->policy.max_running = sqlite3_column_int64(st, 4);
+		t->policy.max_jobs = sqlite3_column_int64(st, 5);
+		t->policy.max_cpu_ms = sqlite3_column_int64(st, 6);
+		t->waiting = sqlite3_column_int64(st, 8);
+		t->running = sqlite3_column_int64(st, 9);
+		if (sqlite3_column_int(st, 10)) {
+			t->used_jobs = sqlite3_column_int64(st, 11);
+			t->used_cpu_ms = sqlite3_column_int64(st, 12);
+		}
+		t++;
+	}
+	sqlite3_reset(st);
+	op->n_tenants = (size_t)(t - op->tenants);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }

@@ -19,7 +19,8 @@ enum kind {
 	POSITION_CB,
 	IDS_CB,
 	LETTERS_CB,
-	ERRORS_CB
+	ERRORS_CB,
+	TENANTS_CB
 };
 
 struct store_op {
@@ -36,6 +37,7 @@ struct store_op {
 		store_letters_cb letters;
 		store_errors_cb errors;
 		store_number_cb position;
+		store_tenants_cb tenants;
 	} cb;
 	void *arg;
 	/* arguments */
@@ -44,6 +46,7 @@ struct store_op {
 	int64_t n1, n2;
 	int flag;
 	struct job *in; /* a copy that shares the blobs */
+	char *text;
 	/* results */
 	enum store_result result;
 	struct job *job;
@@ -54,6 +57,8 @@ struct store_op {
 	struct dead_letter *letters;
 	size_t n_letters;
 	int64_t *errors; /* JERR_MAX of them */
+	struct tenant *tenants;
+	size_t n_tenants;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -71,7 +76,9 @@ enum statement {
 	S_BY_ID,
 	S_BY_KEY,
 	S_QUEUED,
-	S_CLAIM_FIND,
+	S_QUOTA,
+	S_CLAIM_TURN,
+	S_CLAIM_AGED,
 	S_CLAIM,
 	S_START,
 	S_NOTE,
@@ -99,6 +106,11 @@ enum statement {
 	S_LETTER_COUNTS,
 	S_LETTER_REMOVE,
 	S_LETTERS_EXPIRE,
+	S_WAITING,
+	S_POLICY_NAMED,
+	S_POLICY_REST,
+	S_POLICY_GONE,
+	S_TENANTS,
 	S_MAX
 };
 
@@ -114,6 +126,8 @@ struct store {
 	struct event *idle;  /* the WAL is copied back */
 	int up, told;	     /* told: the first state was reported */
 	int wal_pages;
+	unsigned claims; /* every fourth looks at lower priorities */
+	int64_t age_us;	 /* of such a turn */
 	char fault[256]; /* what SQLite said last when it failed */
 	TAILQ_HEAD(, store_op) queue;
 };
@@ -143,5 +157,7 @@ enum store_result call_letters(struct store *, struct store_op *);
 enum store_result call_letter_counts(struct store *, struct store_op *);
 enum store_result call_letter_remove(struct store *, struct store_op *);
 enum store_result call_letters_expire(struct store *, struct store_op *);
+enum store_result call_set_tenants(struct store *, struct store_op *);
+enum store_result call_tenants(struct store *, struct store_op *);
 
 #endif

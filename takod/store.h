@@ -27,6 +27,8 @@ enum store_result {
 	STORE_EXISTS,	/* idempotency key and fingerprint known: that job */
 	STORE_CONFLICT, /* key known with another fingerprint: that job */
 	STORE_FULL,	/* max_queue jobs wait already */
+	STORE_FILLED,	/* as many of its tenant's as may */
+	STORE_SPENT,	/* its tenant's budget is used up */
 	STORE_NOT_FOUND,
 	STORE_STALE, /* the guard did not hold: nothing was changed */
 	STORE_AWAY,  /* no connection, or it broke: outcome as in text */
@@ -42,6 +44,7 @@ typedef void (*store_cb)(enum store_result, void *arg);
 
 struct store_counts {
 	int64_t queued, running;
+	int64_t tenants; /* that have jobs waiting */
 };
 typedef void (*store_counts_cb)(
     enum store_result, const struct store_counts *, void *arg);
@@ -56,6 +59,33 @@ typedef void (*store_letters_cb)(
 /* counts: how many of each error, the store's. */
 typedef void (*store_errors_cb)(
     enum store_result, const int64_t counts[JERR_MAX], void *arg);
+
+/*
+ * What the configuration says of a tenant (job.tenant). 0: no such limit. The
+ * cpu time of a job counts when it ends, so a budget may be overdrawn by what
+ * was taken before.
+ */
+struct tenant_policy {
+	char name[MAX_TENANT + 1]; /* "*": of all that have none of their own */
+	int weight;		   /* 1 or more: its part of the turns */
+	int priority;		   /* 0 or more: the highest go first */
+	int64_t max_queued, max_running;
+	int64_t max_jobs, max_cpu_ms; /* in a window */
+};
+struct tenant_policies {
+	struct tenant_policy *list; /* the one of "*" among them */
+	size_t n;
+	int64_t window_us; /* of a budget; begins at multiples of itself */
+	int64_t age_us;	   /* of the turn of a lower priority: claim */
+};
+struct tenant {
+	struct tenant_policy policy;
+	int64_t waiting, running;
+	int64_t used_jobs, used_cpu_ms; /* in this window */
+};
+/* list: n of them, the store's, for as long as the call takes. */
+typedef void (*store_tenants_cb)(
+    enum store_result, const struct tenant *list, size_t n, void *arg);
 
 /* What a get is to bring. */
 enum store_want {
@@ -85,13 +115,18 @@ struct store_ops {
 	 * Inserts a job. Where start is 1, it goes in as running (fence 1,
 	 * attempt 1, code_started 1) instead of queued, which the caller asks
 	 * only when a ready slot is in its hand and nothing waits; if rows
-	 * wait all the same it goes in as queued. job is only read. Answer:
-	 * the row as it stands without blobs.
+	 * wait all the same, or its tenant may have no more running, it goes
+	 * in as queued. job is only read. Answer: the row as it stands without
+	 * blobs; where it is refused nothing is written, no key either.
 	 */
 	void (*submit)(struct store *, const struct job *, int start,
 	    int64_t max_queue, store_job_cb, void *);
 	/*
-	 * Takes the oldest waiting job that is due: running, fence + 1,
+	 * Takes a waiting job that is due: the oldest of the tenant whose turn
+	 * it is. That is one of the highest priority; among those whoever had
+	 * least for its weight. Every fourth claim goes to a tenant of a lower
+	 * priority that has not been served for age_us, if there is one: the
+	 * one that waits longest. running, fence + 1,
 	 * attempt + 1, started_at now, code_started as given. Brings the
 	 * payload and former attempts. STORE_NOT_FOUND: none is due.
 	 */
@@ -118,7 +153,10 @@ struct store_ops {
 	 * A running one: STORE_STALE with the row. Terminal: NOT_FOUND.
 	 */
 	void (*cancel)(struct store *, const char *id, store_job_cb, void *);
-	/* want: WANT_ bits. queue_position: 1-based among waiting, else 0. */
+	/*
+	 * want: WANT_ bits. queue_position: the number of claims until it is
+	 * taken if nothing else comes or goes, else 0.
+	 */
 	void (*get)(
 	    struct store *, const char *id, int want, store_job_cb, void *);
 	void (*queue_position)(struct store *, const char *id,
@@ -153,9 +191,23 @@ struct store_ops {
 	/* As expire does jobs; answer: how many. */
 	void (*letters_expire)(
 	    struct store *, int64_t age_us, int max, store_number_cb, void *);
+	/*
+	 * From now on these policies hold, for waiting jobs too. Among takods
+	 * of one database those of the last one. Tenants of which nothing is
+	 * left to know are forgotten.
+	 */
+	void (*set_tenants)(struct store *, const struct tenant_policies *,
+	    store_cb, void *);
+	/* Those that have most waiting first, max (1..STORE_TENANTS_MAX). */
+	void (*tenants)(struct store *, int max, store_tenants_cb, void *);
 };
 
-#define STORE_EXPIRE_MAX 50
+#define STORE_EXPIRE_MAX  50
+#define STORE_TENANTS_MAX 1000
+#define STORE_AGED_CLAIM  4 /* one in so many may go to those who aged */
+
+/* Policies as JSON, as both drivers give them to their SQL; the caller's. */
+char *tenant_policies_pack(const struct tenant_policies *);
 
 extern const struct store_ops store_sqlite, store_pg;
 

@@ -23,7 +23,8 @@
 #include "store.h"
 #include "util.h"
 
-#define MAX_OWNER 160
+#define MAX_OWNER   160
+#define CLAIM_TRIES 4
 
 /* ---- a call under way -------------------------------------------------------
  */
@@ -40,6 +41,7 @@ struct op {
 		store_letters_cb letters;
 		store_errors_cb errors;
 		store_number_cb position;
+		store_tenants_cb tenants;
 	} cb;
 	void *arg;
 	/* what the parameters point to */
@@ -48,6 +50,7 @@ struct op {
 	char owner[MAX_OWNER];
 	struct job *in; /* a copy that shares the blobs */
 	struct blob *artifacts;
+	char *text;
 	int64_t max_queue;
 	int want;
 };
@@ -62,6 +65,7 @@ struct store {
 	struct pg_conn *conn;
 	char owner[MAX_OWNER - 20];
 	uint64_t claims; /* the number of the next claim, from a random one */
+	int64_t age_us;	 /* of a turn of a lower priority */
 	TAILQ_HEAD(, orphan) orphans;
 	store_state_cb state_cb;
 	store_wakeup_cb wakeup_cb;
@@ -94,6 +98,7 @@ op_free(struct op *op)
 {
 	job_free(op->in);
 	blob_unref(op->artifacts);
+	free(op->text);
 	free(op);
 }
 
@@ -241,6 +246,7 @@ get_job(const PGresult *res, int row)
 	INT(C_WALL_MS, wall_ms);
 	INT(C_OOM_KILLS, oom_kills);
 	TEXT(C_JOB_REF, job_ref);
+	TEXT(C_TENANT, tenant);
 #undef TEXT
 #undef INT
 #undef ENUM
@@ -322,6 +328,12 @@ submitted(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, result, NULL));
 	row = submitted_row(res, op->in->id);
 	if (PQgetisnull(res, row, C_ID)) {
+		switch (get_int(res, row, SUBMIT_REFUSED)) {
+		case 1:
+			return (op_done_job(op, STORE_FILLED, NULL));
+		case 2:
+			return (op_done_job(op, STORE_SPENT, NULL));
+		}
 		/* Full; or somebody's insert was faster, and is seen now. */
 		if (get_int(res, row, SUBMIT_WAITING) < op->max_queue)
 			return (PG_AGAIN);
@@ -372,6 +384,7 @@ pg_submit(struct store *s, const struct job *job, int start, int64_t max_queue,
 	bind_bytes(op, j->code);
 	bind_bytes(op, j->input);
 	bind_bytes(op, j->requirements);
+	pg_text(r, j->tenant);
 	op_send(op);
 }
 
@@ -385,6 +398,12 @@ claimed(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, result, NULL));
 	if (PQntuples(res) == 0)
 		return (op_done_job(op, STORE_NOT_FOUND, NULL));
+	if (PQgetisnull(res, 0, C_ID)) {
+		/* Another takod was faster, again and again: it has work. */
+		if (r->tries < CLAIM_TRIES)
+			return (PG_AGAIN);
+		return (op_done_job(op, STORE_NOT_FOUND, NULL));
+	}
 	if ((j = get_job(res, 0)) == NULL || get_payload(res, j) == -1 ||
 	    get_attempts(res, CLAIM_ATTEMPTS, j) == -1)
 		result = STORE_FAILED;
@@ -400,6 +419,8 @@ pg_claim(struct store *s, int code_started, store_job_cb cb, void *arg)
 	op_number_claim(op);
 	pg_int(&op->req, code_started != 0);
 	pg_text(&op->req, op->owner);
+	pg_int(&op->req, s->claims % STORE_AGED_CLAIM == 0);
+	pg_int(&op->req, s->age_us);
 	op_send(op);
 }
 
@@ -634,11 +655,12 @@ static int
 counted(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = op_of(r);
-	struct store_counts counts = { 0, 0 };
+	struct store_counts counts = { 0, 0, 0 };
 
 	if (result == STORE_OK) {
 		counts.queued = get_int(res, 0, 0);
 		counts.running = get_int(res, 0, 1);
+		counts.tenants = get_int(res, 0, 2);
 	}
 	op->cb.counts(result, &counts, op->arg);
 	op_free(op);
@@ -823,6 +845,71 @@ pg_letters_expire(
 	op_send(op);
 }
 
+/* ---- tenants --------------------------------------------------------------- */
+
+static int
+tenants_set(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	(void)res;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_set_tenants(struct store *s, const struct tenant_policies *policies,
+    store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_SET_TENANTS, tenants_set, arg);
+
+	op->cb.plain = cb;
+	op->text = tenant_policies_pack(policies);
+	s->age_us = policies->age_us;
+	pg_text(&op->req, op->text);
+	op_send(op);
+}
+
+static int
+tenants_listed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct tenant *list = NULL, *t;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		list = xcalloc((size_t)n, sizeof(*list));
+	for (i = 0; i < n; i++) {
+		t = &list[i];
+		get_text(res, i, 0, t->policy.name, sizeof(t->policy.name));
+		t->policy.weight = (int)get_int(res, i, 1);
+		t->policy.priority = (int)get_int(res, i, 2);
+		t->policy.max_queued = get_int(res, i, 3);
+		t->policy.max_running = get_int(res, i, 4);
+		t->policy.max_jobs = get_int(res, i, 5);
+		t->policy.max_cpu_ms = get_int(res, i, 6);
+		t->waiting = get_int(res, i, 8);
+		t->running = get_int(res, i, 9);
+		t->used_jobs = get_int(res, i, 10);
+		t->used_cpu_ms = get_int(res, i, 11);
+	}
+	op->cb.tenants(result, list, (size_t)n, op->arg);
+	free(list);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_tenants(struct store *s, int max, store_tenants_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_TENANTS, tenants_listed, arg);
+
+	op->cb.tenants = cb;
+	pg_int(&op->req, max);
+	op_send(op);
+}
+
 /* ---- the session ------------------------------------------------------------
  */
 
@@ -952,4 +1039,6 @@ const struct store_ops store_pg = {
 	.letter_counts = pg_letter_counts,
 	.letter_remove = pg_letter_remove,
 	.letters_expire = pg_letters_expire,
+	.set_tenants = pg_set_tenants,
+	.tenants = pg_tenants,
 };

@@ -45,7 +45,7 @@ op_answer(struct store_op *op)
 		free(op->jobs);
 		op->jobs = NULL;
 		op->n_jobs = 0;
-		op->n_ids = op->n_letters = 0;
+		op->n_ids = op->n_letters = op->n_tenants = 0;
 	} else if (op->result == STORE_NOT_FOUND) {
 		job_free(job);
 		job = NULL;
@@ -75,10 +75,16 @@ op_answer(struct store_op *op)
 	case ERRORS_CB:
 		op->cb.errors(op->result, op->errors, op->arg);
 		break;
+	case TENANTS_CB:
+		op->cb.tenants(
+		    op->result, op->tenants, op->n_tenants, op->arg);
+		break;
 	}
 	free(op->ids);
 	free(op->letters);
 	free(op->errors);
+	free(op->tenants);
+	free(op->text);
 	job_free(op->in);
 	free(op);
 }
@@ -423,6 +429,27 @@ sqlite_letters_expire(
 	op->n2 = max;
 }
 
+static void
+sqlite_set_tenants(struct store *s, const struct tenant_policies *policies,
+    store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_set_tenants, arg);
+
+	op->cb.plain = cb;
+	op->text = tenant_policies_pack(policies);
+	op->n1 = policies->age_us;
+}
+
+static void
+sqlite_tenants(struct store *s, int max, store_tenants_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, TENANTS_CB, 0, call_tenants, arg);
+
+	op->cb.tenants = cb;
+	op->flag = max;
+	op->tenants = xcalloc((size_t)max, sizeof(*op->tenants));
+}
+
 /* ---- open and close
  * ---------------------------------------------------------------- */
 
@@ -579,4 +606,6 @@ const struct store_ops store_sqlite = {
 	.letter_counts = sqlite_letter_counts,
 	.letter_remove = sqlite_letter_remove,
 	.letters_expire = sqlite_letters_expire,
+	.set_tenants = sqlite_set_tenants,
+	.tenants = sqlite_tenants,
 };
