@@ -286,6 +286,7 @@ enum msg_fd {
 	U(result, 0, RESULT_MAX - 1)                                           \
 	U(artifacts, 0, MAX_ARTIFACTS)                                         \
 	U(artifacts_skipped, 0, UINT32_MAX)                                    \
+	U(artifacts_lost, 0, 1)	   /* one could not be written */              \
 	U(output_incomplete, 0, 1) /* the stream broke early */
 
 /* ---- takoctl to takod, and the answers ---------------------------------- */

@@ -23,6 +23,7 @@
 #define MAX_RUNTIME_NAME  16
 #define MAX_ARTIFACT_NAME 255 /* NAME_MAX: any bytes but '/' and NUL */
 #define MAX_CONTENT_TYPE  64
+#define MAX_ARTIFACT_STORE 16 /* a driver's name */
 #define MAX_ARTIFACTS	  1000 /* of one job; more are counted, not kept */
 #define MAX_WORKERS	  64
 #define MAX_SLOTS	  128 /* running and ready together */

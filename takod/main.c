@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "artifact_store.h"
 #include "data_dir.h"
 #include "log.h"
 #include "takod.h"
@@ -423,6 +424,8 @@ main(int argc, char **argv)
 	    admit_open(detail, sizeof(detail)) == -1 ||
 	    control_open(detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
+	if (artifact_store_open(detail, sizeof(detail)) == -1)
+		fatalx("%s", detail);
 	pool_init();
 	queue_init();
 	retain_init();
@@ -432,6 +435,7 @@ main(int argc, char **argv)
 	event_base_dispatch(env.base);
 	control_close();
 	proc_stop();
+	artifact_store_close();
 	env.store_ops->close(env.store);
 	env.engine_ops->close(env.engine);
 	log_info("stopped");

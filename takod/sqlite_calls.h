@@ -17,7 +17,9 @@ enum kind {
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
-	IDS_CB
+	EXPIRED_CB,
+	BLOB_CB,
+	PLACES_CB
 };
 
 struct store_op {
@@ -30,7 +32,9 @@ struct store_op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
-		store_ids_cb ids;
+		store_expired_cb expired;
+		store_blob_cb blob;
+		store_places_cb places;
 		void (*position)(enum store_result, int64_t, void *);
 	} cb;
 	void *arg;
@@ -39,14 +43,19 @@ struct store_op {
 	char job_type[MAX_JOB_TYPE + 1];
 	int64_t n1, n2;
 	int flag;
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
+	struct artifact_place place;
 	struct job *in; /* a copy that shares the blobs */
 	/* results */
 	enum store_result result;
 	struct job *job;
 	struct job **jobs;
 	size_t n_jobs;
-	store_id *ids;
-	size_t n_ids;
+	struct store_expired *gone;
+	size_t n_gone;
+	struct blob *blob; /* put: what is written */
+	struct artifact_found found[STORE_PLACES];
+	size_t n_found;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -83,6 +92,12 @@ enum statement {
 	S_RECOVER_FAILED,
 	S_EXPIRED,
 	S_EXPIRE,
+	S_ARTIFACTS,
+	S_ARTIFACT_KNOWN,
+	S_CHUNK_PUT,
+	S_CHUNK_GET,
+	S_CHUNK_REMOVE,
+	S_CHUNK_PLACES,
 	S_MAX
 };
 
@@ -123,5 +138,10 @@ enum store_result call_list(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
 enum store_result call_recover(struct store *, struct store_op *);
 enum store_result call_expire(struct store *, struct store_op *);
+enum store_result call_artifact_known(struct store *, struct store_op *);
+enum store_result call_chunk_put(struct store *, struct store_op *);
+enum store_result call_chunk_get(struct store *, struct store_op *);
+enum store_result call_chunk_remove(struct store *, struct store_op *);
+enum store_result call_chunk_places(struct store *, struct store_op *);
 
 #endif

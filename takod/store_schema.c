@@ -71,12 +71,33 @@
 #define JOBS_ENDED                                                             \
 	"CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;"
 
+/*
+ * Where the artifacts of a record lie, and those that lie here. The pieces
+ * refer to no job: with a job's row would go all of them at one stroke.
+ */
+#define ARTIFACTS(BIG, BYTES)                                                  \
+	"ALTER TABLE outputs ADD COLUMN artifact_store TEXT;"                  \
+	"CREATE TABLE artifact_chunks ("                                       \
+	" id TEXT NOT NULL,"                                                   \
+	" fence " BIG " NOT NULL,"                                             \
+	" number INTEGER NOT NULL,"                                            \
+	" chunk INTEGER NOT NULL,"                                             \
+	" written_at " BIG " NOT NULL,"                                        \
+	" data " BYTES " NOT NULL,"                                            \
+	" PRIMARY KEY (id, fence, number, chunk));"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
-	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"), JOBS_ENDED
+	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+	JOBS_ENDED,
+	ARTIFACTS("INTEGER", "BLOB"),
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
 	JOBS("BIGINT", "BYTEA",
 	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-	JOBS_ENDED
+	JOBS_ENDED,
+	/* Not compressed: artifacts mostly are already. */
+	ARTIFACTS("BIGINT", "BYTEA") "ALTER TABLE artifact_chunks"
+				     " ALTER COLUMN data"
+				     " SET STORAGE EXTERNAL;",
 };

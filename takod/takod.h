@@ -246,7 +246,11 @@ struct run {
 	int finishing; /* 1: being written, 2: held */
 	struct msg_job_done last;
 	struct container_facts facts;
-	int incomplete; /* output was lost */
+	int incomplete;	 /* output was lost */
+	int lost;	 /* an artifact was, and it was not the job's fault */
+	char folder[96]; /* of artifacts that are not kept yet; or "" */
+	int kept;	 /* they are, or it was given up */
+	int waits;	 /* that they wait was logged */
 };
 TAILQ_HEAD(run_list, run);
 extern struct run_list runs;
@@ -267,6 +271,7 @@ void run_store_up(void); /* commits what waited for the store */
 
 /* ---- judge.c: how a job ended, from facts it cannot forge ---------------- */
 void judge(struct run *);
+void judge_lost(struct run *); /* after judge: an artifact was lost */
 
 /* ---- queue.c: from waiting rows to runs ---------------------------------- */
 void queue_init(void);
