@@ -25,7 +25,8 @@
 
 struct route {
 	enum http_method method;
-	const char *pattern; /* {id}: a job's, a segment of its own */
+	/* {id}: a job's; {name}: an artifact's; each a segment of its own */
+	const char *pattern;
 	void (*handler)(struct request *);
 	enum form form;
 	enum api_error not_found;
@@ -55,6 +56,8 @@ static const struct route routes[] = {
 	    params_result, 0 },
 	{ HTTP_POST, "/jobs/{id}/cancel", handle_cancel, FORM_NONE,
 	    API_NO_CANCEL, NULL, 0 },
+	{ HTTP_GET, "/jobs/{id}/artifacts/{name}", artifact_handle, FORM_NONE,
+	    API_NO_JOB, NULL, 0 },
 	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
 	    API_NO_EXECUTION, params_record, 0 },
 };
@@ -206,25 +209,38 @@ handle_submit(struct request *req)
 
 /* ---- which route -------------------------------------------------------- */
 
+/* What stands in the path in the places of a pattern's names. */
+struct found {
+	char id[MAX_JOB_ID + 1]; /* "" when it is no job's */
+	const char *name;	 /* not decoded: it may be any bytes */
+	size_t name_len;
+};
+
 /*
- * Does a path (not decoded, len bytes) have the form of a pattern? The segment
- * in the place of {id} is left in id, empty when it is no job's id. -1 when a
+ * Does a path (not decoded, len bytes) have the form of a pattern? -1 when a
  * segment cannot be decoded.
  */
 static int
-path_match(const char *pattern, const char *path, size_t len, char *id)
+path_match(const char *pattern, const char *path, size_t len, struct found *f)
 {
 	const char *end = path + len;
 	char segment[256];
 	size_t n, k;
 
-	*id = '\0';
+	memset(f, 0, sizeof(*f));
 	while (*pattern == '/' && path < end && *path == '/') {
 		pattern++;
 		path++;
 		k = strcspn(pattern, "/");
 		for (n = 0; path + n < end && path[n] != '/'; n++)
 			;
+		if (k == 6 && strncmp(pattern, "{name}", 6) == 0 && n > 0) {
+			f->name = path;
+			f->name_len = n;
+			pattern += k;
+			path += n;
+			continue;
+		}
 		/* One too long to be decoded here is none of ours. */
 		if (n >= sizeof(segment))
 			return (0);
@@ -234,7 +250,7 @@ path_match(const char *pattern, const char *path, size_t len, char *id)
 			if (*segment == '\0')
 				return (0);
 			if (job_id_valid(segment))
-				strlcpy(id, segment, MAX_JOB_ID + 1);
+				strlcpy(f->id, segment, sizeof(f->id));
 		} else if (strlen(segment) != k ||
 			   strncmp(segment, pattern, k) != 0)
 			return (0);
@@ -253,12 +269,12 @@ route_find(struct request *req, size_t len)
 {
 	enum http_method method =
 	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
-	char id[MAX_JOB_ID + 1];
+	struct found f;
 	int found = 0, m;
 	size_t i;
 
 	for (i = 0; i < nitems(routes); i++) {
-		m = path_match(routes[i].pattern, req->target, len, id);
+		m = path_match(routes[i].pattern, req->target, len, &f);
 		if (m == -1)
 			return (-1);
 		if (m == 0)
@@ -268,7 +284,9 @@ route_find(struct request *req, size_t len)
 			req->open = 1;
 		if (routes[i].method == method) {
 			req->route = &routes[i];
-			strlcpy(req->job_id, id, sizeof(req->job_id));
+			strlcpy(req->job_id, f.id, sizeof(req->job_id));
+			req->name = f.name;
+			req->name_len = f.name_len;
 		}
 		if (*req->allow != '\0')
 			strlcat(req->allow, ", ", sizeof(req->allow));
@@ -452,6 +470,7 @@ take_head(struct request *req, const struct http_request *h)
 	req->encoded =
 	    encoding != NULL && strcasecmp(encoding, "identity") != 0;
 	take_correlation(req, http_field(h, "x-correlation-id", NULL));
+	artifact_head(req, h);
 }
 
 static void
@@ -459,6 +478,9 @@ request_free(struct request *req)
 {
 	body_drop(req);
 	free(req->target);
+	free(req->range);
+	free(req->if_range);
+	free(req->none_match);
 	free(req);
 }
 
@@ -566,9 +588,9 @@ const struct conn_ops route_ops = {
 	.fault = on_fault,
 };
 
-void
-route_answer(struct request *req, int status, struct evbuffer *head,
-    struct evbuffer *body)
+/* The request is answered: what is left is its connection. */
+static struct conn *
+request_end(struct request *req, int status)
 {
 	struct conn *c = req->conn;
 	double ms = (double)(time_mono_us() - req->started) / 1000;
@@ -578,7 +600,21 @@ route_answer(struct request *req, int status, struct evbuffer *head,
 	    http_method_name(req->method), req->target, status, ms);
 	conn_set_data(c, NULL);
 	request_free(req);
-	conn_reply(c, status, head, body);
+	return (c);
+}
+
+void
+route_answer(struct request *req, int status, struct evbuffer *head,
+    struct evbuffer *body)
+{
+	conn_reply(request_end(req, status), status, head, body);
+}
+
+void
+route_answer_file(struct request *req, int status, struct evbuffer *head,
+    int fd, off_t off, size_t len)
+{
+	conn_reply_file(request_end(req, status), status, head, fd, off, len);
 }
 
 enum form

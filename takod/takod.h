@@ -285,6 +285,21 @@ void retain_init(void);
 /* A sweep at once, or another one after that which is under way. */
 void retain_begin(void);
 
+/* ---- artifact.c: artifacts for who asks -----------------------------------
+ */
+struct artifact_ask {
+	char job_id[MAX_JOB_ID + 1];
+	/* Its name; where none has it, another. 0 bytes: no name. */
+	uint8_t name[MAX_ARTIFACT_NAME], other[MAX_ARTIFACT_NAME];
+	size_t name_len, other_len;
+	int body; /* its bytes are wanted too */
+};
+/* fd: -1 where no bytes are wanted, or with an error; the caller's. */
+typedef void (*artifact_answer_cb)(
+    enum rep, const struct msg_rep_artifact *, int fd, uint64_t arg);
+void artifact_ask(
+    const struct artifact_ask *, artifact_answer_cb, uint64_t arg);
+
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
     int sync, int keep);
