@@ -19,7 +19,11 @@
 static struct {
 	const struct artifact_ops *ops;
 	struct artifact_store *store; /* NULL: cannot be opened */
-} stores[] = { { &artifact_local, NULL } };
+} stores[] = {
+	[ARTIFACTS_LOCAL] = { &artifact_local, NULL },
+	[ARTIFACTS_DATABASE] = { &artifact_db, NULL },
+	[ARTIFACTS_S3] = { &artifact_s3, NULL },
+};
 
 static size_t current; /* takes what is new */
 
@@ -28,7 +32,10 @@ artifact_store_open(char *detail, size_t len)
 {
 	size_t i;
 
+	current = (size_t)env.conf->artifact_store;
 	for (i = 0; i < nitems(stores); i++) {
+		if (i == ARTIFACTS_S3 && env.conf->s3_bucket == NULL)
+			continue;
 		stores[i].store =
 		    stores[i].ops->open(env.base, env.conf, detail, len);
 		if (stores[i].store == NULL)

@@ -88,6 +88,9 @@ struct artifact_ops {
 
 extern const struct artifact_ops artifact_local, artifact_db, artifact_s3;
 
+/* Places that one list's answer may have. */
+#define ARTIFACT_LIST_MAX 500
+
 /* What is younger may be being written; nothing so young is swept up. */
 #define ARTIFACT_YOUNG_US (3600 * INT64_C(1000000))
 

@@ -435,8 +435,9 @@ main(int argc, char **argv)
 	event_base_dispatch(env.base);
 	control_close();
 	proc_stop();
-	artifact_store_close();
+	/* It answers what the artifact stores have asked of it. */
 	env.store_ops->close(env.store);
+	artifact_store_close();
 	env.engine_ops->close(env.engine);
 	log_info("stopped");
 	return (0);

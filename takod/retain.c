@@ -44,7 +44,7 @@ static struct {
 
 	int strays;		   /* are looked for in this sweep */
 	int number, first, listed; /* the artifact store */
-	struct artifact_found found[64];
+	struct artifact_found found[ARTIFACT_LIST_MAX];
 	size_t n_found;
 	int64_t strays_done; /* monotonic; 0: never */
 } sweep;

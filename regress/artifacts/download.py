@@ -8,6 +8,7 @@ import urllib.parse
 import pytest
 
 from conftest import end, make
+from lib import shared
 
 MIB = 1 << 20
 # Of one job: more than the defaults, so that large files are met too.
@@ -15,7 +16,8 @@ CAPS = {"max_artifact_bytes": 160 * MIB, "max_total_artifacts_bytes": 320 * MIB,
         "container_limits": {"tmpfs_size": "400m", "fsize": 200 * MIB},
         "default_timeout": 60}
 # artifact_store and the database beside it.
-STORES = (("local", "sqlite"),)
+STORES = (("local", "sqlite"), ("database", "sqlite"), ("database", "pg"),
+          ("s3", "sqlite"))
 
 
 def fetch(daemon, path, headers=None, method="GET", timeout=60):
@@ -44,7 +46,10 @@ def get(daemon, job_id, name, headers=None, method="GET"):
 
 
 def store_keys(kind):
-    return {} if kind == "local" else {"artifact_store": kind}
+    """What a configuration says of an artifact store."""
+    if kind == "s3":
+        return shared.s3().keys_of_takod()
+    return {"artifact_store": kind}
 
 
 @pytest.fixture(scope="module", params=STORES, ids="-".join)
