@@ -76,6 +76,12 @@ enum conf_log_format {
 	LOG_FORMAT_JSON
 };
 
+enum conf_artifacts {
+	ARTIFACTS_LOCAL,
+	ARTIFACTS_DATABASE,
+	ARTIFACTS_S3
+};
+
 enum conf_from {
 	CONF_FROM_DEFAULT,
 	CONF_FROM_FILE,
@@ -145,7 +151,12 @@ struct conf {
 	int warm_pool_size;			/* of the default type: 2 */
 	char *api_user;				/* NULL: as takod.8 says */
 	char *worker_user;
-	uint64_t uid_base;    /* first numeric id; 0: chosen */
+	uint64_t uid_base; /* first numeric id; 0: chosen */
+	enum conf_artifacts artifact_store;
+	char *s3_endpoint; /* http[s]://host[:port]; NULL: AWS's */
+	char *s3_bucket;   /* NULL: no S3 */
+	char *s3_region, *s3_prefix;
+	char *s3_credentials_file;
 	char *control_socket; /* NULL: data_dir/takod.sock */
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;

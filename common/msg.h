@@ -244,6 +244,24 @@ enum msg_fd {
 	U(timeout, 0, 86400)                                                   \
 	U(startup_timeout, 0, 1800)
 
+/*
+ * An artifact of a job: the one called name, else the one called other (no
+ * name: none is). body 0: what is known of it alone, without its bytes.
+ */
+#define MSG_REQ_ARTIFACT(U, I, S, B, D)                                        \
+	S(job_id, MAX_JOB_ID)                                                  \
+	B(name, MAX_ARTIFACT_NAME)                                             \
+	B(other, MAX_ARTIFACT_NAME)                                            \
+	U(body, 0, 1)
+
+/* A descriptor of a regular file comes along, for reading alone. */
+#define MSG_REP_ARTIFACT(U, I, S, B, D)                                        \
+	B(name, MAX_ARTIFACT_NAME)                                             \
+	U(size, 0, 10737418240)                                                \
+	D(sha256, TAKO_SHA256)                                                 \
+	S(content_type, MAX_CONTENT_TYPE)                                      \
+	I(ended_at, 0, MS_MAX_TIME) /* of its job */
+
 /* The request cannot be done; error is enum rep. */
 #define MSG_REP_ERROR(U, I, S, B, D)                                           \
 	U(error, 1, REP_MAX - 1)                                               \
@@ -315,6 +333,7 @@ enum msg_fd {
 	U(result, 0, RESULT_MAX - 1)                                           \
 	U(artifacts, 0, MAX_ARTIFACTS)                                         \
 	U(artifacts_skipped, 0, UINT32_MAX)                                    \
+	U(artifacts_lost, 0, 1)	   /* one could not be written */              \
 	U(output_incomplete, 0, 1) /* the stream broke early */
 
 /* ---- takoctl to takod, and the answers ---------------------------------- */
@@ -326,6 +345,11 @@ enum msg_fd {
 	U(limit, 1, 1000)                                                      \
 	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */
 #define MSG_CTL_JOB(U, I, S, B, D)    S(job_id, MAX_JOB_ID)
+/* The answer is REP_ARTIFACT: name and other as in REQ_ARTIFACT. */
+#define MSG_CTL_ARTIFACT(U, I, S, B, D)                                        \
+	S(job_id, MAX_JOB_ID)                                                  \
+	B(name, MAX_ARTIFACT_NAME)                                             \
+	B(other, MAX_ARTIFACT_NAME)
 #define MSG_CTL_CANCEL(U, I, S, B, D) S(job_id, MAX_JOB_ID)
 #define MSG_CTL_RERUN(U, I, S, B, D)                                           \
 	S(job_id, MAX_JOB_ID)                                                  \
@@ -422,6 +446,8 @@ enum msg_fd {
 	X(REQ_STATS, req_stats, FROM_API, FD_NONE)                             \
 	X(REP_STATS, rep_stats, FROM_PARENT, FD_NONE)                          \
 	X(REP_RECORD, rep_record, FROM_PARENT, FD_OPTIONAL)                    \
+	X(REQ_ARTIFACT, req_artifact, FROM_API, FD_NONE)                       \
+	X(REP_ARTIFACT, rep_artifact, FROM_PARENT, FD_OPTIONAL)                \
 	X(REP_ERROR, rep_error, FROM_PARENT, FD_NONE)                          \
 	X(WORKER_SETUP, worker_setup, FROM_PARENT, FD_REQUIRED)                \
 	X(WORKER_STREAM, worker_stream, FROM_PARENT, FD_REQUIRED)              \
@@ -437,6 +463,7 @@ enum msg_fd {
 	X(CTL_WORKERS, ctl_workers, FROM_CTL, FD_NONE)                         \
 	X(CTL_JOBS, ctl_jobs, FROM_CTL, FD_NONE)                               \
 	X(CTL_JOB, ctl_job, FROM_CTL, FD_NONE)                                 \
+	X(CTL_ARTIFACT, ctl_artifact, FROM_CTL, FD_NONE)                       \
 	X(CTL_CANCEL, ctl_cancel, FROM_CTL, FD_NONE)                           \
 	X(CTL_RERUN, ctl_rerun, FROM_CTL, FD_NONE)                             \
 	X(CTL_LETTERS, ctl_letters, FROM_CTL, FD_NONE)                         \
@@ -466,8 +493,9 @@ enum msg_type {
 /* Why a request cannot be done; the HTTP status is chosen by tako-api. */
 enum rep {
 	REP_NONE,
-	REP_NOT_FOUND, /* no such job, or nothing to cancel */
-	REP_CONFLICT,  /* idempotency key of another payload */
+	REP_NOT_FOUND,	 /* no such job, or nothing to cancel */
+	REP_NO_ARTIFACT, /* the job is there, and has none of that name */
+	REP_CONFLICT,	 /* idempotency key of another payload */
 	REP_QUEUE_FULL,
 	REP_UNAVAILABLE, /* store or engine is away, or takod is draining */
 	REP_STARTING,	 /* takod is not ready yet */

@@ -5,9 +5,11 @@
  * parent makes another. The end of the channel is the end of this process.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
 
 #include "blob.h"
 #include "imsgev.h"
@@ -49,6 +51,7 @@ static const struct rule {
 	{ MSG_T_REP_STATS, ST_LATE, parent_answer },
 	{ MSG_T_REP_JSON, ST_LATE, parent_answer },
 	{ MSG_T_REP_RECORD, ST_LATE, parent_answer },
+	{ MSG_T_REP_ARTIFACT, ST_LATE, parent_answer },
 	{ MSG_T_REP_ERROR, ST_LATE, parent_answer },
 };
 
@@ -146,6 +149,8 @@ answers(uint32_t answer, uint32_t question, int sync)
 	case MSG_T_REQ_LETTER_STATS:
 	case MSG_T_REQ_LETTER_REMOVE:
 		return (answer == MSG_T_REP_JSON);
+	case MSG_T_REQ_ARTIFACT:
+		return (answer == MSG_T_REP_ARTIFACT);
 	default:
 		return (0);
 	}
@@ -168,6 +173,22 @@ parent_record(const struct msg_frame *f, int fd, struct request *req)
 		fatalx("parent: rep_record: lengths and memory differ");
 	rep_record(req, &rec);
 	blob_unref(all);
+}
+
+/* What comes along is to be sent from: a file, all there, not to be written. */
+static void
+parent_artifact(const struct msg_frame *f, int fd, struct request *req)
+{
+	struct msg_rep_artifact m;
+	struct stat st;
+
+	READ(rep_artifact, f, &m);
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+			    (uint64_t)st.st_size < m.size ||
+			    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY))
+		fatalx("parent: rep_artifact: a descriptor that is no such "
+		       "file");
+	artifact_reply(req, &m, fd);
 }
 
 static void
@@ -239,6 +260,9 @@ parent_answer(const struct msg_frame *f, int fd)
 		break;
 	case MSG_T_REP_JSON:
 		parent_json(f, fd, req);
+		break;
+	case MSG_T_REP_ARTIFACT:
+		parent_artifact(f, fd, req);
 		break;
 	case MSG_T_REP_ERROR:
 		READ(rep_error, f, &m.error);

@@ -45,6 +45,8 @@ enum api_error {
 	API_NO_JOB_TYPE,
 	API_NOT_ENDED,
 	API_FAILED,
+	API_NO_ARTIFACT,
+	API_RANGE,
 	API_WAIT,
 	API_CONFLICT,
 	API_INVALID,
@@ -77,20 +79,23 @@ struct request {
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
 	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
-	char name[256];		     /* {name} of the path */
-	int open;		     /* the path asks for no key */
-	int slash;		     /* the path has one at its end too many */
-	int star;		     /* OPTIONS * */
-	int json;		     /* Content-Type says so */
-	int encoded;		     /* has a Content-Encoding */
-	int64_t length;		     /* Content-Length, or -1 */
-	int admitted;		     /* the parent lets it go on */
-	int complete;		     /* the body is all there */
-	int full;		     /* view=full */
-	int sync;		     /* /execute */
-	uint32_t id;		     /* of the question under way, or 0 */
-	int64_t started;	     /* us, monotonic */
-	uint8_t *body;		     /* as far as it came */
+	const char *name; /* {name} of the path: in target, not decoded */
+	size_t name_len;
+	/* Fields of the head that an artifact's answer goes by, or NULL. */
+	char *range, *if_range, *none_match;
+	int open;	 /* the path asks for no key */
+	int slash;	 /* the path has one at its end too many */
+	int star;	 /* OPTIONS * */
+	int json;	 /* Content-Type says so */
+	int encoded;	 /* has a Content-Encoding */
+	int64_t length;	 /* Content-Length, or -1 */
+	int admitted;	 /* the parent lets it go on */
+	int complete;	 /* the body is all there */
+	int full;	 /* view=full */
+	int sync;	 /* /execute */
+	uint32_t id;	 /* of the question under way, or 0 */
+	int64_t started; /* us, monotonic */
+	uint8_t *body;	 /* as far as it came */
 	size_t body_len, body_size;
 	uint64_t body_seen;
 };
@@ -192,7 +197,19 @@ enum api_error route_not_found(const struct route *);
 void route_answer(
     struct request *, int status, struct evbuffer *head, struct evbuffer *body);
 
+void route_answer_file(struct request *, int status, struct evbuffer *head,
+    int fd, off_t off, size_t len);
+
+/* artifact.c: downloads */
+void artifact_head(struct request *, const struct http_request *);
+void artifact_handle(struct request *);
+/* Ends the request, or asks the parent once more. Takes fd over. */
+void artifact_reply(struct request *, const struct msg_rep_artifact *, int fd);
+
 /* reply.c: each ends the request. */
+/* What every answer carries. */
+void rep_head(struct evbuffer *head, const char *correlation);
+void rep_range(struct request *, uint64_t size); /* 416 */
 /* detail NULL: the error's own text. retry_after in seconds, 0 for none. */
 void rep_error(struct request *, enum api_error, const char *detail,
     unsigned retry_after, const char *job_id);

@@ -210,6 +210,37 @@ job_found(enum store_result result, struct job *job, void *arg)
 }
 
 static void
+artifact_found_for(
+    enum rep error, const struct msg_rep_artifact *m, int fd, uint64_t serial)
+{
+	struct client *c = client_find(serial);
+
+	if (c == NULL)
+		return;
+	if (error == REP_NONE)
+		imsgev_compose(c->iev, MSG_T_REP_ARTIFACT, 0, m, fd);
+	client_end(c, error,
+	    error == REP_NONE	       ? ""
+	    : error == REP_NOT_FOUND   ? "No such job"
+	    : error == REP_NO_ARTIFACT ? "The job has no such artifact"
+	    : error == REP_UNAVAILABLE ? "The artifact cannot be read just now"
+				       : "The artifact is damaged");
+}
+
+static void
+answer_artifact(struct client *c, const struct msg_ctl_artifact *m)
+{
+	struct artifact_ask ask;
+
+	memset(&ask, 0, sizeof(ask));
+	strlcpy(ask.job_id, m->job_id, sizeof(ask.job_id));
+	memcpy(ask.name, m->name.data, ask.name_len = m->name.len);
+	memcpy(ask.other, m->other.data, ask.other_len = m->other.len);
+	ask.body = 1;
+	artifact_ask(&ask, artifact_found_for, c->serial);
+}
+
+static void
 job_cancelled(enum store_result result, struct job *job, void *arg)
 {
 	struct client *c = client_find((uint64_t)(uintptr_t)arg);
@@ -326,6 +357,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_hello hello;
 	struct msg_ctl_jobs jobs;
 	struct msg_ctl_job job;
+	struct msg_ctl_artifact artifact;
 	struct msg_ctl_cancel cancel;
 	struct msg_ctl_rerun rerun;
 	struct msg_ctl_letters letters;
@@ -355,7 +387,9 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	/* Commands are few: the acting uid is written down for all of them. */
 	if (f->hdr.type != MSG_T_CTL_STATUS &&
 	    f->hdr.type != MSG_T_CTL_WORKERS && f->hdr.type != MSG_T_CTL_JOBS &&
-	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_LETTERS)
+	    f->hdr.type != MSG_T_CTL_JOB &&
+	    f->hdr.type != MSG_T_CTL_ARTIFACT &&
+	    f->hdr.type != MSG_T_CTL_LETTERS)
 		log_info("control: %s by uid %u", msg_name(f->hdr.type),
 		    (unsigned)c->uid);
 	switch (f->hdr.type) {
@@ -374,6 +408,10 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		READ(ctl_job, job);
 		env.store_ops->get(env.store, job.job_id, WANT_OUTPUT,
 		    job_found, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_ARTIFACT:
+		READ(ctl_artifact, artifact);
+		answer_artifact(c, &artifact);
 		return (0);
 	case MSG_T_CTL_CANCEL:
 		READ(ctl_cancel, cancel);

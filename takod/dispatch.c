@@ -96,6 +96,36 @@ api_req_cancel(struct child *c, const struct msg_frame *f, int fd)
 	return (NULL);
 }
 
+static void
+artifact_found_for(
+    enum rep error, const struct msg_rep_artifact *m, int fd, uint64_t req)
+{
+	if (error != REP_NONE)
+		reply_error((uint32_t)req, error, NULL,
+		    error == REP_UNAVAILABLE
+			? "The artifact cannot be read just now"
+			: "");
+	else if (proc_api() != NULL)
+		proc_send(proc_api(), MSG_T_REP_ARTIFACT, (uint32_t)req, m, fd);
+}
+
+static const char *
+api_req_artifact(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_artifact m;
+	struct artifact_ask ask;
+
+	(void)c;
+	READ(req_artifact, m);
+	memset(&ask, 0, sizeof(ask));
+	strlcpy(ask.job_id, m.job_id, sizeof(ask.job_id));
+	memcpy(ask.name, m.name.data, ask.name_len = m.name.len);
+	memcpy(ask.other, m.other.data, ask.other_len = m.other.len);
+	ask.body = (int)m.body;
+	artifact_ask(&ask, artifact_found_for, f->hdr.id);
+	return (NULL);
+}
+
 static const char *
 api_req_rerun(struct child *c, const struct msg_frame *f, int fd)
 {
@@ -312,6 +342,7 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_REQ_LETTERS] = { CHILD_SERVING, 0, api_req_letters },
 	[MSG_T_REQ_LETTER_STATS] = { CHILD_SERVING, 0, api_req_letter_stats },
 	[MSG_T_REQ_LETTER_REMOVE] = { CHILD_SERVING, 0, api_req_letter_remove },
+	[MSG_T_REQ_ARTIFACT] = { CHILD_SERVING, 0, api_req_artifact },
 	[MSG_T_REQ_GONE] = { CHILD_SERVING, 0, api_req_gone },
 	[MSG_T_REQ_STATS] = { CHILD_SERVING, 0, api_req_stats },
 	[MSG_T_WORKER_SETUP_DONE] = { CHILD_STARTING, ONCE, worker_setup_done },

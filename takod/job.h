@@ -10,7 +10,7 @@
 #include "blob.h"
 #include "tako.h"
 
-/* An artifact as a job left it. path: <job_id>/<number> below artifacts/. */
+/* An artifact as a job left it; artifact_store.h says where it lies. */
 struct artifact {
 	int number;
 	uint64_t size;
@@ -80,6 +80,8 @@ struct job {
 	int64_t oom_kills;
 	struct artifact *artifacts;
 	int n_artifacts;
+	/* Which store they are in; "": local, or there are none. */
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
 	struct blob *extras;	  /* the record's takod object, JSON; or NULL */
 	struct attempt *attempts; /* the first one first */
 	int n_attempts;

@@ -104,12 +104,12 @@ extras(const struct run *r)
 	struct blob *b = NULL;
 	char *text;
 
-	o = json_pack("{s:s, s:i, s:s, s:I, s:i, s:b}", "engine",
+	o = json_pack("{s:s, s:i, s:s, s:I, s:i, s:b, s:b}", "engine",
 	    env.engine_ops->name, "attempt", r->job->attempt, "result",
 	    result_state_name((enum result_state)r->last.result),
 	    "artifacts_skipped", (json_int_t)r->last.artifacts_skipped,
-	    "artifacts", r->job->n_artifacts, "output_incomplete",
-	    r->incomplete);
+	    "artifacts", r->job->n_artifacts, "artifacts_lost", r->lost,
+	    "output_incomplete", r->incomplete);
 	if (o == NULL)
 		return (NULL);
 	if (r->facts.oom_kills >= 0)
@@ -190,6 +190,24 @@ judge(struct run *r)
 			judge_own_end(r);
 		break;
 	}
+	if (r->lost)
+		judge_lost(r);
+	else
+		job->extras = extras(r);
+}
+
+/*
+ * A record that says all is well names all that the job left. Another end
+ * stays what it was, with the mark.
+ */
+void
+judge_lost(struct run *r)
+{
+	struct job *job = r->job;
+
+	if (job->status == JOB_SUCCEEDED)
+		fail(job, JOB_FAILED, JERR_INTERNAL, PHASE_COMPLETED,
+		    job->exit_code, "Artifacts could not be stored");
 	blob_unref(job->extras);
 	job->extras = extras(r);
 }

@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "artifact_store.h"
 #include "data_dir.h"
 #include "log.h"
 #include "takod.h"
@@ -424,6 +425,8 @@ main(int argc, char **argv)
 	    control_open(detail, sizeof(detail)) == -1 ||
 	    shared_code_open(detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
+	if (artifact_store_open(detail, sizeof(detail)) == -1)
+		fatalx("%s", detail);
 	pool_init();
 	queue_init();
 	retain_init();
@@ -433,7 +436,9 @@ main(int argc, char **argv)
 	event_base_dispatch(env.base);
 	control_close();
 	proc_stop();
+	/* It answers what the artifact stores have asked of it. */
 	env.store_ops->close(env.store);
+	artifact_store_close();
 	env.engine_ops->close(env.engine);
 	log_info("stopped");
 	return (0);

@@ -120,7 +120,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	 * answer may have been lost. Never ended before it started, however
 	 * far this host's clock is behind the database's.
 	 */
-	[S_FINISH] = { "titiitttiiiittiiiiiibbbbbttt",
+	[S_FINISH] = { "titiitttiiiittiiiiiibbbbbtttt",
 	    "WITH ended AS (UPDATE jobs SET status = $3,"
 	    " ended_at = greatest($4, started_at),"
 	    " exit_code = $5, error = $6, error_phase = $7,"
@@ -137,10 +137,12 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " letter AS (" LETTER " FROM ended WHERE $27 <> ''"
 	    " ON CONFLICT DO NOTHING)"
 	    " INSERT INTO outputs (id, stdout, stderr, output, extras,"
-	    " artifacts) SELECT id, $21, $22, $23, $24, $25 FROM ended"
+	    " artifacts, artifact_store)"
+	    " SELECT id, $21, $22, $23, $24, $25, nullif($29, '') FROM ended"
 	    " ON CONFLICT (id) DO UPDATE SET stdout = excluded.stdout,"
 	    " stderr = excluded.stderr, output = excluded.output,"
-	    " extras = excluded.extras, artifacts = excluded.artifacts" },
+	    " extras = excluded.extras, artifacts = excluded.artifacts,"
+	    " artifact_store = excluded.artifact_store" },
 	[S_CANCEL] = { "t",
 	    "WITH job AS (UPDATE jobs SET status = 'cancelled',"
 	    " ended_at = " NOW_US ", error = 'cancelled',"
@@ -152,7 +154,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND NOT EXISTS (SELECT 1 FROM job)" },
 	[S_GET] = { "tii",
 	    "SELECT job.*, code, input, requirements,"
-	    " stdout, stderr, output, extras, artifacts,"
+	    " stdout, stderr, output, extras, artifacts, artifact_store,"
 	    " CASE WHEN $3 <> 0 THEN " ATTEMPTS " END"
 	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
 	    " LEFT JOIN payloads ON payloads.id = job.id AND $2 <> 0"
@@ -197,7 +199,9 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND ended_at < (SELECT " NOW_US " - $1)"
 	    " AND status NOT IN ('queued', 'running')"
 	    " ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
-	    " DELETE FROM jobs USING old WHERE id = old_id RETURNING id" },
+	    " DELETE FROM jobs USING old LEFT JOIN outputs"
+	    " ON outputs.id = old_id WHERE jobs.id = old_id"
+	    " RETURNING jobs.id, artifact_store" },
 	/* Two plans would be wanted for two filters: there are not so many. */
 	[S_LETTERS] = { "tiii",
 	    "SELECT " LETTER_COLUMNS " FROM dead_letters"
@@ -242,6 +246,41 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " CASE WHEN " TENANT_WINDOW(NOW_US) " THEN used_cpu_ms ELSE 0 END"
 	    " FROM tenants WHERE name <> '*'"
 	    " ORDER BY waiting DESC, running DESC, name LIMIT $1" },
+	[S_GET_ARTIFACTS] = { "t",
+	    "SELECT job.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+	    " artifacts, artifact_store, NULL"
+	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
+	    " LEFT JOIN outputs ON outputs.id = job.id" },
+	/* While a claim's job runs, its end may still name the place. */
+	[S_ARTIFACT_KNOWN] = { "tit",
+	    "SELECT 1 FROM jobs LEFT JOIN outputs ON outputs.id = jobs.id"
+	    " WHERE jobs.id = $1 AND ($2 = 0 OR fence = $2)"
+	    " AND (status IN ('queued', 'running')"
+	    " OR coalesce(artifact_store, 'local') = $3)" },
+	[S_CHUNK_PUT] = { "tiiib",
+	    "INSERT INTO artifact_chunks (id, fence, number, chunk,"
+	    " written_at, data)"
+	    " VALUES ($1, $2, $3, $4, " NOW_US ", $5)"
+	    " ON CONFLICT (id, fence, number, chunk) DO UPDATE"
+	    " SET data = excluded.data, written_at = excluded.written_at" },
+	[S_CHUNK_GET] = { "tiii",
+	    "SELECT data FROM artifact_chunks WHERE id = $1"
+	    " AND fence = $2 AND number = $3 AND chunk = $4" },
+	[S_CHUNK_REMOVE] = { "ti",
+	    "DELETE FROM artifact_chunks WHERE ctid = ANY (ARRAY("
+	    "SELECT ctid FROM artifact_chunks"
+	    " WHERE id = $1 AND ($2 = 0 OR fence = $2) LIMIT 64))" },
+	/* From place to place by the index, however much lies in one. */
+	[S_CHUNK_PLACES] = { "tii",
+	    "WITH RECURSIVE place AS ("
+	    "(SELECT id, fence, written_at FROM artifact_chunks"
+	    " WHERE (id, fence) > ($1, $2)"
+	    " ORDER BY id, fence, number, chunk LIMIT 1)"
+	    " UNION ALL SELECT next.* FROM place, LATERAL ("
+	    "SELECT c.id, c.fence, c.written_at FROM artifact_chunks AS c"
+	    " WHERE (c.id, c.fence) > (place.id, place.fence)"
+	    " ORDER BY c.id, c.fence, c.number, c.chunk LIMIT 1) AS next)"
+	    " SELECT id, fence, written_at FROM place LIMIT $3" },
 	/* Nobody was told of it, so nothing of it has run. */
 	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"
 			  " started_at = 0, code_started = 0"

@@ -143,8 +143,7 @@ pool_init(void)
 	}
 	/* Names must not meet those of a former life. */
 	serial = (uint64_t)time_wall_us() / 1000;
-	if ((mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST) ||
-	    (mkdirat(env.data_fd, "artifacts", 0700) == -1 && errno != EEXIST))
+	if (mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST)
 		fatal("data_dir");
 	fd = openat(env.data_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1 || (d = fdopendir(fd)) == NULL)

@@ -8,9 +8,11 @@
  *	went		JOB_START was sent: the execution timer runs
  *	ended		the worker's last word, or the container's death, is
  *			here
+ *	keeping		its artifacts are being put into their store
  *	finishing	the terminal row is being committed, or that the job
- *			waits for another attempt; repeated until the store
- *			says yes or that somebody else ended it
+ *			waits for another attempt
+ *
+ * Both are repeated until the store says yes, or that somebody else ended it.
  *
  * The limits come from the timers here alone; what a job is charged with is
  * decided in judge.c.
@@ -23,6 +25,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "artifact_store.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -38,6 +41,8 @@ struct run_list runs = TAILQ_HEAD_INITIALIZER(runs);
 
 static void run_try_end(struct run *);
 static void run_finish(struct run *);
+static void run_kept(enum artifact_result, void *);
+static void run_drop_slot(struct run *);
 static void run_free(struct run *);
 
 struct run *
@@ -229,6 +234,12 @@ run_begin(struct job *job, struct slot *slot, int started)
 void
 run_end(struct run *r, enum run_reason reason)
 {
+	if (r->finishing == 2 && !r->kept && reason == REASON_STOP) {
+		/* There is no more time to wait for the artifacts' store. */
+		r->reason = reason;
+		run_kept(ARTIFACT_AWAY, r);
+		return;
+	}
 	if (r->reason != REASON_NONE)
 		return;
 	if (r->finishing) {
@@ -351,7 +362,7 @@ void
 run_worker_gone(struct run *r, const char *why)
 {
 	if (r->done && r->finishing) {
-		pool_end(r->slot, why);
+		run_drop_slot(r);
 		return;
 	}
 	if (r->went == 0 && !r->started && !r->starting) {
@@ -427,7 +438,7 @@ run_artifact(struct run *r, const struct msg_job_artifact *m)
 	a = reallocarray(
 	    job->artifacts, (size_t)job->n_artifacts + 1, sizeof(*a));
 	if (a == NULL) {
-		r->incomplete = 1;
+		r->lost = 1;
 		return (0);
 	}
 	job->artifacts = a;
@@ -451,6 +462,8 @@ run_done(struct run *r, const struct msg_job_done *m)
 		r->ended = time_mono_us();
 	if (m->output_incomplete)
 		r->incomplete = 1;
+	if (m->artifacts_lost)
+		r->lost = 1;
 	/* Nothing more is wanted of the container. */
 	if (m->end == END_LOST)
 		pool_kill(r->slot);
@@ -487,37 +500,48 @@ run_try_end(struct run *r)
 }
 
 /*
- * Artifacts move from the slot's spool to the job's own folder before the row
- * that names them is committed: rows never point at files that are not there.
+ * The folder that the worker wrote into is taken away from it: its id is
+ * another job's next. It keeps what the store has not taken yet, also when the
+ * slot is gone.
  */
 static int
-keep_artifacts(struct run *r)
+spool_take(struct run *r)
 {
-	char from[128], to[128];
+	char from[128];
 	int fd, ret = -1;
 
-	if (r->job->n_artifacts == 0 || r->slot == NULL)
-		return (0);
+	if (r->slot == NULL) {
+		errno = ENOENT;
+		return (-1);
+	}
 	snprintf(from, sizeof(from), "spool/%s", r->slot->name);
-	snprintf(to, sizeof(to), "artifacts/%s", r->job->id);
+	snprintf(r->folder, sizeof(r->folder), "spool/%s.%lld", r->job->id,
+	    (long long)r->job->fence);
 	if ((fd = pool_spool_fd(r->slot)) == -1)
 		goto fail;
-	/* The worker's id is another job's next: take the folder away. */
 	if (fchown(fd, 0, 0) == -1 || fchmod(fd, 0700) == -1 ||
-	    fsync(fd) == -1 ||
-	    renameat(env.data_fd, from, env.data_fd, to) == -1)
-		goto fail;
-	close_fd(&fd);
-	fd = openat(
-	    env.data_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1 || fsync(fd) == -1)
+	    renameat(env.data_fd, from, env.data_fd, r->folder) == -1)
 		goto fail;
 	ret = 0;
 fail:
 	if (ret == -1)
-		log_warn("job %s: artifacts cannot be kept", r->job->id);
+		r->folder[0] = '\0';
 	close_fd(&fd);
 	return (ret);
+}
+
+/* What its record was to name is not there: it did not succeed. */
+static void
+run_lost(struct run *r)
+{
+	log_error("job %s: its artifacts are lost", r->job->id);
+	r->job->n_artifacts = 0;
+	r->job->artifact_store[0] = '\0';
+	r->lost = 1;
+	judge_lost(r);
+	if (r->job->error == JERR_INTERNAL)
+		attempt_note(r->job, r->job->ended_at, JERR_INTERNAL, "store",
+		    r->job->error_message);
 }
 
 /* The container goes once whoever waits has an answer. */
@@ -538,6 +562,34 @@ run_released(struct run *r)
 	queue_released(STORE_OK, NULL);
 	if (r->reason == REASON_CANCEL)
 		job_cancel_waiting(r->job->id);
+}
+
+/* Held until the store takes it: it fills a worker's place meanwhile. */
+static void
+run_hold(struct run *r)
+{
+	r->finishing = 2;
+	run_drop_slot(r);
+	arm(r, FINISH_RETRY_MS * 1000LL);
+}
+
+static void
+unkept(enum artifact_result result, void *arg)
+{
+	(void)result; /* what is left of them is swept up: retain.c */
+	(void)arg;
+}
+
+/* No record will name them. */
+static void
+run_unkeep(struct run *r)
+{
+	struct artifact_place place = { .fence = r->job->fence };
+
+	if (r->job->n_artifacts == 0)
+		return;
+	strlcpy(place.job_id, r->job->id, sizeof(place.job_id));
+	artifact_remove(r->job->artifact_store, &place, unkept, NULL);
 }
 
 static void
@@ -566,39 +618,54 @@ run_finished(enum store_result result, void *arg)
 	case STORE_NOT_FOUND:
 		log_warnx("job %s: somebody else ended it; our end is dropped",
 		    r->job->id);
+		run_unkeep(r);
 		break;
 	case STORE_FAILED:
 		log_error("job %s: its end cannot be stored; trying again",
 		    r->job->id);
 		/* FALLTHROUGH */
 	default:
-		/* Held until the store takes it: it fills a worker's place. */
-		r->finishing = 2;
-		run_drop_slot(r);
-		arm(r, FINISH_RETRY_MS * 1000LL);
+		run_hold(r);
 		return;
 	}
 	run_free(r);
 }
 
 static void
+run_kept(enum artifact_result result, void *arg)
+{
+	struct run *r = arg;
+
+	if (result == ARTIFACT_AWAY && r->reason != REASON_STOP) {
+		if (!r->waits)
+			log_warnx("job %s: its artifacts wait for their store",
+			    r->job->id);
+		r->waits = 1;
+		run_hold(r);
+		return;
+	}
+	r->kept = 1;
+	if (result != ARTIFACT_OK)
+		run_lost(r);
+	run_finish(r);
+}
+
+static void
 run_finish(struct run *r)
 {
-	if (!r->finishing && keep_artifacts(r) == -1) {
-		r->job->n_artifacts = 0;
-		r->job->status = JOB_FAILED;
-		r->job->error = JERR_INTERNAL;
-		strlcpy(r->job->error_message, "Artifacts could not be stored",
-		    sizeof(r->job->error_message));
-		attempt_note(r->job, r->job->ended_at, JERR_INTERNAL, "store",
-		    r->job->error_message);
-	}
+	int first = !r->finishing;
+
 	r->finishing = 1;
 	if (r->again >= 0)
 		env.store_ops->release(
 		    env.store, r->job, r->again, run_finished, r);
-	else
+	else if (r->kept || r->job->n_artifacts == 0)
 		env.store_ops->finish(env.store, r->job, run_finished, r);
+	else if (first && spool_take(r) == -1) {
+		log_warn("job %s: spool folder", r->job->id);
+		run_kept(ARTIFACT_FAILED, r);
+	} else
+		artifact_put(r->job, r->folder, run_kept, r);
 }
 
 static void
@@ -606,6 +673,8 @@ run_free(struct run *r)
 {
 	TAILQ_REMOVE(&runs, r, entry);
 	run_drop_slot(r);
+	if (r->folder[0] != '\0')
+		artifact_folder_remove(r->folder);
 	event_free(r->timer);
 	job_free(r->job);
 	free(r);

@@ -83,23 +83,27 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " oom_kills = ?20, job_type = ?21, owner = NULL"
 		     " WHERE id = ?1 AND fence = ?2 AND (status = 'running'"
 		     " OR (status = ?3 AND ended_at = max(?4, started_at)))",
-	[S_FINISH_OUTPUT] = "INSERT OR REPLACE INTO outputs VALUES"
-			    " (?1, ?2, ?3, ?4, ?5, ?6)",
 	[S_LETTER] = "INSERT INTO dead_letters (" LETTER_COPIED ")"
 		     " SELECT " LETTER_OF_JOB " FROM jobs"
 		     " WHERE id = ?1 AND fence = ?2 ON CONFLICT DO NOTHING",
 	[S_ATTEMPTS] = "SELECT json_group_array(json_array(" ATTEMPT_COLUMNS
 		       ")) FROM (SELECT " ATTEMPT_COLUMNS " FROM attempts"
 		       " WHERE id = ?1 ORDER BY attempt) HAVING count(*) > 0",
+	[S_FINISH_OUTPUT] =
+	    "INSERT OR REPLACE INTO outputs (id, stdout, stderr, output,"
+	    " extras, artifacts, artifact_store)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, nullif(?7, ''))",
 	[S_CANCEL] = "UPDATE jobs SET status = 'cancelled', ended_at = ?2,"
 		     " error = 'cancelled', error_phase = 'startup',"
 		     " error_message = 'Execution was cancelled'"
 		     " WHERE id = ?1 AND status = 'queued'",
 	[S_PAYLOAD] = "SELECT code, input, requirements FROM payloads"
 		      " WHERE id = ?1",
-	[S_OUTPUT] = "SELECT stdout, stderr, output, extras, artifacts"
-		     " FROM outputs WHERE id = ?1",
 	[S_POSITION] = TENANT_POSITION("?1"),
+	[S_OUTPUT] = "SELECT artifacts, artifact_store, stdout, stderr,"
+		     " output, extras FROM outputs WHERE id = ?1",
+	[S_ARTIFACTS] = "SELECT artifacts, artifact_store FROM outputs"
+			" WHERE id = ?1",
 	[S_LIST] = LIST(""),
 	[S_LIST_STATUS] = LIST(" WHERE status = ?3"),
 	[S_LIST_TYPE] = LIST(" WHERE job_type = ?4"),
@@ -128,7 +132,9 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    " SELECT " LETTER_OF_JOB " FROM jobs WHERE ended_at >= ?2"
 	    " AND ended_at > 0 AND status = 'failed'"
 	    " AND error = 'interrupted' ON CONFLICT DO NOTHING",
-	[S_EXPIRED] = "SELECT id FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
+	[S_EXPIRED] = "SELECT id, (SELECT artifact_store FROM outputs"
+		      " WHERE outputs.id = jobs.id)"
+		      " FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
 		      " AND status NOT IN ('queued', 'running')"
 		      " ORDER BY ended_at LIMIT 1",
 	/* The rows of the other tables go with it. */
@@ -166,7 +172,25 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_TENANTS] = "SELECT " TENANT_POLICY ", waiting, running,"
 		      " " TENANT_WINDOW("?2") ", used_jobs,"
 		      " used_cpu_ms FROM tenants WHERE name <> '*'"
-		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1" };
+		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1",
+	/* While a claim's job runs, its end may still name the place. */
+	[S_ARTIFACT_KNOWN] =
+	    "SELECT 1 FROM jobs LEFT JOIN outputs ON outputs.id = jobs.id"
+	    " WHERE jobs.id = ?1 AND (?2 = 0 OR fence = ?2)"
+	    " AND (status IN ('queued', 'running')"
+	    " OR coalesce(artifact_store, 'local') = ?3)",
+	[S_CHUNK_PUT] = "INSERT OR REPLACE INTO artifact_chunks (id, fence,"
+			" number, chunk, written_at, data)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[S_CHUNK_GET] = "SELECT data FROM artifact_chunks WHERE id = ?1"
+			" AND fence = ?2 AND number = ?3 AND chunk = ?4",
+	[S_CHUNK_REMOVE] = "DELETE FROM artifact_chunks WHERE rowid IN"
+			   " (SELECT rowid FROM artifact_chunks"
+			   " WHERE id = ?1 AND (?2 = 0 OR fence = ?2)"
+			   " LIMIT 4)",
+	[S_CHUNK_PLACES] = "SELECT id, fence, written_at FROM artifact_chunks"
+			   " WHERE (id, fence) > (?1, ?2)"
+			   " ORDER BY id, fence, number, chunk LIMIT 1" };
 
 /*
  * Old rows are removed for so long in one call: a large one takes longer than
@@ -392,21 +416,24 @@ get_payload(struct store *s, struct job *j)
 }
 
 static enum store_result
-get_output(struct store *s, struct job *j)
+get_output(struct store *s, enum statement which, struct job *j)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_OUTPUT);
+	sqlite3_stmt *st = sqlite_stmt(s, which);
 	int rc, ok = 1;
 
 	bind_text(st, 1, j->id);
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
-		j->out = get_blob(st, 0);
-		j->err = get_blob(st, 1);
-		j->output = get_blob(st, 2);
-		j->extras = get_blob(st, 3);
-		const void *p = sqlite3_column_blob(st, 4);
-		ok = artifacts_unpack(p, (size_t)sqlite3_column_bytes(st, 4),
+		const void *p = sqlite3_column_blob(st, 0);
+		ok = artifacts_unpack(p, (size_t)sqlite3_column_bytes(st, 0),
 			 &j->artifacts, &j->n_artifacts) == 0;
+		get_text(st, 1, j->artifact_store, sizeof(j->artifact_store));
+	}
+	if (rc == SQLITE_ROW && which == S_OUTPUT) {
+		j->out = get_blob(st, 2);
+		j->err = get_blob(st, 3);
+		j->output = get_blob(st, 4);
+		j->extras = get_blob(st, 5);
 	}
 	sqlite3_reset(st);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
@@ -766,6 +793,7 @@ call_finish(struct store *s, struct store_op *op)
 	bind_blob(st, 4, j->output);
 	bind_blob(st, 5, j->extras);
 	bind_blob(st, 6, list);
+	bind_text(st, 7, j->artifact_store);
 	rc = sqlite_run(st);
 	sqlite3_clear_bindings(st);
 	blob_unref(list);
@@ -797,9 +825,12 @@ call_get(struct store *s, struct store_op *op)
 
 	if ((r = by_id(s, op->id, &op->job)) != STORE_OK)
 		return (r);
+	if ((op->flag & (WANT_OUTPUT | WANT_ARTIFACTS)) &&
+	    (r = get_output(s, op->flag & WANT_OUTPUT ? S_OUTPUT : S_ARTIFACTS,
+		 op->job)) != STORE_OK)
+		return (r);
 	if ((op->flag & WANT_OUTPUT) &&
-	    ((r = get_output(s, op->job)) != STORE_OK ||
-		(r = get_attempts(s, op->job)) != STORE_OK))
+	    (r = get_attempts(s, op->job)) != STORE_OK)
 		return (r);
 	if (op->flag & WANT_PAYLOAD)
 		r = get_payload(s, op->job);
@@ -897,25 +928,139 @@ call_expire(struct store *s, struct store_op *op)
 	int64_t until = time_mono_us() + EXPIRE_US;
 	int64_t before = time_wall_us() - op->n1;
 	sqlite3_stmt *st;
+	struct store_expired *e;
 	int rc;
 
-	op->n_ids = 0;
-	while ((int)op->n_ids < op->flag && time_mono_us() < until) {
+	op->n_gone = 0;
+	while ((int)op->n_gone < op->flag && time_mono_us() < until) {
+		e = &op->gone[op->n_gone];
 		st = sqlite_stmt(s, S_EXPIRED);
 		sqlite3_bind_int64(st, 1, before);
 		rc = sqlite3_step(st);
-		if (rc == SQLITE_ROW)
-			get_text(st, 0, op->ids[op->n_ids], sizeof(*op->ids));
+		if (rc == SQLITE_ROW) {
+			get_text(st, 0, e->id, sizeof(e->id));
+			get_text(st, 1, e->artifact_store,
+			    sizeof(e->artifact_store));
+		}
 		sqlite3_reset(st);
 		if (rc == SQLITE_DONE)
 			break;
 		if (rc != SQLITE_ROW)
 			return (sqlite_fault(s, rc));
 		st = sqlite_stmt(s, S_EXPIRE);
-		bind_text(st, 1, op->ids[op->n_ids]);
+		bind_text(st, 1, e->id);
 		if ((rc = sqlite_run(st)) != SQLITE_DONE)
 			return (sqlite_fault(s, rc));
-		op->n_ids++;
+		op->n_gone++;
+	}
+	return (STORE_OK);
+}
+
+/* ---- artifacts --------------------------------------------------------------
+ */
+
+/* An answer of one row or none. */
+static enum store_result
+is_there(struct store *s, sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_OK);
+	return (rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_artifact_known(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_ARTIFACT_KNOWN);
+
+	bind_text(st, 1, op->place.job_id);
+	sqlite3_bind_int64(st, 2, op->place.fence);
+	bind_text(st, 3, op->artifact_store);
+	return (is_there(s, st));
+}
+
+static sqlite3_stmt *
+chunk_stmt(struct store *s, enum statement which, const struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, which);
+
+	bind_text(st, 1, op->place.job_id);
+	sqlite3_bind_int64(st, 2, op->place.fence);
+	sqlite3_bind_int64(st, 3, op->n1);
+	sqlite3_bind_int64(st, 4, op->n2);
+	return (st);
+}
+
+enum store_result
+call_chunk_put(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = chunk_stmt(s, S_CHUNK_PUT, op);
+	int rc;
+
+	sqlite3_bind_int64(st, 5, time_wall_us());
+	bind_bytes(st, 6, blob_data(op->blob), blob_len(op->blob));
+	rc = sqlite_run(st);
+	sqlite3_clear_bindings(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_chunk_get(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = chunk_stmt(s, S_CHUNK_GET, op);
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_ROW)
+		op->blob = get_blob(st, 0);
+	sqlite3_reset(st);
+	if (rc == SQLITE_DONE)
+		return (STORE_NOT_FOUND);
+	if (rc != SQLITE_ROW)
+		return (sqlite_fault(s, rc));
+	return (op->blob == NULL ? STORE_FAILED : STORE_OK);
+}
+
+enum store_result
+call_chunk_remove(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_CHUNK_REMOVE);
+	int rc;
+
+	bind_text(st, 1, op->place.job_id);
+	sqlite3_bind_int64(st, 2, op->place.fence);
+	if ((rc = sqlite_run(st)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (sqlite3_changes(s->db) > 0 ? STORE_OK : STORE_NOT_FOUND);
+}
+
+enum store_result
+call_chunk_places(struct store *s, struct store_op *op)
+{
+	struct artifact_place *at = &op->place;
+	struct artifact_found *f;
+	sqlite3_stmt *st;
+	int rc;
+
+	for (op->n_found = 0; op->n_found < STORE_PLACES; op->n_found++) {
+		f = &op->found[op->n_found];
+		st = sqlite_stmt(s, S_CHUNK_PLACES);
+		bind_text(st, 1, at->job_id);
+		sqlite3_bind_int64(st, 2, at->fence);
+		if ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+			get_text(
+			    st, 0, f->place.job_id, sizeof(f->place.job_id));
+			f->place.fence = sqlite3_column_int64(st, 1);
+			f->written = sqlite3_column_int64(st, 2);
+			at = &f->place;
+		}
+		sqlite3_reset(st);
+		if (rc == SQLITE_DONE)
+			break;
+		if (rc != SQLITE_ROW)
+			return (sqlite_fault(s, rc));
 	}
 	return (STORE_OK);
 }

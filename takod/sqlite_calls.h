@@ -17,10 +17,12 @@ enum kind {
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
-	IDS_CB,
 	LETTERS_CB,
 	ERRORS_CB,
-	TENANTS_CB
+	TENANTS_CB,
+	EXPIRED_CB,
+	BLOB_CB,
+	PLACES_CB
 };
 
 struct store_op {
@@ -33,11 +35,13 @@ struct store_op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
-		store_ids_cb ids;
 		store_letters_cb letters;
 		store_errors_cb errors;
 		store_number_cb position;
 		store_tenants_cb tenants;
+		store_expired_cb expired;
+		store_blob_cb blob;
+		store_places_cb places;
 	} cb;
 	void *arg;
 	/* arguments */
@@ -45,6 +49,8 @@ struct store_op {
 	char job_type[MAX_JOB_TYPE + 1];
 	int64_t n1, n2;
 	int flag;
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
+	struct artifact_place place;
 	struct job *in; /* a copy that shares the blobs */
 	char *text;
 	/* results */
@@ -52,13 +58,16 @@ struct store_op {
 	struct job *job;
 	struct job **jobs;
 	size_t n_jobs;
-	store_id *ids;
-	size_t n_ids;
 	struct dead_letter *letters;
 	size_t n_letters;
 	int64_t *errors; /* JERR_MAX of them */
 	struct tenant *tenants;
 	size_t n_tenants;
+	struct store_expired *gone;
+	size_t n_gone;
+	struct blob *blob; /* put: what is written */
+	struct artifact_found found[STORE_PLACES];
+	size_t n_found;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -111,6 +120,12 @@ enum statement {
 	S_POLICY_REST,
 	S_POLICY_GONE,
 	S_TENANTS,
+	S_ARTIFACTS,
+	S_ARTIFACT_KNOWN,
+	S_CHUNK_PUT,
+	S_CHUNK_GET,
+	S_CHUNK_REMOVE,
+	S_CHUNK_PLACES,
 	S_MAX
 };
 
@@ -159,5 +174,10 @@ enum store_result call_letter_remove(struct store *, struct store_op *);
 enum store_result call_letters_expire(struct store *, struct store_op *);
 enum store_result call_set_tenants(struct store *, struct store_op *);
 enum store_result call_tenants(struct store *, struct store_op *);
+enum store_result call_artifact_known(struct store *, struct store_op *);
+enum store_result call_chunk_put(struct store *, struct store_op *);
+enum store_result call_chunk_get(struct store *, struct store_op *);
+enum store_result call_chunk_remove(struct store *, struct store_op *);
+enum store_result call_chunk_places(struct store *, struct store_op *);
 
 #endif

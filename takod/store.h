@@ -18,6 +18,7 @@
 
 #include <event2/event.h>
 
+#include "artifact_store.h"
 #include "job.h"
 
 struct store;
@@ -48,10 +49,6 @@ struct store_counts {
 };
 typedef void (*store_counts_cb)(
     enum store_result, const struct store_counts *, void *arg);
-/* ids: n of them, the store's, for as long as the call takes. */
-typedef char store_id[MAX_JOB_ID + 1];
-typedef void (*store_ids_cb)(
-    enum store_result, const store_id *ids, size_t n, void *arg);
 typedef void (*store_number_cb)(enum store_result, int64_t n, void *arg);
 /* letters: n of them, the store's, for as long as the call takes. */
 typedef void (*store_letters_cb)(
@@ -87,11 +84,26 @@ struct tenant {
 typedef void (*store_tenants_cb)(
     enum store_result, const struct tenant *list, size_t n, void *arg);
 
+/* A record that was removed, and which store its artifacts are in, if any. */
+struct store_expired {
+	char id[MAX_JOB_ID + 1];
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
+};
+/* gone: n of them, the store's, for as long as the call takes. */
+typedef void (*store_expired_cb)(
+    enum store_result, const struct store_expired *gone, size_t n, void *arg);
+/* blob: a piece of an artifact, the callee's. */
+typedef void (*store_blob_cb)(enum store_result, struct blob *, void *arg);
+/* found: n of them, the store's, for as long as the call takes. */
+typedef void (*store_places_cb)(
+    enum store_result, const struct artifact_found *found, size_t n, void *arg);
+
 /* What a get is to bring. */
 enum store_want {
-	WANT_STATUS = 0, /* no blobs, no artifacts */
-	WANT_OUTPUT = 1, /* out, err, output, extras, artifacts, attempts */
-	WANT_PAYLOAD = 2 /* code, input, requirements */
+	WANT_STATUS = 0,   /* no blobs, no artifacts */
+	WANT_OUTPUT = 1,   /* out, err, output, extras, artifacts, attempts */
+	WANT_PAYLOAD = 2,  /* code, input, requirements */
+	WANT_ARTIFACTS = 4 /* the artifacts alone, of the output */
 };
 
 /* The store came up, or went away: told whenever that changes. */
@@ -176,10 +188,32 @@ struct store_ops {
 	 * Removes jobs that ended more than age_us ago, the oldest first, with
 	 * all that the store has of them: payload, output, idempotency key.
 	 * At most max (1..STORE_EXPIRE_MAX) of them, or as many as can be done
-	 * in a few milliseconds. Answer: their ids; none: nothing is left.
+	 * in a few milliseconds. Answer: which; none: nothing is left. Their
+	 * artifacts are the caller's to remove.
 	 */
 	void (*expire)(
-	    struct store *, int64_t age_us, int max, store_ids_cb, void *);
+	    struct store *, int64_t age_us, int max, store_expired_cb, void *);
+	/*
+	 * Does a record name, or may one come to name, what lies in that place
+	 * of that artifact store? STORE_NOT_FOUND: none ever will.
+	 */
+	void (*artifact_known)(struct store *, const char *artifact_store,
+	    const struct artifact_place *, store_cb, void *);
+	/*
+	 * Artifacts in the database, for artifact_db.c: rows of their own,
+	 * which no record's end takes along. number is the file's, chunk counts
+	 * its pieces from 0. A put that is repeated replaces.
+	 */
+	void (*chunk_put)(struct store *, const struct artifact_place *,
+	    int number, int chunk, struct blob *, store_cb, void *);
+	void (*chunk_get)(struct store *, const struct artifact_place *,
+	    int number, int chunk, store_blob_cb, void *);
+	/* Some of a place; NOT_FOUND: nothing of it is left. */
+	void (*chunk_remove)(
+	    struct store *, const struct artifact_place *, store_cb, void *);
+	/* The next places behind one, STORE_PLACES at most; none: the end. */
+	void (*chunk_places)(struct store *, const struct artifact_place *,
+	    store_places_cb, void *);
 	/*
 	 * Dead letters, newest first. error: of that type alone, "" for all;
 	 * id: that one alone, 0 for all.
@@ -203,6 +237,7 @@ struct store_ops {
 };
 
 #define STORE_EXPIRE_MAX  50
+#define STORE_PLACES	  16
 #define STORE_TENANTS_MAX 1000
 #define STORE_AGED_CLAIM  4 /* one in so many may go to those who aged */
 

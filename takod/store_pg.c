@@ -37,19 +37,22 @@ struct op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
-		store_ids_cb ids;
 		store_letters_cb letters;
 		store_errors_cb errors;
 		store_number_cb position;
 		store_tenants_cb tenants;
+		store_expired_cb expired;
+		store_blob_cb blob;
+		store_places_cb places;
 	} cb;
 	void *arg;
 	/* what the parameters point to */
 	char id[MAX_JOB_ID + 1];
 	char job_type[MAX_JOB_TYPE + 1];
 	char owner[MAX_OWNER];
-	struct job *in; /* a copy that shares the blobs */
-	struct blob *artifacts;
+	struct job *in;		/* a copy that shares the blobs */
+	struct blob *artifacts; /* or a piece of one */
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
 	char *text;
 	int64_t max_queue;
 	int want;
@@ -279,6 +282,9 @@ get_output(const PGresult *res, struct job *j)
 	    get_blob(res, 0, GET_OUTPUT, &j->output) == -1 ||
 	    get_blob(res, 0, GET_EXTRAS, &j->extras) == -1)
 		return (-1);
+	if (!PQgetisnull(res, 0, GET_ARTIFACT_STORE))
+		get_text(res, 0, GET_ARTIFACT_STORE, j->artifact_store,
+		    sizeof(j->artifact_store));
 	if (artifacts_unpack(PQgetvalue(res, 0, GET_ARTIFACTS),
 		(size_t)PQgetlength(res, 0, GET_ARTIFACTS), &j->artifacts,
 		&j->n_artifacts) == -1)
@@ -512,6 +518,7 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 	a = attempt_present(j);
 	pg_text(r, a != NULL ? a->place : "");
 	pg_text(r, a != NULL ? a->message : "");
+	pg_text(r, j->artifact_store);
 	op_send(op);
 }
 
@@ -562,7 +569,8 @@ got(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, STORE_NOT_FOUND, NULL));
 	if ((j = get_job(res, 0)) == NULL ||
 	    ((op->want & WANT_PAYLOAD) && get_payload(res, j) == -1) ||
-	    ((op->want & WANT_OUTPUT) && get_output(res, j) == -1))
+	    ((op->want & (WANT_OUTPUT | WANT_ARTIFACTS)) &&
+		get_output(res, j) == -1))
 		result = STORE_FAILED;
 	return (op_done_job(op, result, j));
 }
@@ -570,14 +578,18 @@ got(struct pg_request *r, enum store_result result, PGresult *res)
 static void
 pg_get(struct store *s, const char *id, int want, store_job_cb cb, void *arg)
 {
-	struct op *op = op_new(s, S_GET, got, arg);
+	int artifacts = want == WANT_ARTIFACTS;
+	struct op *op =
+	    op_new(s, artifacts ? S_GET_ARTIFACTS : S_GET, got, arg);
 
 	op->cb.job = cb;
 	op->want = want;
 	strlcpy(op->id, id, sizeof(op->id));
 	pg_text(&op->req, op->id);
-	pg_int(&op->req, want & WANT_PAYLOAD);
-	pg_int(&op->req, want & WANT_OUTPUT);
+	if (!artifacts) {
+		pg_int(&op->req, want & WANT_PAYLOAD);
+		pg_int(&op->req, want & (WANT_OUTPUT | WANT_ARTIFACTS));
+	}
 	op_send(op);
 }
 
@@ -690,27 +702,164 @@ static int
 expired(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = op_of(r);
-	store_id *ids = NULL;
+	struct store_expired *gone = NULL;
 	int i, n = result == STORE_OK ? PQntuples(res) : 0;
 
 	if (n > 0)
-		ids = xcalloc((size_t)n, sizeof(*ids));
-	for (i = 0; i < n; i++)
-		get_text(res, i, 0, ids[i], sizeof(ids[i]));
-	op->cb.ids(result, ids, (size_t)n, op->arg);
-	free(ids);
+		gone = xcalloc((size_t)n, sizeof(*gone));
+	for (i = 0; i < n; i++) {
+		get_text(res, i, 0, gone[i].id, sizeof(gone[i].id));
+		get_text(res, i, 1, gone[i].artifact_store,
+		    sizeof(gone[i].artifact_store));
+	}
+	op->cb.expired(result, gone, (size_t)n, op->arg);
+	free(gone);
 	op_free(op);
 	return (0);
 }
 
 static void
-pg_expire(struct store *s, int64_t age_us, int max, store_ids_cb cb, void *arg)
+pg_expire(
+    struct store *s, int64_t age_us, int max, store_expired_cb cb, void *arg)
 {
 	struct op *op = op_new(s, S_EXPIRE, expired, arg);
 
-	op->cb.ids = cb;
+	op->cb.expired = cb;
 	pg_int(&op->req, age_us);
 	pg_int(&op->req, max);
+	op_send(op);
+}
+
+/* ---- artifacts --------------------------------------------------------------
+ */
+
+static int
+is_there(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && PQntuples(res) == 0)
+		result = STORE_NOT_FOUND;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+/* With the place as the first two parameters. */
+static struct op *
+op_place(struct store *s, enum pg_call statement,
+    int (*answer)(struct pg_request *, enum store_result, PGresult *),
+    const struct artifact_place *place, void *arg)
+{
+	struct op *op = op_new(s, statement, answer, arg);
+
+	strlcpy(op->id, place->job_id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	pg_int(&op->req, place->fence);
+	return (op);
+}
+
+static void
+pg_artifact_known(struct store *s, const char *artifact_store,
+    const struct artifact_place *place, store_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_ARTIFACT_KNOWN, is_there, place, arg);
+
+	op->cb.plain = cb;
+	strlcpy(op->artifact_store, artifact_store, sizeof(op->artifact_store));
+	pg_text(&op->req, op->artifact_store);
+	op_send(op);
+}
+
+static void
+pg_chunk_put(struct store *s, const struct artifact_place *place, int number,
+    int chunk, struct blob *blob, store_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_PUT, guarded, place, arg);
+
+	op->cb.plain = cb;
+	op->artifacts = blob_ref(blob);
+	pg_int(&op->req, number);
+	pg_int(&op->req, chunk);
+	bind_bytes(op, blob);
+	op_send(op);
+}
+
+static int
+got_chunk(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct blob *blob = NULL;
+
+	if (result == STORE_OK && PQntuples(res) == 0)
+		result = STORE_NOT_FOUND;
+	else if (result == STORE_OK && get_blob(res, 0, 0, &blob) == -1)
+		result = STORE_FAILED; /* no memory */
+	op->cb.blob(result, blob, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_chunk_get(struct store *s, const struct artifact_place *place, int number,
+    int chunk, store_blob_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_GET, got_chunk, place, arg);
+
+	op->cb.blob = cb;
+	pg_int(&op->req, number);
+	pg_int(&op->req, chunk);
+	op_send(op);
+}
+
+static int
+removed_chunks(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && strcmp(PQcmdTuples(res), "0") == 0)
+		result = STORE_NOT_FOUND;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_chunk_remove(
+    struct store *s, const struct artifact_place *place, store_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_REMOVE, removed_chunks, place, arg);
+
+	op->cb.plain = cb;
+	op_send(op);
+}
+
+static int
+got_places(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct artifact_found found[STORE_PLACES];
+	struct op *op = op_of(r);
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	for (i = 0; i < n && i < STORE_PLACES; i++) {
+		get_text(res, i, 0, found[i].place.job_id,
+		    sizeof(found[i].place.job_id));
+		found[i].place.fence = get_int(res, i, 1);
+		found[i].written = get_int(res, i, 2);
+	}
+	op->cb.places(result, found, (size_t)i, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_chunk_places(struct store *s, const struct artifact_place *after,
+    store_places_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_PLACES, got_places, after, arg);
+
+	op->cb.places = cb;
+	pg_int(&op->req, STORE_PLACES);
 	op_send(op);
 }
 
@@ -1041,4 +1190,9 @@ const struct store_ops store_pg = {
 	.letters_expire = pg_letters_expire,
 	.set_tenants = pg_set_tenants,
 	.tenants = pg_tenants,
+	.artifact_known = pg_artifact_known,
+	.chunk_put = pg_chunk_put,
+	.chunk_get = pg_chunk_get,
+	.chunk_remove = pg_chunk_remove,
+	.chunk_places = pg_chunk_places,
 };

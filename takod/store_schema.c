@@ -296,11 +296,27 @@
 	" WHEN (OLD.status IN ('queued', 'running'))"                          \
 	" EXECUTE FUNCTION job_moved();"
 
+/*
+ * Where the artifacts of a record lie, and those that lie here. The pieces
+ * refer to no job: with a job's row would go all of them at one stroke.
+ */
+#define ARTIFACTS(BIG, BYTES)                                                  \
+	"ALTER TABLE outputs ADD COLUMN artifact_store TEXT;"                  \
+	"CREATE TABLE artifact_chunks ("                                       \
+	" id TEXT NOT NULL,"                                                   \
+	" fence " BIG " NOT NULL,"                                             \
+	" number INTEGER NOT NULL,"                                            \
+	" chunk INTEGER NOT NULL,"                                             \
+	" written_at " BIG " NOT NULL,"                                        \
+	" data " BYTES " NOT NULL,"                                            \
+	" PRIMARY KEY (id, fence, number, chunk));"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	JOBS_ENDED,
 	FAULTS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
-	TENANTS_SQLITE
+	TENANTS_SQLITE,
+	ARTIFACTS("INTEGER", "BLOB"),
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
@@ -309,5 +325,9 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 	JOBS_ENDED,
 	FAULTS("BIGINT", "BYTEA",
 	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-	TENANTS_PG
+	TENANTS_PG,
+	/* Not compressed: artifacts mostly are already. */
+	ARTIFACTS("BIGINT", "BYTEA") "ALTER TABLE artifact_chunks"
+				     " ALTER COLUMN data"
+				     " SET STORAGE EXTERNAL;",
 };

@@ -291,7 +291,11 @@ struct run {
 	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
 	struct container_facts facts;
-	int incomplete; /* output was lost */
+	int incomplete;	 /* output was lost */
+	int lost;	 /* an artifact was, and it was not the job's fault */
+	char folder[96]; /* of artifacts that are not kept yet; or "" */
+	int kept;	 /* they are, or it was given up */
+	int waits;	 /* that they wait was logged */
 };
 TAILQ_HEAD(run_list, run);
 extern struct run_list runs;
@@ -314,6 +318,7 @@ void run_store_up(void); /* commits what waited for the store */
 
 /* ---- judge.c: how a job ended, from facts it cannot forge ---------------- */
 void judge(struct run *);
+void judge_lost(struct run *); /* after judge: an artifact was lost */
 
 /* ---- queue.c: from waiting rows to runs ---------------------------------- */
 void queue_init(void);
@@ -345,6 +350,20 @@ void letters_sweep(void);
 /* One type by its name, or "": all of them. */
 void job_types_show(const char *name, answer_cb, void *);
 void job_types_build(const char *name, answer_cb, void *);
+/* ---- artifact.c: artifacts for who asks -----------------------------------
+ */
+struct artifact_ask {
+	char job_id[MAX_JOB_ID + 1];
+	/* Its name; where none has it, another. 0 bytes: no name. */
+	uint8_t name[MAX_ARTIFACT_NAME], other[MAX_ARTIFACT_NAME];
+	size_t name_len, other_len;
+	int body; /* its bytes are wanted too */
+};
+/* fd: -1 where no bytes are wanted, or with an error; the caller's. */
+typedef void (*artifact_answer_cb)(
+    enum rep, const struct msg_rep_artifact *, int fd, uint64_t arg);
+void artifact_ask(
+    const struct artifact_ask *, artifact_answer_cb, uint64_t arg);
 
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,

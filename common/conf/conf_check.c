@@ -125,6 +125,59 @@ conf_check_docker_host(char **text)
 	return (NULL);
 }
 
+const char *
+conf_check_s3_endpoint(char **text)
+{
+	const char *p = *text;
+
+	conf_trim(*text);
+	if (strncmp(p, "https://", 8) == 0)
+		p += 8;
+	else if (strncmp(p, "http://", 7) == 0)
+		p += 7;
+	else
+		return ("must be http://host[:port] or https://host[:port]");
+	if (*p == '\0' || strlen(p) > 300 ||
+	    p[strspn(p, NAME_CHARS ".:[]")] != '\0')
+		return ("must have a host and, if need be, a port; no path, no "
+			"user");
+	return (NULL);
+}
+
+const char *
+conf_check_s3_bucket(char **text)
+{
+	size_t len = strlen(*text);
+
+	if (len < 3 || len > 63 ||
+	    (*text)[strspn(*text, "abcdefghijklmnopqrstuvwxyz0123456789.-")] !=
+		'\0' ||
+	    strchr(".-", **text) != NULL)
+		return ("must be a bucket's name: 3 to 63 small letters, "
+			"digits, . and -");
+	return (NULL);
+}
+
+const char *
+conf_check_s3_region(char **text)
+{
+	size_t len = strlen(*text);
+
+	if (len < 1 || len > 64 || (*text)[strspn(*text, NAME_CHARS)] != '\0')
+		return ("must consist of letters, digits, - and _");
+	return (NULL);
+}
+
+const char *
+conf_check_s3_prefix(char **text)
+{
+	if (strlen(*text) > 200 || **text == '/' ||
+	    (*text)[strspn(*text, NAME_CHARS "./")] != '\0')
+		return ("must be at most 200 letters, digits, -, _, . and /, "
+			"and not begin with /");
+	return (NULL);
+}
+
 /* ---- rules between keys ---------------------------------------------------
  */
 
@@ -455,6 +508,13 @@ conf_check(struct conf_loading *ld)
 		rule(ld, "api_max_connections_per_source",
 		    "api_max_connections",
 		    "must not exceed api_max_connections");
+	if (conf->artifact_store == ARTIFACTS_S3 && conf->s3_bucket == NULL)
+		rule(ld, "s3_bucket", "artifact_store",
+		    "must name a bucket where artifact_store is s3");
+	if (conf->s3_bucket != NULL && conf->s3_credentials_file == NULL)
+		rule(ld, "s3_credentials_file", "s3_bucket",
+		    "must name the file with the access key where s3_bucket "
+		    "is given");
 	check_limits(ld);
 	for (i = 0; i < conf->n_job_types; i++)
 		check_job_type(ld, i);

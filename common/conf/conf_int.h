@@ -180,6 +180,10 @@ const char *conf_check_header(char **);
 const char *conf_check_key(char **);
 const char *conf_check_name(char **);
 const char *conf_check_device(char **);
+const char *conf_check_s3_endpoint(char **);
+const char *conf_check_s3_bucket(char **);
+const char *conf_check_s3_region(char **);
+const char *conf_check_s3_prefix(char **);
 const char *conf_check_docker_host(char **);
 const char *conf_check_hostname(char **);
 int conf_key_masked(const char *); /* a key as conf_print writes it */

@@ -162,7 +162,8 @@ static void expire(int, short, void *);
 
 /* Pauses as those of takod/retain.c. */
 static void
-expired(enum store_result result, const store_id *ids, size_t n, void *arg)
+expired(enum store_result result, const struct store_expired *ids, size_t n,
+    void *arg)
 {
 	int64_t took = time_mono_us() - b.asked;
 	struct timeval tv = { 0, 0 };

@@ -52,7 +52,7 @@ struct answer {
 	size_t n_jobs;
 	struct store_counts counts;
 	int64_t position;
-	store_id ids[STORE_EXPIRE_MAX];
+	struct store_expired ids[STORE_EXPIRE_MAX];
 	size_t n_ids;
 	struct dead_letter letters[10];
 	size_t n_letters;
@@ -143,7 +143,8 @@ on_position(enum store_result result, int64_t position, void *arg)
 }
 
 static void
-on_ids(enum store_result result, const store_id *ids, size_t n, void *arg)
+on_ids(enum store_result result, const struct store_expired *ids, size_t n,
+    void *arg)
 {
 	struct answer *a = arg;
 
@@ -1574,7 +1575,7 @@ t_expire(void **state)
 	for (i = 0; i < nitems(ends); i++) { /* the oldest first */
 		do_expire(0, 1, &a);
 		assert_int_equal(a.n_ids, 1);
-		assert_string_equal(a.ids[0], ended[i]);
+		assert_string_equal(a.ids[0].id, ended[i]);
 		assert_null(do_get(ended[i], WANT_PAYLOAD | WANT_OUTPUT));
 	}
 	do_expire(0, STORE_EXPIRE_MAX, &a);
@@ -1600,7 +1601,7 @@ t_expire(void **state)
 	assert_string_equal(a.job->id, id);
 	job_free(a.job);
 	do_expire(0, 1, &a);
-	assert_string_equal(a.ids[0], id);
+	assert_string_equal(a.ids[0].id, id);
 	assert_int_equal(do_submit(again, 0, QUEUE, &a), STORE_OK);
 	assert_string_equal(a.job->id, again->id);
 	job_free(a.job);
