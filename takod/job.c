@@ -93,9 +93,9 @@ submit_check(const struct msg_req_submit *m)
 static struct job *
 submit_job(const struct msg_req_submit *m, struct blob *payload)
 {
-	const struct conf_job_type *jt;
+	const struct conf_job_type *jt = NULL;
 	struct job *job;
-	char uuid[37], detail[256];
+	char uuid[37];
 
 	if ((job = job_new()) == NULL)
 		return (NULL);
@@ -125,9 +125,12 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 		job_free(job);
 		return (NULL);
 	}
-	/* An unknown type is the run's matter: its record says so. */
-	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1)
-		jt = NULL;
+	/*
+	 * An unknown type is the run's matter: its record says so. Who names
+	 * none gets the defaults, not the times of the type `default`.
+	 */
+	if (m->job_type[0] != '\0')
+		jt = queue_job_type(job->job_type);
 	job->timeout = m->timeout != 0 ? (int)m->timeout
 		       : jt != NULL    ? jt->timeout
 				       : env.conf->default_timeout;
@@ -297,7 +300,7 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 	 */
 	if (env.queued == 0 && engine_state_usable() &&
 	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
-	    queue_job_type(sb->job->job_type, &jt, detail, sizeof(detail)) == 0)
+	    queue_job_needs(sb->job, &jt, detail, sizeof(detail)) == 0)
 		sb->slot = pool_take(jt->name);
 	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
 	    env.conf->max_queue_size, submitted, sb);

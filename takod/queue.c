@@ -16,30 +16,48 @@ static struct event *poll_timer, *kick_event;
 static int claiming;
 static int again; /* something changed while a claim was under way */
 
-int
-queue_job_type(const char *asked, const struct conf_job_type **jt, char *detail,
-    size_t len)
+const struct conf_job_type *
+queue_job_type(const char *asked)
 {
-	*jt = conf_job_type(env.conf, asked);
-	if (*jt == NULL && !env.conf->production_mode)
-		*jt = conf_job_type(env.conf, "default");
-	if (*jt == NULL) {
-		snprintf(detail, len,
+	const struct conf_job_type *jt = conf_job_type(env.conf, asked);
+
+	if (jt == NULL && !env.conf->production_mode)
+		jt = conf_job_type(env.conf, "default");
+	return (jt);
+}
+
+int
+queue_job_needs(const struct job *job, const struct conf_job_type **type,
+    char *detail, size_t len)
+{
+	const struct conf_job_type *jt = queue_job_type(job->job_type);
+
+	*type = jt;
+	if (jt == NULL)
+		strlcpy(detail,
 		    "Unknown job type; production_mode runs only those that "
-		    "are configured");
-		return (-1);
-	}
-	if ((*jt)->network_enabled || (*jt)->gpu.enabled ||
-	    (*jt)->requirements.n > 0) {
+		    "are configured",
+		    len);
+	else if (jt->network_enabled || jt->gpu.enabled ||
+		 jt->requirements.n > 0)
 		snprintf(detail, len,
 		    "Job type %s needs %s, which this takod cannot give",
-		    (*jt)->name,
-		    (*jt)->network_enabled ? "a network"
-		    : (*jt)->gpu.enabled   ? "a GPU"
-					   : "packages");
-		return (-1);
-	}
-	return (0);
+		    jt->name,
+		    jt->network_enabled ? "a network"
+		    : jt->gpu.enabled	? "a GPU"
+					: "packages");
+	else if (blob_len(job->requirements) == 0)
+		return (0);
+	else if (env.conf->allow_runtime_requirements)
+		strlcpy(detail,
+		    "The request needs packages, which this takod cannot give",
+		    len);
+	else
+		strlcpy(detail,
+		    "Runtime dependency installation is disabled. Use "
+		    "pre-built images or set allow_runtime_requirements=True.",
+		    len);
+	return (-1);
 }
 
 static void

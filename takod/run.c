@@ -194,7 +194,7 @@ run_begin(struct job *job, struct slot *slot, int started)
 	TAILQ_INSERT_TAIL(&runs, r, entry);
 	log_set_correlation(job->correlation_id);
 	arm(r, job->startup_timeout * 1000000LL);
-	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1) {
+	if (queue_job_needs(job, &jt, detail, sizeof(detail)) == -1) {
 		r->job->error = JERR_CONFIG;
 		strlcpy(r->job->error_message, detail,
 		    sizeof(r->job->error_message));

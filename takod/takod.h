@@ -293,8 +293,11 @@ void judge(struct run *);
 void queue_init(void);
 void queue_kick(void);
 void queue_released(enum store_result, void *);
-int queue_job_type(
-    const char *asked, const struct conf_job_type **, char *detail, size_t);
+/* The type that a job of that name is run as, or NULL. */
+const struct conf_job_type *queue_job_type(const char *asked);
+/* The same; -1 with detail when takod cannot give all that the job needs. */
+int queue_job_needs(
+    const struct job *, const struct conf_job_type **, char *detail, size_t);
 
 /* ---- retain.c: records that are kept long enough ------------------------- */
 void retain_init(void);
