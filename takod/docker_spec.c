@@ -219,8 +219,8 @@ docker_spec_json(const struct docker_spec *d)
 			  " s:{s:s s:s} s:b s:b s:b s:b s:b s:b s:b s:o}",
 	    "Image", d->spec->image, "Hostname", "tako", "User", user,
 	    "WorkingDir", "/app", "Entrypoint", spec_command(d), "Cmd", "Env",
-	    spec_env(d->spec), "Healthcheck", "Test", "NONE",
-	    "Labels", LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
+	    spec_env(d->spec), "Healthcheck", "Test", "NONE", "Labels",
+	    LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
 	    "NetworkDisabled", !d->spec->network, "OpenStdin", 1, "StdinOnce",
 	    1, "Tty", 0, "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 0,
 	    "HostConfig", spec_host(d)));

@@ -91,14 +91,14 @@ submit_check(const struct msg_req_submit *m)
 }
 
 /*
- * What follows from a job's payload, its type and what timeouts were asked for
- * (0: none). -1: no memory.
+ * What follows from a job's payload, the type that was asked for (NULL: none,
+ * or an unknown one, which is the run's matter) and the timeouts (0: none was
+ * asked for). -1: no memory.
  */
 static int
-submit_complete(struct job *job, int timeout, int startup_timeout)
+submit_complete(struct job *job, const struct conf_job_type *jt, int timeout,
+    int startup_timeout)
 {
-	const struct conf_job_type *jt;
-	char detail[256];
 
 	strlcpy(job->job_ref, job->job_type, sizeof(job->job_ref));
 	job->code_len = blob_len(job->code);
@@ -108,9 +108,6 @@ submit_complete(struct job *job, int timeout, int startup_timeout)
 	if (fingerprint(job, (uint64_t)timeout, (uint64_t)startup_timeout) ==
 	    -1)
 		return (-1);
-	/* An unknown type is the run's matter: its record says so. */
-	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1)
-		jt = NULL;
 	job->timeout = timeout != 0 ? timeout
 		       : jt != NULL ? jt->timeout
 				    : env.conf->default_timeout;
@@ -125,9 +122,13 @@ submit_complete(struct job *job, int timeout, int startup_timeout)
 static struct job *
 submit_job(const struct msg_req_submit *m, struct blob *payload)
 {
+	const struct conf_job_type *jt = NULL;
 	struct job *job;
 	char uuid[37];
 
+	/* Who names none gets the defaults, not those of the type `default`. */
+	if (m->job_type[0] != '\0')
+		jt = queue_job_type(m->job_type);
 	if ((job = job_new()) == NULL)
 		return (NULL);
 	uuid4(uuid);
@@ -148,8 +149,8 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 		job_free(job);
 		return (NULL);
 	}
-	if (submit_complete(job, (int)m->timeout, (int)m->startup_timeout) ==
-	    -1) {
+	if (submit_complete(job, jt, (int)m->timeout,
+		(int)m->startup_timeout) == -1) {
 		job_free(job);
 		return (NULL);
 	}
@@ -415,7 +416,7 @@ again_job(const struct again *a, const struct job *parent)
 	job->code = blob_ref(a->code != NULL ? a->code : parent->code);
 	job->input = blob_ref(parent->input);
 	job->requirements = blob_ref(parent->requirements);
-	if (submit_complete(job,
+	if (submit_complete(job, NULL,
 		a->r.timeout != 0 ? a->r.timeout : parent->timeout,
 		parent->startup_timeout) == -1) {
 		job_free(job);

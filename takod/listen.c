@@ -74,7 +74,7 @@ static void
 deaf(int fd, int on)
 {
 	struct sock_filter first[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* TCP's flags */
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),	   /* TCP's flags */
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12), /* SYN, ACK */
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, 0),

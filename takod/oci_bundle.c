@@ -178,6 +178,21 @@ bundle_environment(const struct container_spec *s)
 	return (list);
 }
 
+/*
+ * What a set-user-ID program could get. Nothing; without the restriction what
+ * Docker's containers have. The job itself has no capability either way.
+ */
+static json_t *
+bundle_bounding(const struct container_spec *s)
+{
+	if (s->caps)
+		return (json_array());
+	return (options("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID",
+	    "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+	    "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
+	    "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE", NULL));
+}
+
 static json_t *
 bundle_process(const struct oci_bundle *b)
 {
@@ -189,13 +204,13 @@ bundle_process(const struct oci_bundle *b)
 	if (b->argv == NULL)
 		json_array_append_new(argv, json_string(PATH_CONTAINER_INIT));
 	return (json_pack("{s:b s:{s:i s:i} s:o s:s s:o s:b s:o s:i"
-			  " s:{s:[] s:[] s:[] s:[] s:[]}}",
+			  " s:{s:o s:[] s:[] s:[] s:[]}}",
 	    "terminal", 0, "user", "uid", (int)inner_uid(b), "gid",
 	    (int)inner_uid(b), "args", argv, "cwd", "/app", "env",
-	    bundle_environment(b->spec), "noNewPrivileges", 1,
-	    "rlimits", bundle_rlimits(b->spec->limits), "oomScoreAdj", 1000,
-	    "capabilities", "bounding", "effective", "permitted", "inheritable",
-	    "ambient"));
+	    bundle_environment(b->spec), "noNewPrivileges", 1, "rlimits",
+	    bundle_rlimits(b->spec->limits), "oomScoreAdj", 1000,
+	    "capabilities", "bounding", bundle_bounding(b->spec), "effective",
+	    "permitted", "inheritable", "ambient"));
 }
 
 static json_t *

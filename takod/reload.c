@@ -146,8 +146,8 @@ reload_run(struct reload *r, int dry)
 		    "the configuration is not valid, nothing has changed");
 	else
 		r->n_changes = conf_changes(env.conf, fresh, &r->changes);
-	if (fresh != NULL && (files = shared_code_changed(fresh, r->detail,
-				  sizeof(r->detail))) == 1)
+	if (fresh != NULL && (files = shared_code_changed(
+				  fresh, r->detail, sizeof(r->detail))) == 1)
 		change_of_files(r);
 	if (files == -1)
 		dry = 1;

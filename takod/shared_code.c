@@ -51,8 +51,8 @@ struct walk {
 static struct shared_copy *current, *taken;
 static unsigned last_number;
 
-static int walk_entry(struct walk *, const char *from, int to, const char *name,
-    int depth);
+static int walk_entry(
+    struct walk *, const char *from, int to, const char *name, int depth);
 
 /* ---- looking ------------------------------------------------------------- */
 
@@ -66,8 +66,8 @@ walk_fail(struct walk *w, const char *path, const char *fmt, ...)
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	snprintf(w->detail + strlen(w->detail), w->len - strlen(w->detail),
-	    "%s: %s",
-	    log_escape(name, sizeof(name), path, strnlen(path, 100)), why);
+	    "%s: %s", log_escape(name, sizeof(name), path, strnlen(path, 100)),
+	    why);
 	return (-1);
 }
 
@@ -111,9 +111,8 @@ walk_open(const struct walk *w, const char *path, int flags)
 static const char *
 why_not(int error)
 {
-	return (error == EXDEV
-		    ? "leads out of the folder of the configuration"
-		    : strerror(error));
+	return (error == EXDEV ? "leads out of the folder of the configuration"
+			       : strerror(error));
 }
 
 /* ---- copying ------------------------------------------------------------- */
@@ -170,8 +169,8 @@ walk_file(struct walk *w, const char *from, const struct stat *st, int to,
 }
 
 static int
-walk_folder(struct walk *w, const char *from, int to, const char *name,
-    int depth)
+walk_folder(
+    struct walk *w, const char *from, int to, const char *name, int depth)
 {
 	struct dirent **list = NULL;
 	int fd, below = -1, i, n, r = -1;
@@ -212,8 +211,8 @@ walk_folder(struct walk *w, const char *from, int to, const char *name,
 
 /* A file or a folder; to: the folder that its copy belongs in. */
 static int
-walk_entry(struct walk *w, const char *from, int to, const char *name,
-    int depth)
+walk_entry(
+    struct walk *w, const char *from, int to, const char *name, int depth)
 {
 	struct stat st, data;
 	int fd, r;
@@ -281,8 +280,8 @@ from_folder(const char *folder, const char *path)
 }
 
 static int
-walk_items(struct walk *w, const char *folder, const struct conf_job_type *jt,
-    int to)
+walk_items(
+    struct walk *w, const char *folder, const struct conf_job_type *jt, int to)
 {
 	char name[NAME_MAX + 1], **names;
 	const char *path;
@@ -292,8 +291,8 @@ walk_items(struct walk *w, const char *folder, const struct conf_job_type *jt,
 	names = xcalloc(jt->shared_code.n, sizeof(*names));
 	for (i = 0; i < jt->shared_code.n && r == 0; i++) {
 		path = from_folder(folder, jt->shared_code.items[i]);
-		snprintf(w->detail, w->len, "job type %s: shared_code.%zu: ",
-		    jt->name, i);
+		snprintf(w->detail, w->len,
+		    "job type %s: shared_code.%zu: ", jt->name, i);
 		if (real_name(w, path, name, sizeof(name)) == -1) {
 			r = walk_fail(w, path, "%s", why_not(errno));
 			break;
@@ -337,14 +336,34 @@ walk_type(struct walk *w, const char *folder, const struct conf_job_type *jt)
 	return (r);
 }
 
+/* The folder of the configuration, which all paths stay below. */
+static int
+walk_root(struct walk *w, const struct conf *cf, char folder[PATH_MAX])
+{
+	char *slash;
+
+	if (realpath(cf->path, folder) == NULL ||
+	    stat(folder, &w->config) == -1)
+		return (walk_fail(w, cf->path, "%s", strerror(errno)));
+	slash = strrchr(folder, '/');
+	slash[slash == folder] = '\0';
+	w->root = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (w->root == -1 || fstat(w->root, &w->top) == -1)
+		return (walk_fail(w, folder, "%s", strerror(errno)));
+	return (0);
+}
+
 /* copy: the folder to copy to; -1: only look. */
 static int
 walk_all(const struct conf *cf, int copy, struct shared_copy *result,
     char *detail, size_t len)
 {
-	struct walk w = { .root = -1, .copy = copy, .result = result,
-		.detail = detail, .len = len };
-	char folder[PATH_MAX] = "/", *slash;
+	struct walk w = { .root = -1,
+		.copy = copy,
+		.result = result,
+		.detail = detail,
+		.len = len };
+	char folder[PATH_MAX];
 	size_t i;
 	int r = 0;
 
@@ -353,22 +372,10 @@ walk_all(const struct conf *cf, int copy, struct shared_copy *result,
 	for (i = 0; i < cf->n_job_types && r == 0; i++) {
 		if (cf->job_types[i].shared_code.n == 0)
 			continue;
-		if (w.root == -1) {
-			if (realpath(cf->path, folder) == NULL ||
-			    stat(folder, &w.config) == -1)
-				return (walk_fail(&w, cf->path, "%s",
-				    strerror(errno)));
-			slash = strrchr(folder, '/');
-			slash[slash == folder] = '\0';
-			w.root = open(
-			    folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-			if (w.root == -1 || fstat(w.root, &w.top) == -1) {
-				close_fd(&w.root);
-				return (walk_fail(
-				    &w, folder, "%s", strerror(errno)));
-			}
-		}
-		r = walk_type(&w, folder, &cf->job_types[i]);
+		if (w.root == -1)
+			r = walk_root(&w, cf, folder);
+		if (r == 0)
+			r = walk_type(&w, folder, &cf->job_types[i]);
 	}
 	close_fd(&w.root);
 	if (r == 0)
@@ -409,8 +416,8 @@ shared_code_changed(const struct conf *cf, char *detail, size_t len)
 
 	if (walk_all(cf, -1, &found, detail, len) == -1)
 		return (-1);
-	return (memcmp(found.digest, current->digest, sizeof(found.digest)) !=
-		0);
+	return (
+	    memcmp(found.digest, current->digest, sizeof(found.digest)) != 0);
 }
 
 int
@@ -432,8 +439,8 @@ shared_code_take(const struct conf *cf, char *detail, size_t len)
 	snprintf(name, sizeof(name), FOLDER "/%u", taken->number);
 	detail[0] = '\0';
 	if (mkdirat(env.data_fd, name, 0700) == -1 ||
-	    (fd = openat(env.data_fd, name,
-		 O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+	    (fd = openat(
+		 env.data_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		snprintf(detail, len, "%s: %s", name, strerror(errno));
 	else if (walk_all(cf, fd, taken, detail, len) == 0 &&
 		 walk_all(cf, -1, &seen, detail, len) == 0 &&
@@ -470,8 +477,8 @@ shared_code_hold(void)
 }
 
 void
-shared_code_path(const struct shared_copy *c, const char *job_type, char *path,
-    size_t len)
+shared_code_path(
+    const struct shared_copy *c, const char *job_type, char *path, size_t len)
 {
 	snprintf(path, len, "%s/" FOLDER "/%u/%s", env.conf->data_dir,
 	    c->number, job_type);
@@ -483,8 +490,8 @@ shared_code_open(char *detail, size_t len)
 {
 	if (oci_tree_remove(env.data_fd, FOLDER) == -1 ||
 	    mkdirat(env.data_fd, FOLDER, 0700) == -1) {
-		snprintf(detail, len, "data_dir: " FOLDER ": %s",
-		    strerror(errno));
+		snprintf(
+		    detail, len, "data_dir: " FOLDER ": %s", strerror(errno));
 		return (-1);
 	}
 	if (shared_code_take(env.conf, detail, len) == -1)

@@ -324,8 +324,8 @@ void judge_lost(struct run *); /* after judge: an artifact was lost */
 void queue_init(void);
 void queue_kick(void);
 void queue_released(enum store_result, void *);
-int queue_job_type(
-    const char *asked, const struct conf_job_type **, char *detail, size_t);
+/* The type that a job of that name is run as, or NULL. */
+const struct conf_job_type *queue_job_type(const char *asked);
 /* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */
 enum job_error queue_refusal(
     const struct job *, const struct conf_job_type **, char *detail, size_t);

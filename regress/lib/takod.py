@@ -37,10 +37,13 @@ class Takod:
     A takod with one engine ('oci', 'docker'), runtime ('runsc', 'runc') and
     store ('sqlite', 'pg'). config: further keys of its file. wait=False
     returns before it is ready. files: texts to write beside its file.
+    text: its file as it stands, instead of keys; its port, its data folder,
+    its database and its image are named by variables and links alone.
     """
 
     def __init__(self, engine="oci", runtime="runsc", store="sqlite",
-                 config=None, env=None, wait=True, program=None, files=None):
+                 config=None, env=None, wait=True, program=None, files=None,
+                 text=None):
         self.engine, self.runtime, self.store = engine, runtime, store
         self.program = program or shared.program("takod")
         self.name = "t%d-%d" % (os.getpid(), next(SERIAL))
@@ -56,6 +59,9 @@ class Takod:
                     # For a sanitizer's build; children get none of it.
                     "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {})}
         self.keys = self._keys(config or {})
+        self.text = text
+        if text is not None:
+            self._surround()
         self.proc, self.pid, self.instance = None, None, None
         self.uid_base = None
         self.write_config()
@@ -92,10 +98,23 @@ class Takod:
         keys.update(more)
         return {k: v for k, v in keys.items() if v is not None}
 
+    def _surround(self):
+        """What a file that names none of it has to find on this host."""
+        self.env.update(TAKO_VM_SERVER_PORT=str(self.port),
+                        TAKO_VM_DATA_DIR=self.data_dir,
+                        TAKO_VM_DATABASE_URL=self.keys["database_url"])
+        os.mkdir(self.data_dir, 0o700)
+        # <images>/<hash>/rootfs, as takoctl image build leaves it.
+        images = os.path.dirname(os.path.dirname(shared.rootfs()))
+        os.symlink(images, os.path.join(self.data_dir, "images"))
+
     def write_config(self, **changed):
         """Writes the file anew, with some keys changed (None: without)."""
         self.keys.update(changed)
         with open(self.file, "w") as file:
+            if self.text is not None:
+                file.write(self.text)
+                return
             for key, value in self.keys.items():
                 if value is not None:
                     # JSON is YAML.
