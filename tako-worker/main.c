@@ -163,10 +163,15 @@ finish(const char *lost)
 	event_del(w.rd);
 	event_del(w.wr);
 	event_del(w.grace);
-	/* A container that goes on writing shall not wait for a reader. */
-	close_fd(&w.stream_fd);
-	if (stream_state(w.stream) != STREAM_AT_DONE)
+	/*
+	 * A container that goes on writing shall not wait for a reader. One
+	 * that said all stays until this process is ended: the parent reads
+	 * its counters, which would go with it.
+	 */
+	if (stream_state(w.stream) != STREAM_AT_DONE) {
+		close_fd(&w.stream_fd);
 		w.incomplete = 1;
+	}
 	if (lost != NULL) {
 		log_debug("container's stream: %s", lost);
 		memset(&w.end, 0, sizeof(w.end));

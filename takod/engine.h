@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "conf.h"
 #include "tako.h"
@@ -135,6 +136,12 @@ struct engine_ops {
 	/* Counters of the container now: dead or alive, before remove. */
 	int (*facts)(
 	    struct engine *, struct container *, struct container_facts *);
+	/*
+	 * What a container is under, as the engine and the kernel show it now:
+	 * a new object, the caller's, in which null is what cannot be read;
+	 * NULL: nothing can. Asked once, before a job comes.
+	 */
+	json_t *(*proof)(struct engine *, struct container *);
 	/*
 	 * Kills if need be and removes all that was made. The callback comes
 	 * when nothing of it is left (ENGINE_OK), or when that failed: then

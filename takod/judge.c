@@ -112,6 +112,8 @@ extras(const struct run *r)
 	    "output_incomplete", r->incomplete);
 	if (o == NULL)
 		return (NULL);
+	if (r->slot != NULL && r->slot->proof != NULL)
+		json_object_set(o, "proof", r->slot->proof);
 	if (r->facts.oom_kills >= 0)
 		json_object_set_new(
 		    o, "oom_kills", json_integer(r->facts.oom_kills));

@@ -37,6 +37,7 @@ static uint64_t serial;
 
 static void slot_settle(struct slot *);
 static void slot_hand_stream(struct slot *);
+static void slot_prove(struct slot *);
 
 static unsigned
 count(enum slot_state state)
@@ -252,6 +253,21 @@ container_created(struct container *ct, int fd, int mux,
 		return;
 	}
 	slot_hand_stream(s);
+	if (s->state == SLOT_STARTING)
+		slot_prove(s);
+}
+
+/*
+ * What is known of this container in particular, and of its engine and runtime
+ * since they were probed. Read while the worker shakes hands.
+ */
+static void
+slot_prove(struct slot *s)
+{
+	s->proof = env.engine_ops->proof(env.engine, s->container);
+	if (s->proof == NULL && (s->proof = json_object()) == NULL)
+		return;
+	json_object_set_new(s->proof, "kernel", json_string(env.probe.kernel));
 }
 
 /* The worker gets its caps, the artifact folder and the container's stream. */
@@ -534,6 +550,8 @@ slot_settle(struct slot *s)
 	spool_remove(s->name);
 	shared_code_release(s->shared);
 	s->shared = NULL;
+	json_decref(s->proof);
+	s->proof = NULL;
 	log_debug("%s: gone", s->name);
 	s->state = SLOT_FREE;
 	takod_check_stopped();

@@ -114,6 +114,8 @@ apply(struct reload *r, struct conf *fresh)
 	queue_kick();
 	if (changed(r, "execution_record_ttl_days"))
 		retain_begin();
+	if (changed(r, "dlq_ttl_days"))
+		letters_sweep();
 	return (0);
 back:
 	if (changed(r, "shared_code"))

@@ -17,6 +17,7 @@
  * The limits come from the timers here alone; what a job is charged with is
  * decided in judge.c.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -281,6 +282,51 @@ retry_delay(int attempt)
 		delay / 10);
 }
 
+#define HEX "0123456789abcdef"
+
+/*
+ * How much of p is not for records: a path of this host, a container's name or
+ * an id. before is the character in front of it.
+ */
+static size_t
+private_span(const char *p, char before, const char **word)
+{
+	size_t n = strspn(p, HEX);
+
+	*word = "<container-id>";
+	if (isalnum((unsigned char)before))
+		return (0);
+	if ((n == 12 || n == 64) && !isalnum((unsigned char)p[n]))
+		return (n);
+	if (strncmp(p, "takod-", 6) == 0)
+		return (strspn(p, "-" HEX "takodprbe"));
+	*word = "<path>";
+	return (*p == '/' ? strcspn(p, " \t:,;)\"'") : 0);
+}
+
+/* An engine's words, as they may leave; the log has them as they are. */
+static void
+fault_words(char *dst, size_t len, const char *src)
+{
+	const char *word;
+	char before = ' ';
+	size_t n, at = 0;
+
+	while (*src != '\0' && at + 1 < len) {
+		if ((n = private_span(src, before, &word)) == 0) {
+			dst[at++] = before = *src++;
+			continue;
+		}
+		dst[at] = '\0';
+		at = strlcat(dst, word, len);
+		src += n;
+		before = src[-1];
+		if (at >= len)
+			at = len - 1;
+	}
+	dst[at] = '\0';
+}
+
 static enum job_error
 fault_of(enum engine_error error)
 {
@@ -301,6 +347,7 @@ run_slot_failed(struct run *r, enum engine_error error, const char *place,
     const char *detail)
 {
 	enum job_error fault = fault_of(error);
+	char words[MAX_ERROR_MESSAGE + 1];
 
 	r->slot = NULL;
 	if (r->finishing || r->reason != REASON_NONE) {
@@ -308,7 +355,8 @@ run_slot_failed(struct run *r, enum engine_error error, const char *place,
 		run_try_end(r);
 		return;
 	}
-	attempt_note(r->job, time_wall_us(), fault, place, detail);
+	fault_words(words, sizeof(words), detail);
+	attempt_note(r->job, time_wall_us(), fault, place, words);
 	r->dead = r->done = 1;
 	if (fault != JERR_CONFIG && !r->started && !r->starting &&
 	    r->job->attempt < env.conf->max_retry_attempts) {
@@ -320,8 +368,10 @@ run_slot_failed(struct run *r, enum engine_error error, const char *place,
 		run_finish(r);
 		return;
 	}
+	log_warnx("job %s: attempt %d failed (%s), the last one", r->job->id,
+	    r->job->attempt, detail);
 	r->job->error = fault;
-	strlcpy(r->job->error_message, detail, sizeof(r->job->error_message));
+	strlcpy(r->job->error_message, words, sizeof(r->job->error_message));
 	run_try_end(r);
 }
 

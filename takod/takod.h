@@ -182,6 +182,7 @@ struct slot {
 	int mux;
 	uint64_t token;
 	int64_t began; /* monotonic */
+	json_t *proof; /* what it is under; for its job's record */
 	/* Bytes, as its worker was told: a reload may change them. */
 	uint64_t max_stdout, max_stderr, max_artifact, max_artifacts_total;
 	struct run *run;

@@ -8,7 +8,7 @@ import shutil
 SCRIPT = """\
 #!/bin/sh
 if [ -e '%(flag)s' ]; then
-    echo 'told to fail' >&2
+    echo 'told to fail' >>'%(flag)s'
     exit 1
 fi
 exec '%(runc)s' "$@"
@@ -29,6 +29,11 @@ class FlakyRunc:
     def fail(self):
         with open(self.flag, "w"):
             pass
+
+    def failed(self):
+        """How often it did since fail()."""
+        with open(self.flag) as file:
+            return len(file.readlines())
 
     def work(self):
         os.unlink(self.flag)
