@@ -22,8 +22,9 @@ TUNED = {
     "enable_cap_restrictions": False, "enable_userns": True,
     "job_types": [{
         "name": "tuned", "memory_limit": "96m", "cpu_limit": 0.5,
-        "timeout": 9, "startup_timeout": 77, "warm_pool_size": 1,
-        "environment": {"ANSWER": "42", "HOME": "/output"}}],
+        "timeout": 60, "startup_timeout": 77, "warm_pool_size": 1,
+        "environment": {"ANSWER": "42", "HOME": "/output"}},
+        {"name": "brief", "timeout": 1}],
 }
 # Of the bounding set: what Docker gives a container.
 DOCKER_CAPS = 0xa80425fb
@@ -219,10 +220,9 @@ def test_artifacts_are_capped(record, tuned):
 # ---- time and slots ----------------------------------------------------------
 
 def test_time_of_the_type(tuned):
-    job = tuned.submit("import time\ntime.sleep(60)", job_type="tuned")
-    record = tuned.wait(job)
+    record = tuned.run("import time\ntime.sleep(60)", job_type="brief")
     assert record["status"] == "timeout", record
-    assert 8.9 <= record["timing"]["execution_ms"] / 1000 <= 11, record
+    assert 900 <= record["timing"]["execution_ms"] <= 3000, record["timing"]
 
 
 def test_slots_kept_ready(tuned):
