@@ -18,6 +18,8 @@
 
 /* The daemon answers from memory or by one statement of its store. */
 #define ANSWER_S 30
+/* ... but an artifact may lie elsewhere, and there may be many. */
+#define ARTIFACTS_S 3600
 
 struct call {
 	struct event_base *base;
@@ -32,6 +34,7 @@ status_of(enum rep error)
 	case REP_NONE:
 		return (EX_OK);
 	case REP_NOT_FOUND:
+	case REP_NO_ARTIFACT:
 		return (EX_DATAERR);
 	case REP_DENIED:
 		return (EX_NOPERM);
@@ -99,6 +102,8 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_problem problem;
 	struct msg_rep_json json;
 	struct msg_ctl_end end;
+	struct msg_rep_artifact artifact;
+	struct msg_ctl_artifact more;
 	const char *why;
 
 	switch (f->hdr.type) {
@@ -108,6 +113,10 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_REP_JSON:
 		READ(rep_json, json);
 		return (show_json_fd(&json, fd));
+	case MSG_T_REP_ARTIFACT:
+		READ(rep_artifact, artifact);
+		artifacts_save(&artifact, fd);
+		return (0);
 	case MSG_T_REP_STATS:
 		READ(rep_stats, stats);
 		show_stats(&stats);
@@ -130,9 +139,14 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		return (0);
 	case MSG_T_CTL_END:
 		READ(ctl_end, end);
+		if (end.error == REP_NONE && artifacts_next(&more))
+			return (imsgev_compose(
+			    iev, MSG_T_CTL_ARTIFACT, 0, &more, -1));
 		show_end(&end);
 		call->ended = 1;
 		call->status = status_of((enum rep)end.error);
+		if (artifacts_failed())
+			call->status = EX_IOERR;
 		event_base_loopbreak(call->base);
 		return (0);
 	}
@@ -230,7 +244,8 @@ typed(const struct command *c, const char *word, void *buf)
 
 /* Fills the request from the operands. Not 0: an exit status. */
 static int
-request(const struct command *c, int argc, char **argv, void *buf)
+request(
+    const struct command *c, int argc, char **argv, void *buf, uint32_t *type)
 {
 	static const struct option none[] = { { NULL, 0, NULL, 0 } };
 	static const struct option dry_run[] = {
@@ -246,6 +261,9 @@ request(const struct command *c, int argc, char **argv, void *buf)
 	uint64_t limit;
 	int ch, level;
 
+	*type = c->type;
+	if (c->type == MSG_T_CTL_ARTIFACT)
+		return (artifacts_request(argc, argv, buf, type));
 	if (c->type == MSG_T_CTL_JOBS) {
 		jobs->limit = 20;
 		jobs->status = -1;
@@ -328,13 +346,17 @@ int
 ctl_run(
     const char *path, const struct command *c, int argc, char **argv, int json)
 {
-	struct timeval limit = { ANSWER_S, 0 };
+	struct timeval limit = {
+		c->type == MSG_T_CTL_ARTIFACT ? ARTIFACTS_S : ANSWER_S, 0
+	};
 	struct call call = { NULL, EX_TEMPFAIL, 0 };
+	uint32_t type;
 	struct msg_ctl_hello hello;
 	struct imsgev *iev;
 	union {
 		struct msg_ctl_jobs jobs;
 		struct msg_ctl_job job;
+		struct msg_ctl_artifact artifact;
 		struct msg_ctl_cancel cancel;
 		struct msg_ctl_rerun rerun;
 		struct msg_ctl_letters letters;
@@ -348,7 +370,7 @@ ctl_run(
 	int fd, ret;
 
 	memset(&m, 0, sizeof(m));
-	if ((ret = request(c, argc, argv, &m)) != 0)
+	if ((ret = request(c, argc, argv, &m, &type)) != 0)
 		return (ret);
 	if ((fd = ctl_connect(path)) < 0)
 		return (-fd);
@@ -362,7 +384,7 @@ ctl_run(
 	strlcpy(hello.version, TAKO_VERSION, sizeof(hello.version));
 	show_begin(c, json);
 	if (imsgev_compose(iev, MSG_T_CTL_HELLO, 0, &hello, -1) == -1 ||
-	    imsgev_compose(iev, c->type, 0, &m, -1) == -1)
+	    imsgev_compose(iev, type, 0, &m, -1) == -1)
 		/* It may hang up, for one, when it has too many clients. */
 		closed(iev, strerror(errno), &call);
 	else {
@@ -370,7 +392,8 @@ ctl_run(
 		event_base_dispatch(call.base);
 	}
 	if (!call.ended && call.status == EX_TEMPFAIL)
-		fprintf(stderr, "takoctl: no answer within %d s\n", ANSWER_S);
+		fprintf(stderr, "takoctl: no answer within %d s\n",
+		    (int)limit.tv_sec);
 	imsgev_free(iev);
 	event_base_free(call.base);
 	return (call.status);

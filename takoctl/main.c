@@ -20,6 +20,8 @@ const struct command commands[] = {
 	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
 	    0, 0 },
 	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
+	{ "artifacts", "list | get id [name] [-o file]",
+	    "files that a job left", MSG_T_CTL_ARTIFACT, 2, 5 },
 	{ "cancel", "id", "end a waiting or running job", MSG_T_CTL_CANCEL, 1,
 	    1 },
 	{ "rerun", "[-t type] [-T timeout] id",

@@ -330,6 +330,14 @@ show_record(const struct msg_rep_record *m, const char *sections)
 	char when[40], took[32];
 	json_t *o;
 
+	if (shown->type == MSG_T_CTL_ARTIFACT) {
+		o = artifacts_record(
+		    sections + m->stdout_len + m->stderr_len + m->output_len,
+		    m->artifacts_len, json);
+		if (o != NULL)
+			json_object_set_new(doc, "artifacts", o);
+		return;
+	}
 	if (json) {
 		o = record_json(m, sections);
 		if (rows != NULL)
@@ -512,7 +520,8 @@ show_end(const struct msg_ctl_end *m)
 		fprintf(stderr, "takoctl: %s: %s\n", shown->name,
 		    log_escape(
 			safe, sizeof(safe), m->detail, strlen(m->detail)));
-	else if (json) {
+	else if (json && (shown->type != MSG_T_CTL_ARTIFACT ||
+			     json_object_size(doc) > 0)) {
 		if (json_object_size(doc) == 0)
 			json_object_set_new(doc, "ok", json_true());
 		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);

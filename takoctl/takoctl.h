@@ -47,6 +47,16 @@ void show_change(const struct msg_ctl_change *);
 void show_problem(const struct msg_ctl_problem *);
 void show_end(const struct msg_ctl_end *);
 
+/* ---- artifacts.c: what a job left --------------------------------------- */
+/* Fills a CTL_ARTIFACT, or a CTL_JOB and sets *type. Not 0: an exit status. */
+int artifacts_request(int argc, char **argv, void *buf, uint32_t *type);
+/* The list of a record: printed, or as JSON, or kept to be asked for. */
+struct json_t *artifacts_record(const void *list, size_t len, int json);
+/* Is there another to be asked for? Then it is filled. */
+int artifacts_next(struct msg_ctl_artifact *);
+void artifacts_save(const struct msg_rep_artifact *, int fd);
+int artifacts_failed(void); /* one could not be saved */
+
 /* ---- vm.c: tako-vm ----------------------------------------------------------
  */
 int vm_main(int argc, char **argv);

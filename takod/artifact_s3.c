@@ -317,6 +317,7 @@ put_next(struct call *c)
 	a.key = key;
 	a.fd = c->fd;
 	a.len = f->size;
+	a.sha256 = f->sha256;
 	s3_client_ask(c->s->client, &a, put_done, c);
 }
 

@@ -213,10 +213,12 @@ static void
 artifact_found_for(
     enum rep error, const struct msg_rep_artifact *m, int fd, uint64_t serial)
 {
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
 	struct client *c = client_find(serial);
 
 	if (c == NULL)
 		return;
+	event_add(c->idle, &idle);
 	if (error == REP_NONE)
 		imsgev_compose(c->iev, MSG_T_REP_ARTIFACT, 0, m, fd);
 	client_end(c, error,
@@ -237,6 +239,8 @@ answer_artifact(struct client *c, const struct msg_ctl_artifact *m)
 	memcpy(ask.name, m->name.data, ask.name_len = m->name.len);
 	memcpy(ask.other, m->other.data, ask.other_len = m->other.len);
 	ask.body = 1;
+	/* It may have to be fetched: that is not the client's time. */
+	event_del(c->idle);
 	artifact_ask(&ask, artifact_found_for, c->serial);
 }
 

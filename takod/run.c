@@ -235,10 +235,11 @@ run_begin(struct job *job, struct slot *slot, int started)
 void
 run_end(struct run *r, enum run_reason reason)
 {
-	if (r->finishing == 2 && !r->kept && reason == REASON_STOP) {
+	if (r->finishing && !r->kept && reason == REASON_STOP) {
 		/* There is no more time to wait for the artifacts' store. */
-		r->reason = reason;
-		run_kept(ARTIFACT_AWAY, r);
+		r->hurry = 1;
+		if (r->finishing == 2)
+			run_kept(ARTIFACT_AWAY, r);
 		return;
 	}
 	if (r->reason != REASON_NONE)
@@ -686,7 +687,7 @@ run_kept(enum artifact_result result, void *arg)
 {
 	struct run *r = arg;
 
-	if (result == ARTIFACT_AWAY && r->reason != REASON_STOP) {
+	if (result == ARTIFACT_AWAY && !r->hurry) {
 		if (!r->waits)
 			log_warnx("job %s: its artifacts wait for their store",
 			    r->job->id);

@@ -43,6 +43,7 @@ struct s3_request {
 	char *url, *body;
 	int fd; /* the caller's */
 	uint64_t off, len, sent;
+	char sha256[2 * TAKO_SHA256 + 1]; /* or that it is not signed */
 	int wants_sink;
 	struct artifact_sink *sink;
 	char *text;
@@ -357,23 +358,44 @@ on_seek(void *arg, curl_off_t off, int origin)
 /* ---- the start --------------------------------------------------------------
  */
 
-static int
+static void
+head_add(struct s3_request *r, const char *name, const char *value)
+{
+	char *line = xasprintf("%s: %s", name, value);
+	struct curl_slist *list = curl_slist_append(r->heads, line);
+
+	freezero(line, strlen(line));
+	if (list == NULL)
+		fatal(NULL);
+	r->heads = list;
+}
+
+static void
 request_heads(struct s3_request *r)
 {
-	struct curl_slist *list;
-	char *token;
-
 	curl_slist_free_all(r->heads);
 	r->heads = NULL;
-	if (r->client->token != NULL) {
-		token = xasprintf("x-amz-security-token: %s", r->client->token);
-		list = curl_slist_append(r->heads, token);
-		freezero(token, strlen(token));
-		if (list == NULL)
-			return (-1);
-		r->heads = list;
+	head_add(r, "x-amz-content-sha256", r->sha256);
+	if (strcmp(r->method, "POST") == 0)
+		head_add(r, "content-type", "application/xml");
+	if (r->client->token != NULL)
+		head_add(r, "x-amz-security-token", r->client->token);
+}
+
+/* What the signature says of the body: a file's digest, or a text's. */
+static void
+request_digest(struct s3_request *r, const struct s3_ask *ask)
+{
+	uint8_t digest[TAKO_SHA256];
+
+	if (ask->fd != -1 && ask->sha256 == NULL)
+		strlcpy(r->sha256, "UNSIGNED-PAYLOAD", sizeof(r->sha256));
+	else if (ask->fd != -1)
+		hex_encode(r->sha256, ask->sha256, TAKO_SHA256);
+	else {
+		sha256(digest, r->body, strlen(r->body));
+		hex_encode(r->sha256, digest, TAKO_SHA256);
 	}
-	return (0);
 }
 
 static void
@@ -383,11 +405,11 @@ request_begin(struct s3_request *r)
 	CURL *curl = r->curl;
 	char detail[512];
 
-	if (key_read(c, detail, sizeof(detail)) == -1 ||
-	    request_heads(r) == -1) {
+	if (key_read(c, detail, sizeof(detail)) == -1) {
 		request_again(r, detail);
 		return;
 	}
+	request_heads(r);
 	free(r->text);
 	r->text = NULL;
 	r->text_len = 0;
@@ -463,6 +485,7 @@ s3_client_ask(
 	    ask->key[0] != '\0' ? c->prefix : "", ask->key,
 	    ask->query[0] != '\0' ? "?" : "", ask->query);
 	r->body = xstrdup(ask->text != NULL ? ask->text : "");
+	request_digest(r, ask);
 	LIST_INSERT_HEAD(&c->requests, r, entry);
 	r->again = evtimer_new(c->base, on_again, r);
 	if (r->again == NULL || (r->curl = curl_easy_init()) == NULL)

@@ -36,6 +36,7 @@ struct s3_ask {
 	/* The body: len bytes of a file, which stays open, or a text. */
 	int fd;
 	uint64_t off, len;
+	const uint8_t *sha256; /* of it; NULL: not signed along */
 	const char *text;
 	int sink;
 };

@@ -297,6 +297,7 @@ struct run {
 	char folder[96]; /* of artifacts that are not kept yet; or "" */
 	int kept;	 /* they are, or it was given up */
 	int waits;	 /* that they wait was logged */
+	int hurry;	 /* takod stops: they wait no longer */
 };
 TAILQ_HEAD(run_list, run);
 extern struct run_list runs;

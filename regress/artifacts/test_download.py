@@ -249,9 +249,12 @@ def test_not_there(job):
 
 LARGE = 100 * download.MIB
 LARGE_CODE = """
-with open("/output/large", "wb") as file:
-    for i in range(%d):
-        file.write(bytes([i]) * 1048576)
+def put(name, mib):
+    with open("/output/" + name, "wb") as file:
+        for i in range(mib):
+            file.write(bytes([i]) * 1048576)
+put("large", %d)
+put("medium", 16)
 """ % (LARGE // download.MIB)
 
 
@@ -278,7 +281,7 @@ def large(stored):
     before = [peak_rss(pid) for pid in pids]
     record = daemon.run(LARGE_CODE)
     assert record["status"] == "succeeded", record
-    assert record["artifacts"][0]["size_bytes"] == LARGE
+    assert listed(record)["large"]["size_bytes"] == LARGE
     return daemon, record, pids, before
 
 
@@ -287,7 +290,8 @@ def test_large(large):
     daemon, record, pids, before = large
     status, heads, body = download.get(daemon, record["execution_id"], "large")
     assert (status, len(body)) == (200, LARGE)
-    assert hashlib.sha256(body).hexdigest() == record["artifacts"][0]["sha256"]
+    assert hashlib.sha256(body).hexdigest() == \
+        listed(record)["large"]["sha256"]
     status, _, part = download.get(
         daemon, record["execution_id"], "large",
         {"Range": "bytes=%d-%d" % (LARGE - 5, LARGE)})
@@ -313,8 +317,8 @@ def test_reset(large):
     daemon, record, pids, _ = large
     api = pids[1]
     before = [open_files(pid) for pid in pids]
-    for i in range(12):
-        sock = connect(daemon, record["execution_id"], "large")
+    for i in range(8):
+        sock = connect(daemon, record["execution_id"], "medium")
         assert sock.recv(4096).startswith(b"HTTP/1.1 200")
         if i % 2:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
@@ -324,7 +328,7 @@ def test_reset(large):
         host.wait_for("no descriptor is left in %d" % pid,
                       lambda: open_files(pid) <= count, 30)
     assert daemon.children("tako-api") == [api]
-    assert download.get(daemon, record["execution_id"], "large",
+    assert download.get(daemon, record["execution_id"], "medium",
                         {"Range": "bytes=0-0"})[2] == b"\0"
 
 
@@ -332,7 +336,7 @@ def test_slow_reader(stored, large):
     """One that does not read is ended by api_write_timeout."""
     daemon, record, pids, _ = large
     before = open_files(pids[1])
-    sock = connect(daemon, record["execution_id"], "large", small=True)
+    sock = connect(daemon, record["execution_id"], "medium", small=True)
     assert sock.recv(1) == b"H"
     host.wait_for("its file is open", lambda:
                   open_files(pids[1]) > before, 30)

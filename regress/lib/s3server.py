@@ -147,6 +147,7 @@ class S3:
         self.host.signal_pid(self.child.pid, signal.SIGCONT)
 
     def stop(self):
+        self.resume()
         self.child.kill()
         self.child.wait()
         self.child.stdin.close()
