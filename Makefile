@@ -134,7 +134,14 @@ $(B)/regress/fuzz/%: regress/fuzz/%.c regress/fuzz/replay.c $(TEST_LIBS)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
 	    regress/fuzz/replay.c $(TEST_LDLIBS)
 
-regress-programs: all $(UNIT) $(FUZZ) $(TOOLS)
+# Targets that are fuzzed for long, with the sanitizers and with no more of
+# takod than they use.
+FUZZ_LONG = $(B)/san/regress/fuzz/conf
+$(FUZZ_LONG): FORCE
+	@$(MAKE) --no-print-directory B=$(B)/san SAN=1 \
+	    TEST_LIBS='$(B)/san/libconf.a $(B)/san/libcommon.a' $@
+
+regress-programs: all $(UNIT) $(FUZZ) $(FUZZ_LONG) $(TOOLS)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \

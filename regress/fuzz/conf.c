@@ -63,7 +63,10 @@ LLVMFuzzerTestOneInput(const uint8_t *text, size_t len)
 {
 	struct conf *conf, *again;
 	struct conf_change *changes;
-	unsigned flags;
+	static const unsigned forms[] = { 0, CONF_PRINT_JSON,
+		CONF_PRINT_SECRETS | CONF_PRINT_DEFAULTS,
+		CONF_PRINT_SECRETS | CONF_PRINT_JSON };
+	size_t i;
 	char *printed;
 
 	setenv("HOME", "/nonexistent", 1);
@@ -73,11 +76,11 @@ LLVMFuzzerTestOneInput(const uint8_t *text, size_t len)
 	need(conf->default_timeout <= conf->max_timeout);
 	need(conf->data_dir[0] == '/' && conf->database_url != NULL);
 	need(conf_job_type(conf, "default") != NULL);
-	for (flags = 0; flags < 8; flags++) {
-		printed = print(conf, flags);
+	for (i = 0; i < nitems(forms); i++) {
+		printed = print(conf, forms[i]);
 		again = load(printed, strlen(printed));
 		need(again != NULL);
-		if (flags & CONF_PRINT_SECRETS) {
+		if (forms[i] & CONF_PRINT_SECRETS) {
 			need(conf_changes(conf, again, &changes) == 0);
 			conf_changes_free(changes, 0);
 		}
