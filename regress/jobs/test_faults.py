@@ -304,10 +304,7 @@ def test_takoctl_dlq(pair, letters):
 def test_interrupted_jobs_leave_letters(pair):
     daemon, _ = pair
     job = daemon.submit("import time; time.sleep(60)")
-    daemon.wait_status(job, "running")
-    host.wait_for("its code runs", lambda: any(
-        w["job_id"] == job and w["state"] == "running"
-        for w in daemon.workers()), 20)
+    daemon.wait_code(job)
     daemon.kill9()
     daemon.start()
     record = daemon.wait(job)
@@ -318,9 +315,7 @@ def test_interrupted_jobs_leave_letters(pair):
     assert entry["job_id"] == job and entry["retry_count"] == 0
     # After an orderly stop that could not wait: the same.
     job = daemon.submit("import time; time.sleep(60)")
-    host.wait_for("its code runs", lambda: any(
-        w["job_id"] == job and w["state"] == "running"
-        for w in daemon.workers()), 20)
+    daemon.wait_code(job)
     daemon.takoctl("stop", "-n", check=True)
     daemon.stop()
     daemon.start()

@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from lib import host, shared
+from lib import shared
 
 CODE = ("import hashlib, sys\n"
         "data = bytearray(60 << 20)\n"
@@ -142,9 +142,7 @@ def test_proof_of_image_and_version(combo, record):
 def test_proof_is_of_this_container(combo):
     """The namespaces of the record are those of the job's own processes."""
     job = combo.submit("import time; time.sleep(60)")
-    host.wait_for("its code runs", lambda: any(
-        w["job_id"] == job and w["state"] == "running"
-        for w in combo.workers()), 30)
+    combo.wait_code(job)
     seen = set()
     for pid in combo.container_pids():
         try:

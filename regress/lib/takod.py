@@ -360,6 +360,12 @@ class Takod:
         return host.wait_for("%s is %s" % (job_id, "/".join(wanted)),
                              probe, seconds)
 
+    def wait_code(self, job_id, seconds=30):
+        """Waits until a worker has handed the job's code over."""
+        host.wait_for("the code of %s runs" % job_id, lambda: any(
+            w["job_id"] == job_id and w["state"] == "running"
+            for w in self.workers()), seconds)
+
     def stats(self):
         return self.get("/pool/stats")[2]
 
