@@ -45,6 +45,8 @@ enum api_error {
 	API_CONFLICT,
 	API_INVALID,
 	API_QUEUE_FULL,
+	API_FILLED,
+	API_SPENT,
 	API_UNAVAILABLE,
 	API_STARTING,
 	API_BUSY,
@@ -73,6 +75,7 @@ struct request {
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
 	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
+	char key[513]; /* what its client showed; for a job's sake */
 	int open;		     /* the path asks for no key */
 	int slash;		     /* the path has one at its end too many */
 	int star;		     /* OPTIONS * */

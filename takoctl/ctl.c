@@ -82,6 +82,7 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_rep_stats stats;
 	struct msg_ctl_daemon daemon;
 	struct msg_ctl_child child;
+	struct msg_ctl_tenant tenant;
 	struct msg_ctl_change change;
 	struct msg_ctl_problem problem;
 	struct msg_ctl_end end;
@@ -102,6 +103,10 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_CHILD:
 		READ(ctl_child, child);
 		show_child(&child);
+		return (0);
+	case MSG_T_CTL_TENANT:
+		READ(ctl_tenant, tenant);
+		show_tenant(&tenant);
 		return (0);
 	case MSG_T_CTL_CHANGE:
 		READ(ctl_change, change);
@@ -194,6 +199,7 @@ request(const struct command *c, int argc, char **argv, void *buf)
 		{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 }
 	};
 	struct msg_ctl_jobs *jobs = buf;
+	struct msg_ctl_tenants *tenants = buf;
 	struct msg_ctl_job *job = buf;
 	struct msg_ctl_stop *stop = buf;
 	struct msg_ctl_verbose *verbose = buf;
@@ -203,16 +209,19 @@ request(const struct command *c, int argc, char **argv, void *buf)
 	if (c->type == MSG_T_CTL_JOBS) {
 		jobs->limit = 20;
 		jobs->status = -1;
-	}
+	} else if (c->type == MSG_T_CTL_TENANTS)
+		tenants->limit = 100;
 	optind = 0;
 	while ((ch = getopt_long(argc, argv,
-		    c->type == MSG_T_CTL_JOBS ? "+l:t:"
+		    c->type == MSG_T_CTL_JOBS	   ? "+l:t:"
+		    : c->type == MSG_T_CTL_TENANTS ? "+l:"
 		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
 			? "+n"
 			: "+",
 		    c->type == MSG_T_CTL_RELOAD ? dry_run : none, NULL)) != -1)
 		switch (ch) {
 		case 'l':
+			/* The first field of both. */
 			jobs->limit =
 			    (uint64_t)strtonum(optarg, 1, 1000, &errstr);
 			break;
@@ -265,6 +274,7 @@ ctl_run(
 	struct imsgev *iev;
 	union {
 		struct msg_ctl_jobs jobs;
+		struct msg_ctl_tenants tenants;
 		struct msg_ctl_job job;
 		struct msg_ctl_cancel cancel;
 		struct msg_ctl_stop stop;

@@ -19,6 +19,8 @@ const struct command commands[] = {
 	    0 },
 	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
 	    0, 0 },
+	{ "tenants", "[-l limit]", "API keys and addresses, and their share",
+	    MSG_T_CTL_TENANTS, 0, 0 },
 	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
 	{ "cancel", "id", "end a waiting or running job", MSG_T_CTL_CANCEL, 1,
 	    1 },

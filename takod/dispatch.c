@@ -53,6 +53,7 @@ api_req_admit(struct child *c, const struct msg_frame *f, int fd)
 
 	READ(req_admit, m);
 	admit_request(&m, &rep);
+	explicit_bzero(m.key, sizeof(m.key));
 	proc_send(c, MSG_T_REP_ADMIT, f->hdr.id, &rep, -1);
 	return (NULL);
 }
@@ -71,6 +72,7 @@ api_req_submit(struct child *c, const struct msg_frame *f, int fd)
 	if (payload == NULL)
 		return ("payload is no sealed memfd of its length");
 	job_submit(f->hdr.id, &m, payload);
+	explicit_bzero(m.key, sizeof(m.key));
 	return (NULL);
 }
 

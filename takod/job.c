@@ -91,7 +91,8 @@ submit_check(const struct msg_req_submit *m)
 }
 
 static struct job *
-submit_job(const struct msg_req_submit *m, struct blob *payload)
+submit_job(
+    const struct msg_req_submit *m, const char *tenant, struct blob *payload)
 {
 	const struct conf_job_type *jt;
 	struct job *job;
@@ -108,6 +109,7 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 	strlcpy(job->correlation_id, m->correlation_id,
 	    sizeof(job->correlation_id));
 	strlcpy(job->client, m->client, sizeof(job->client));
+	strlcpy(job->tenant, tenant, sizeof(job->tenant));
 	job->code = blob_slice(payload, 0, m->code_len);
 	job->input = blob_slice(payload, m->code_len, m->input_len);
 	job->requirements = blob_slice(
@@ -185,7 +187,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			job->code_started = 1;
 			begun = 1;
 		} else
-			env.queued++;
+			queue_came();
 		/* FALLTHROUGH */
 	case STORE_EXISTS:
 		if (sb->api_died)
@@ -211,7 +213,15 @@ submitted(enum store_result result, struct job *row, void *arg)
 		reply_error(sb->req, REP_CONFLICT, row->id, "");
 		break;
 	case STORE_FULL:
-		reply_error(sb->req, REP_QUEUE_FULL, NULL, "");
+		reply_later(sb->req, REP_QUEUE_FULL, queue_retry_after(1));
+		break;
+	case STORE_FILLED:
+		/* It waits for its turn: all that take turns go once. */
+		reply_later(sb->req, REP_FILLED,
+		    queue_retry_after(env.tenants_waiting));
+		break;
+	case STORE_SPENT:
+		reply_later(sb->req, REP_SPENT, tenant_window_left());
 		break;
 	case STORE_AWAY:
 	default:
@@ -257,7 +267,7 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 	const struct conf_job_type *jt;
 	struct submit *sb = NULL;
 	const char *why;
-	char detail[256];
+	char detail[256], tenant[MAX_TENANT + 1];
 
 	if (!env.ready)
 		reply_error(req, REP_STARTING, NULL, "takod is starting");
@@ -269,8 +279,10 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 		    "The database is not available");
 	else if ((why = submit_check(m)) != NULL)
 		reply_error(req, REP_INVALID, NULL, why);
+	else if (admit_tenant(m->key, m->client, tenant) == -1)
+		reply_error(req, REP_DENIED, NULL, "");
 	else if ((sb = calloc(1, sizeof(*sb))) == NULL ||
-		 (sb->job = submit_job(m, payload)) == NULL) {
+		 (sb->job = submit_job(m, tenant, payload)) == NULL) {
 		free(sb);
 		sb = NULL;
 		reply_error(req, REP_UNAVAILABLE, NULL, "Out of memory");

@@ -87,6 +87,7 @@ apply(struct reload *r, struct conf *fresh)
 	if (changed(r, "log_level"))
 		proc_log_level((enum log_level)env.conf->log_level);
 	proc_api_setup();
+	tenants_apply();
 	pool_retire();
 	pool_fill();
 	queue_kick();
@@ -116,6 +117,8 @@ reload_run(struct reload *r, int dry)
 	}
 	fresh = conf_load(named, &r->errors, &warnings);
 	conf_errors_free(&warnings);
+	if (fresh != NULL)
+		conf_forget_keys(fresh);
 	if (fresh == NULL)
 		snprintf(r->detail, sizeof(r->detail),
 		    "the configuration is not valid, nothing has changed");

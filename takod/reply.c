@@ -10,9 +10,9 @@
 #include "takod.h"
 #include "util.h"
 
-void
-reply_error(
-    uint32_t req, enum rep error, const char *job_id, const char *detail)
+static void
+send_error(uint32_t req, enum rep error, unsigned retry_after,
+    const char *job_id, const char *detail)
 {
 	struct msg_rep_error m;
 	struct child *api = proc_api();
@@ -21,12 +21,24 @@ reply_error(
 		return;
 	memset(&m, 0, sizeof(m));
 	m.error = error;
-	if (error == REP_QUEUE_FULL || error == REP_UNAVAILABLE ||
-	    error == REP_STARTING)
-		m.retry_after = 1;
+	m.retry_after = retry_after;
 	strlcpy(m.job_id, job_id == NULL ? "" : job_id, sizeof(m.job_id));
 	strlcpy(m.detail, detail, sizeof(m.detail));
 	proc_send(api, MSG_T_REP_ERROR, req, &m, -1);
+}
+
+void
+reply_error(
+    uint32_t req, enum rep error, const char *job_id, const char *detail)
+{
+	send_error(req, error,
+	    error == REP_UNAVAILABLE || error == REP_STARTING, job_id, detail);
+}
+
+void
+reply_later(uint32_t req, enum rep error, unsigned retry_after)
+{
+	send_error(req, error, retry_after, NULL, "");
 }
 
 static void
@@ -67,6 +79,8 @@ record_fill(struct msg_rep_record *m, const struct job *job)
 	    sizeof(m->idempotency_key));
 	strlcpy(
 	    m->correlation_id, job->correlation_id, sizeof(m->correlation_id));
+	strlcpy(
+	    m->key_name, tenant_key_name(job->tenant), sizeof(m->key_name));
 	m->attempt = (uint64_t)job->attempt;
 	m->timeout = (uint64_t)job->timeout;
 	m->startup_timeout = (uint64_t)job->startup_timeout;
@@ -156,6 +170,8 @@ reply_stats_fill(struct msg_rep_stats *m)
 	m->successes = env.breaker.successes;
 	m->last_failure = env.breaker.last_failure;
 	m->pending = (uint64_t)(env.queued < 0 ? 0 : env.queued);
+	m->tenants_waiting =
+	    (uint64_t)(env.queued <= 0 ? 0 : env.tenants_waiting);
 	m->running = run_count();
 	m->max_workers = (uint64_t)env.conf->max_workers;
 	m->max_queue = (uint64_t)env.conf->max_queue_size;

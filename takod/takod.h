@@ -70,6 +70,7 @@ struct takod {
 	int protected_mode;
 
 	int64_t queued; /* waiting rows, as far as this takod knows */
+	int64_t tenants_waiting; /* who has some of them, when last counted */
 	uint64_t jobs_done, violations, respawns;
 };
 
@@ -154,6 +155,20 @@ int dispatch_child(
 int admit_needed(void);
 void admit_request(const struct msg_req_admit *, struct msg_rep_admit *);
 int admit_open(char *detail, size_t); /* protected mode's key */
+/*
+ * Who a job is for that a client of that address asks for, who showed that key
+ * ("": none). -1: it needs a key that is valid.
+ */
+int admit_tenant(
+    const char *key, const char *client, char tenant[MAX_TENANT + 1]);
+
+/* ---- tenant.c: who a job counts for -------------------------------------- */
+void tenant_init(void);
+void tenant_of_key(char tenant[MAX_TENANT + 1], const char *name);
+void tenant_of_address(char tenant[MAX_TENANT + 1], const char *address);
+const char *tenant_key_name(const char *tenant); /* "": shows no key */
+void tenants_apply(void);	  /* tells the store what holds */
+unsigned tenant_window_left(void); /* s, until budgets begin anew */
 
 /* ---- pool.c: slots, each a worker and a container ----------------------- */
 enum slot_state {
@@ -272,6 +287,9 @@ void judge(struct run *);
 void queue_init(void);
 void queue_kick(void);
 void queue_released(enum store_result, void *);
+void queue_came(void); /* a row waits more than before */
+/* s, after which so many jobs will have left it, at the rate of late */
+unsigned queue_retry_after(int64_t jobs);
 int queue_job_type(
     const char *asked, const struct conf_job_type **, char *detail, size_t);
 
@@ -291,6 +309,8 @@ void wait_drop_all(void);
 /* ---- reply.c: answers to tako-api ---------------------------------------- */
 void reply_error(
     uint32_t req, enum rep, const char *job_id, const char *detail);
+/* Not now: again in so many seconds. */
+void reply_later(uint32_t req, enum rep, unsigned retry_after);
 void reply_record(struct child *, uint32_t req, const struct job *, enum view,
     int timed_out, int64_t queue_position);
 void reply_submit(uint32_t req, const struct job *, enum job_status);

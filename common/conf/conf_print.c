@@ -114,19 +114,15 @@ print_bytes(FILE *f, uint64_t bytes)
 	fprintf(f, "\"%llu\"", (unsigned long long)bytes);
 }
 
-/* Masked keys differ, so that they load again. */
 static void
-print_list(FILE *f, const struct conf_list *list, int secret)
+print_list(FILE *f, const struct conf_list *list)
 {
 	size_t i;
 
 	putc('[', f);
 	for (i = 0; i < list->n; i++) {
 		fputs(i > 0 ? ", " : "", f);
-		if (secret)
-			fprintf(f, "\"*** masked key %zu ***\"", i + 1);
-		else
-			conf_print_string(f, list->items[i]);
+		conf_print_string(f, list->items[i]);
 	}
 	putc(']', f);
 }
@@ -192,6 +188,40 @@ print_inline(struct printer *p, const struct conf_key *keys, const void *base)
 	putc('}', p->f);
 }
 
+/* Masked keys differ, so that they load again; what has no name needs none. */
+static void
+print_keys(struct printer *p, const struct conf_key *fields)
+{
+	const struct conf_api_key *k;
+	const struct conf_key *field;
+	char masked[48];
+	size_t i;
+
+	putc('[', p->f);
+	for (i = 0; i < p->conf->n_api_keys; i++) {
+		k = &p->conf->api_keys[i];
+		fputs(i > 0 ? ", " : "", p->f);
+		snprintf(masked, sizeof(masked), "\"*** masked key %zu ***\"",
+		    i + 1);
+		if (!k->named) {
+			fputs(masked, p->f);
+			continue;
+		}
+		putc('{', p->f);
+		for (field = fields; field->name != NULL; field++) {
+			fprintf(p->f, "%s\"%s\": ", field == fields ? "" : ", ",
+			    field->name);
+			if (field->flags & CK_SECRET)
+				fputs(masked, p->f);
+			else
+				print_value(p, field,
+				    (const char *)k + field->offset);
+		}
+		putc('}', p->f);
+	}
+	putc(']', p->f);
+}
+
 static void
 print_int(FILE *f, const struct conf_key *key, int value)
 {
@@ -234,13 +264,16 @@ print_value(struct printer *p, const struct conf_key *key, const void *field)
 		print_enum(f, key, *(const int *)field);
 		break;
 	case CONF_TEXTS:
-		print_list(f, field, (key->flags & CK_SECRET) != 0);
+		print_list(f, field);
 		break;
 	case CONF_PAIRS:
 		print_pairs(f, field);
 		break;
 	case CONF_FIELDS:
 		print_inline(p, key->fields, field);
+		break;
+	case CONF_KEYS:
+		print_keys(p, key->fields);
 		break;
 	case CONF_TYPES:
 		break;
