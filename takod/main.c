@@ -116,6 +116,7 @@ store_counted(enum store_result result, const struct store_counts *c, void *arg)
 	(void)arg;
 	if (result == STORE_OK) {
 		env.queued = c->queued;
+		env.tenants_waiting = c->tenants;
 		queue_kick();
 	}
 }
@@ -147,6 +148,7 @@ store_state(int up, const char *detail, void *arg)
 	strlcpy(env.store_detail, detail, sizeof(env.store_detail));
 	if (!up)
 		return;
+	tenants_apply();
 	if (!recovered)
 		env.store_ops->recover(env.store, store_recovered, NULL);
 	else {
@@ -345,10 +347,12 @@ configure(const char *path, int verbose)
 	cf = conf_load(path, &errors, &warnings);
 	for (i = 0; i < errors.n; i++)
 		conf_error_print(stderr, &errors.items[i]);
-	if (cf != NULL)
+	if (cf != NULL) {
+		conf_forget_keys(cf);
 		log_init("takod",
 		    verbose ? LOG_LEVEL_DEBUG : (enum log_level)cf->log_level,
 		    cf->log_format == LOG_FORMAT_JSON);
+	}
 	for (i = 0; i < warnings.n && cf != NULL; i++)
 		log_warnx("%s%s%s",
 		    warnings.items[i].key != NULL ? warnings.items[i].key : "",
@@ -429,6 +433,7 @@ main(int argc, char **argv)
 		fatalx("%s", detail);
 	pool_init();
 	queue_init();
+	tenant_init();
 	retain_init();
 	proc_api_start();
 	store_start();

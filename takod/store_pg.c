@@ -994,7 +994,8 @@ pg_letters_expire(
 	op_send(op);
 }
 
-/* ---- tenants --------------------------------------------------------------- */
+/* ---- tenants ---------------------------------------------------------------
+ */
 
 static int
 tenants_set(struct pg_request *r, enum store_result result, PGresult *res)

@@ -90,8 +90,7 @@ op_answer(struct store_op *op)
 		op->cb.errors(op->result, op->errors, op->arg);
 		break;
 	case TENANTS_CB:
-		op->cb.tenants(
-		    op->result, op->tenants, op->n_tenants, op->arg);
+		op->cb.tenants(op->result, op->tenants, op->n_tenants, op->arg);
 		break;
 	}
 	free(op->letters);
