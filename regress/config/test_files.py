@@ -597,22 +597,8 @@ def test_origins(vm, tmp_path):
 # ---- documents --------------------------------------------------------------
 
 FULL = open(os.path.join(os.path.dirname(__file__), "full.yaml")).read()
-PRODUCTION = """
-production_mode: true
-log_level: WARNING
-max_workers: 8
-max_timeout: 60
-default_timeout: 15
-enable_seccomp: true
-enable_userns: true
-max_retry_attempts: 3
-retry_base_delay: 2.0
-container_limits:
-  pids_limit: 50
-  nofile_soft: 128
-  nofile_hard: 128
-  tmpfs_size: "64m"
-"""
+PRODUCTION = open(os.path.join(
+    os.path.dirname(__file__), "production.yaml")).read()
 
 
 def test_document_full(vm, effective, check):
