@@ -147,6 +147,9 @@ closed(struct imsgev *iev, const char *why, void *arg)
 	struct call *call = arg;
 
 	(void)iev;
+	/* A daemon that stops hangs up right behind its answer. */
+	if (call->ended)
+		return;
 	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
 	    why != NULL ? ": " : "", why != NULL ? why : "");
 	call->status = EX_PROTOCOL;

@@ -175,6 +175,10 @@ ASKS = {
     "record": ("GET", "/executions/" + JOB, None, "Execution not found"),
     "cancel": ("POST", "/jobs/%s/cancel" % JOB, None,
                "Job not found or already completed"),
+    "rerun": ("POST", "/jobs/%s/rerun" % JOB, {}, "Job not found"),
+    "fork": ("POST", "/jobs/%s/fork" % JOB, {"code": "x"}, "Job not found"),
+    "letter": ("DELETE", "/dlq/7", None, "DLQ entry not found"),
+    "letters": ("GET", "/dlq", None, "DLQ entry not found"),
 }
 # enum rep: the status and the text.
 REFUSALS = {
@@ -183,6 +187,7 @@ REFUSALS = {
     4: (503, "Service temporarily unavailable"),
     5: (503, "Server is not ready yet"), 6: (422, "Invalid request"),
     7: (500, "Internal server error"), 8: (500, "Internal server error"),
+    9: (400, "Cannot rerun job that hasn't completed"),
 }
 
 
@@ -208,7 +213,8 @@ def test_refusal_with_a_text(front):
             (4, "The database is not available", None),
             (6, "effective timeout must be less than or equal to the "
                 "configured max_timeout (5 seconds)", None),
-            (8, "/var/lib/secret", "Internal server error")):
+            (8, "/var/lib/secret", "Internal server error"),
+            (10, "Build failed: no", None)):
         client = front.ask("POST", "/execute", GOOD)
         asked = front.expect("REQ_SUBMIT")
         os.close(asked.fd)
