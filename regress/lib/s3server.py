@@ -16,7 +16,7 @@ Lines on its stdin change it while it runs; each is answered by a line:
 	drop KEY	removes an object
 	copy KEY KEY	makes one of another
 	begin KEY	begins an upload in parts
-	hold N		after N more requests none is answered, until go
+	hold N		after N more PUTs none is answered, until go
 	go
 """
 import json
@@ -188,10 +188,11 @@ def serve(port, bucket, key, secret):
     turn = threading.Condition()
 
     def application(environ, start_response):
-        with turn:
-            turn.wait_for(lambda: state["left"] != 0)
-            if state["left"]:
-                state["left"] -= 1
+        if environ["REQUEST_METHOD"] == "PUT":
+            with turn:
+                turn.wait_for(lambda: state["left"] != 0)
+                if state["left"]:
+                    state["left"] -= 1
         if state["fail"] > 0:
             state["fail"] -= 1
             start_response("503 Slow Down", [])
