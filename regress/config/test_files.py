@@ -663,12 +663,12 @@ def test_example_is_the_defaults(effective):
     with open(os.path.join(TOP, "etc", "takod.example.yaml")) as file:
         text = file.read()
     assert effective(text) == effective("")
-    bare = re.sub(r"(?m)^#(?=[a-z_ ]+:|  - )(?! [a-z])", "", text)
+    bare = re.sub(r"(?m)^#(?=[a-z0-9_ ]+:|  - )(?! [a-z])", "", text)
     bare = re.sub(r"(?m)^#(?=(  )+[a-z-])", "", bare)
     data, defaults = effective(bare), effective("")
     assert {k for k in data if data[k] != defaults[k]} == {
         "data_dir", "database_url", "job_types"}
-    assert set(re.findall(r"(?m)^#?([a-z_]+):", text)) == set(data)
+    assert set(re.findall(r"(?m)^#?([a-z0-9_]+):", text)) == set(data)
     assert [t["name"] for t in data["job_types"]] == ["example"]
     assert data["job_types"] == effective(
         "job_types: [{name: example}]")["job_types"]
