@@ -62,9 +62,9 @@ struct conf_tenant {
 };
 
 struct conf_api_key {
-	char *name;	/* of the key, and of whoever uses it */
-	char *key;	/* NULL once it was forgotten */
-	int named;	/* by the file; else the name comes of the key */
+	char *name; /* of the key, and of whoever uses it */
+	char *key;  /* NULL once it was forgotten */
+	int named;  /* by the file; else the name comes of the key */
 	uint8_t digest[TAKO_SHA256];
 	struct conf_tenant own; /* -1: as tenant_defaults has it */
 };

@@ -75,20 +75,20 @@ struct request {
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
 	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
-	char key[513]; /* what its client showed; for a job's sake */
-	int open;		     /* the path asks for no key */
-	int slash;		     /* the path has one at its end too many */
-	int star;		     /* OPTIONS * */
-	int json;		     /* Content-Type says so */
-	int encoded;		     /* has a Content-Encoding */
-	int64_t length;		     /* Content-Length, or -1 */
-	int admitted;		     /* the parent lets it go on */
-	int complete;		     /* the body is all there */
-	int full;		     /* view=full */
-	int sync;		     /* /execute */
-	uint32_t id;		     /* of the question under way, or 0 */
-	int64_t started;	     /* us, monotonic */
-	uint8_t *body;		     /* as far as it came */
+	char key[513];	 /* what its client showed; for a job's sake */
+	int open;	 /* the path asks for no key */
+	int slash;	 /* the path has one at its end too many */
+	int star;	 /* OPTIONS * */
+	int json;	 /* Content-Type says so */
+	int encoded;	 /* has a Content-Encoding */
+	int64_t length;	 /* Content-Length, or -1 */
+	int admitted;	 /* the parent lets it go on */
+	int complete;	 /* the body is all there */
+	int full;	 /* view=full */
+	int sync;	 /* /execute */
+	uint32_t id;	 /* of the question under way, or 0 */
+	int64_t started; /* us, monotonic */
+	uint8_t *body;	 /* as far as it came */
 	size_t body_len, body_size;
 	uint64_t body_seen;
 };

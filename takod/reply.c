@@ -79,8 +79,7 @@ record_fill(struct msg_rep_record *m, const struct job *job)
 	    sizeof(m->idempotency_key));
 	strlcpy(
 	    m->correlation_id, job->correlation_id, sizeof(m->correlation_id));
-	strlcpy(
-	    m->key_name, tenant_key_name(job->tenant), sizeof(m->key_name));
+	strlcpy(m->key_name, tenant_key_name(job->tenant), sizeof(m->key_name));
 	m->attempt = (uint64_t)job->attempt;
 	m->timeout = (uint64_t)job->timeout;
 	m->startup_timeout = (uint64_t)job->startup_timeout;

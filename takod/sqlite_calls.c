@@ -24,9 +24,12 @@
 #define POLICY_FIELDS                                                          \
 	POLICY_FIELD("name")                                                   \
 	", " POLICY_FIELD("weight") ", " POLICY_FIELD(                         \
-	    "priority") ", " POLICY_FIELD("max_queued") ", " POLICY_FIELD(     \
-	    "max_running") ", " POLICY_FIELD("max_jobs") ", " POLICY_FIELD(    \
-	    "max_cpu_ms") ", " POLICY_FIELD("window_us")
+	    "priority") ", " POLICY_FIELD("max_queued") ", " POLICY_FIELD("ma" \
+									  "x_" \
+									  "ru" \
+									  "nn" \
+									  "in" \
+									  "g") ", " POLICY_FIELD("max_jobs") ", " POLICY_FIELD("max_cpu_ms") ", " POLICY_FIELD("window_us")
 #define POLICY_NAMES "(SELECT " POLICY_FIELD("name") " FROM json_each(?1))"
 
 static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
@@ -48,8 +51,9 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("?2"),
 	[S_QUEUED] = "SELECT count(*) FROM jobs WHERE status = 'queued'",
 	[S_RUNNING] = "SELECT count(*) FROM jobs WHERE status = 'running'",
-	[S_QUOTA] = "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY
-		    ", " TENANT_FILLED " FROM tenants WHERE name = ?1",
+	[S_QUOTA] =
+	    "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY ", " TENANT_FILLED
+					 " FROM tenants WHERE name = ?1",
 	[S_CLAIM_TURN] = "SELECT " DUE " AS due, priority"
 			 " FROM tenants INDEXED BY tenants_turn"
 			 " WHERE ready = 1 AND due IS NOT NULL"
@@ -127,8 +131,10 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_POLICY_GONE] =
 	    "DELETE FROM tenants WHERE waiting = 0 AND running = 0"
 	    " AND used_since <= ?2 - window_us AND name NOT IN " POLICY_NAMES,
-	[S_TENANTS] = "SELECT " TENANT_POLICY ", waiting, running,"
-		      " " TENANT_WINDOW("?2") ", used_jobs,"
+	[S_TENANTS] =
+	    "SELECT " TENANT_POLICY ", waiting, running,"
+	    " " TENANT_WINDOW(
+		"?2") ", used_jobs,"
 		      " used_cpu_ms FROM tenants WHERE name <> '*'"
 		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1" };
 
@@ -512,8 +518,8 @@ call_submit(struct store *s, struct store_op *op)
 
 /* A job's id, and a number, by one of the statements that find who is next. */
 static enum store_result
-find_next(struct store *s, sqlite3_stmt *st, char id[MAX_JOB_ID + 1],
-    int64_t *number)
+find_next(
+    struct store *s, sqlite3_stmt *st, char id[MAX_JOB_ID + 1], int64_t *number)
 {
 	int rc = sqlite3_step(st);
 

@@ -171,8 +171,8 @@ struct store_ops {
 	 * of one database those of the last one. Tenants of which nothing is
 	 * left to know are forgotten.
 	 */
-	void (*set_tenants)(struct store *, const struct tenant_policies *,
-	    store_cb, void *);
+	void (*set_tenants)(
+	    struct store *, const struct tenant_policies *, store_cb, void *);
 	/* Those that have most waiting first, max (1..STORE_TENANTS_MAX). */
 	void (*tenants)(struct store *, int max, store_tenants_cb, void *);
 };

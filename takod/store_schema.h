@@ -91,10 +91,10 @@ enum job_column {
 	"(used_since + window_us > " now " AND used_since % window_us = 0)"
 /* Is its budget used up, has it as many waiting, or running, as it may? */
 #define TENANT_SPENT(now)                                                      \
-	"CASE WHEN " TENANT_WINDOW(now)                                        \
-	" AND ((max_jobs > 0 AND used_jobs >= max_jobs)"                       \
-	" OR (max_cpu_ms > 0 AND used_cpu_ms >= max_cpu_ms))"                  \
-	" THEN 1 ELSE 0 END"
+	"CASE WHEN " TENANT_WINDOW(                                            \
+	    now) " AND ((max_jobs > 0 AND used_jobs >= max_jobs)"              \
+		 " OR (max_cpu_ms > 0 AND used_cpu_ms >= max_cpu_ms))"         \
+		 " THEN 1 ELSE 0 END"
 #define TENANT_FILLED                                                          \
 	"CASE WHEN max_queued > 0 AND waiting >= max_queued"                   \
 	" THEN 1 ELSE 0 END"

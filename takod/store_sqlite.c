@@ -71,8 +71,7 @@ op_answer(struct store_op *op)
 		op->cb.ids(op->result, op->ids, op->n_ids, op->arg);
 		break;
 	case TENANTS_CB:
-		op->cb.tenants(
-		    op->result, op->tenants, op->n_tenants, op->arg);
+		op->cb.tenants(op->result, op->tenants, op->n_tenants, op->arg);
 		break;
 	}
 	free(op->ids);

@@ -69,7 +69,7 @@ struct takod {
 	int stopping; /* ends when nothing runs */
 	int protected_mode;
 
-	int64_t queued; /* waiting rows, as far as this takod knows */
+	int64_t queued;		 /* waiting rows, as far as this takod knows */
 	int64_t tenants_waiting; /* who has some of them, when last counted */
 	uint64_t jobs_done, violations, respawns;
 };
@@ -167,7 +167,7 @@ void tenant_init(void);
 void tenant_of_key(char tenant[MAX_TENANT + 1], const char *name);
 void tenant_of_address(char tenant[MAX_TENANT + 1], const char *address);
 const char *tenant_key_name(const char *tenant); /* "": shows no key */
-void tenants_apply(void);	  /* tells the store what holds */
+void tenants_apply(void);	   /* tells the store what holds */
 unsigned tenant_window_left(void); /* s, until budgets begin anew */
 
 /* ---- pool.c: slots, each a worker and a container ----------------------- */

@@ -71,8 +71,7 @@ env_keys(const struct conf_key *key, struct conf *conf, const char *text)
 		conf_keys_add(conf, list.items[i]);
 		list.items[i] = xstrdup("");
 	}
-	conf_set_free(
-	    (struct conf_key[]){ texts, { .name = NULL } }, &list);
+	conf_set_free((struct conf_key[]){ texts, { .name = NULL } }, &list);
 	return (wrong);
 }
 

@@ -214,8 +214,8 @@ print_keys(struct printer *p, const struct conf_key *fields)
 			if (field->flags & CK_SECRET)
 				fputs(masked, p->f);
 			else
-				print_value(p, field,
-				    (const char *)k + field->offset);
+				print_value(
+				    p, field, (const char *)k + field->offset);
 		}
 		putc('}', p->f);
 	}

@@ -1600,8 +1600,8 @@ t_turns(void **state)
 	/* One who comes late waits for no more than a turn of each. */
 	assert_int_equal(submit_of("addr:c", "", 0, last), STORE_OK);
 	assert_in_range(do_position(last), 1, 3);
-	assert_in_range((uintptr_t)(strchr(claim_tenants(3), 'c') != NULL), 1,
-	    1);
+	assert_in_range(
+	    (uintptr_t)(strchr(claim_tenants(3), 'c') != NULL), 1, 1);
 	assert_string_equal(claim_tenants(4), "aaaa");
 	assert_counts(0, 10);
 }
@@ -1976,8 +1976,8 @@ turns_random(unsigned seed)
 		strlcpy(id, j->id, sizeof(id));
 		job_free(j);
 		if (strcmp(id, places[i]) != 0)
-			fail_msg("seed %u: place %d is another one's", seed,
-			    i + 1);
+			fail_msg(
+			    "seed %u: place %d is another one's", seed, i + 1);
 	}
 	do_tenants(20, &a);
 	for (i = 0, place = 0; i < (int)a.n_tenants; i++) {
