@@ -32,6 +32,7 @@
 									  "g") ", " POLICY_FIELD("max_jobs") ", " POLICY_FIELD("max_cpu_ms") ", " POLICY_FIELD("window_us")
 #define POLICY_NAMES "(SELECT " POLICY_FIELD("name") " FROM json_each(?1))"
 
+/* clang-format off */
 static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
 	[S_ROLLBACK] = "ROLLBACK",
@@ -51,9 +52,8 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("?2"),
 	[S_QUEUED] = "SELECT count(*) FROM jobs WHERE status = 'queued'",
 	[S_RUNNING] = "SELECT count(*) FROM jobs WHERE status = 'running'",
-	[S_QUOTA] =
-	    "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY ", " TENANT_FILLED
-					 " FROM tenants WHERE name = ?1",
+	[S_QUOTA] = "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY
+		    ", " TENANT_FILLED " FROM tenants WHERE name = ?1",
 	[S_CLAIM_TURN] = "SELECT " DUE " AS due, priority"
 			 " FROM tenants INDEXED BY tenants_turn"
 			 " WHERE ready = 1 AND due IS NOT NULL"
@@ -131,12 +131,11 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_POLICY_GONE] =
 	    "DELETE FROM tenants WHERE waiting = 0 AND running = 0"
 	    " AND used_since <= ?2 - window_us AND name NOT IN " POLICY_NAMES,
-	[S_TENANTS] =
-	    "SELECT " TENANT_POLICY ", waiting, running,"
-	    " " TENANT_WINDOW(
-		"?2") ", used_jobs,"
+	[S_TENANTS] = "SELECT " TENANT_POLICY ", waiting, running,"
+		      " " TENANT_WINDOW("?2") ", used_jobs,"
 		      " used_cpu_ms FROM tenants WHERE name <> '*'"
 		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1" };
+/* clang-format on */
 
 /*
  * Old rows are removed for so long in one call: a large one takes longer than

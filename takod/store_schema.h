@@ -109,6 +109,7 @@ enum job_column {
  * whose pass is below that of this job's turn; who has no turn now, having as
  * many running as it may, is left out.
  */
+/* clang-format off */
 #define TENANT_POSITION(id)                                                    \
 	"WITH me AS (SELECT tenant, seq FROM jobs WHERE id = " id              \
 	" AND status = 'queued'),"                                             \
@@ -127,5 +128,6 @@ enum job_column {
 	" SELECT CAST(coalesce((SELECT k FROM own), 0) +"                      \
 	" coalesce((SELECT sum(CASE WHEN turns < waiting THEN turns"           \
 	" ELSE waiting END) FROM ahead), 0) AS BIGINT)"
+/* clang-format on */
 
 #endif
