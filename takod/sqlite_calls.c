@@ -21,15 +21,12 @@
 	" ORDER BY seq DESC LIMIT ?1 OFFSET ?2"
 
 #define POLICY_FIELD(f) "json_extract(value, '$." f "')"
+/* clang-format off */
 #define POLICY_FIELDS                                                          \
-	POLICY_FIELD("name")                                                   \
-	", " POLICY_FIELD("weight") ", " POLICY_FIELD(                         \
-	    "priority") ", " POLICY_FIELD("max_queued") ", " POLICY_FIELD("ma" \
-									  "x_" \
-									  "ru" \
-									  "nn" \
-									  "in" \
-									  "g") ", " POLICY_FIELD("max_jobs") ", " POLICY_FIELD("max_cpu_ms") ", " POLICY_FIELD("window_us")
+	POLICY_FIELD("name") ", " POLICY_FIELD("weight") ", "                  \
+	POLICY_FIELD("priority") ", " POLICY_FIELD("max_queued") ", "          \
+	POLICY_FIELD("max_running") ", " POLICY_FIELD("max_jobs") ", "         \
+	POLICY_FIELD("max_cpu_ms") ", " POLICY_FIELD("window_us")
 #define POLICY_NAMES "(SELECT " POLICY_FIELD("name") " FROM json_each(?1))"
 
 static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
@@ -51,9 +48,8 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("?2"),
 	[S_QUEUED] = "SELECT count(*) FROM jobs WHERE status = 'queued'",
 	[S_RUNNING] = "SELECT count(*) FROM jobs WHERE status = 'running'",
-	[S_QUOTA] =
-	    "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY ", " TENANT_FILLED
-					 " FROM tenants WHERE name = ?1",
+	[S_QUOTA] = "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY
+		    ", " TENANT_FILLED " FROM tenants WHERE name = ?1",
 	[S_CLAIM_TURN] = "SELECT " DUE " AS due, priority"
 			 " FROM tenants INDEXED BY tenants_turn"
 			 " WHERE ready = 1 AND due IS NOT NULL"
@@ -173,10 +169,8 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_POLICY_GONE] =
 	    "DELETE FROM tenants WHERE waiting = 0 AND running = 0"
 	    " AND used_since <= ?2 - window_us AND name NOT IN " POLICY_NAMES,
-	[S_TENANTS] =
-	    "SELECT " TENANT_POLICY ", waiting, running,"
-	    " " TENANT_WINDOW(
-		"?2") ", used_jobs,"
+	[S_TENANTS] = "SELECT " TENANT_POLICY ", waiting, running,"
+		      " " TENANT_WINDOW("?2") ", used_jobs,"
 		      " used_cpu_ms FROM tenants WHERE name <> '*'"
 		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1",
 	/* While a claim's job runs, its end may still name the place. */
@@ -197,6 +191,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_CHUNK_PLACES] = "SELECT id, fence, written_at FROM artifact_chunks"
 			   " WHERE (id, fence) > (?1, ?2)"
 			   " ORDER BY id, fence, number, chunk LIMIT 1" };
+/* clang-format on */
 
 /*
  * Old rows are removed for so long in one call: a large one takes longer than

@@ -124,50 +124,47 @@
  * The counts are kept by triggers of jobs, so that no statement can forget
  * them, whichever moves a job.
  */
+/* clang-format off */
 #define TENANTS(BIG)                                                           \
 	"ALTER TABLE jobs ADD COLUMN tenant TEXT NOT NULL DEFAULT '';"         \
 	"DROP INDEX jobs_idempotency;"                                         \
-	"CREATE UNIQUE INDEX jobs_idempotency ON jobs (" TENANT_SCOPE(         \
-	    "tenant") ", idempotency_key)"                                     \
-		      " WHERE idempotency_key <> '';"                          \
-		      "DROP INDEX jobs_waiting;"                               \
-		      "CREATE INDEX jobs_waiting ON jobs (tenant, seq)"        \
-		      " WHERE status = 'queued';"                              \
-		      "CREATE TABLE tenants ("                                 \
-		      " name TEXT NOT NULL PRIMARY KEY,"                       \
-		      " weight INTEGER NOT NULL,"                              \
-		      " priority INTEGER NOT NULL,"                            \
-		      " max_queued " BIG " NOT NULL,"                          \
-		      " max_running " BIG " NOT NULL,"                         \
-		      " max_jobs " BIG " NOT NULL,"                            \
-		      " max_cpu_ms " BIG " NOT NULL,"                          \
-		      " window_us " BIG " NOT NULL,"                           \
-		      " waiting " BIG " NOT NULL DEFAULT 0,"                   \
-		      " running " BIG " NOT NULL DEFAULT 0,"                   \
-		      " ready INTEGER NOT NULL DEFAULT 0,"                     \
-		      " pass " BIG " NOT NULL DEFAULT 0,"                      \
-		      " since " BIG " NOT NULL DEFAULT 0,"                     \
-		      " used_since " BIG " NOT NULL DEFAULT 0,"                \
-		      " used_jobs " BIG " NOT NULL DEFAULT 0,"                 \
-		      " used_cpu_ms " BIG " NOT NULL DEFAULT 0);"              \
-		      "CREATE INDEX tenants_turn ON tenants (priority DESC, "  \
-		      "pass, name)"                                            \
-		      " WHERE ready = 1;"                                      \
-		      "CREATE INDEX tenants_since ON tenants (priority, "      \
-		      "since)"                                                 \
-		      " WHERE ready = 1;"                                      \
-		      "INSERT INTO tenants (" TENANT_POLICY ")"                \
-		      " VALUES ('*', 1, 0, 0, 0, 0, 0, 3600000000);"           \
-		      "UPDATE jobs SET tenant = 'addr:' || client"             \
-		      " WHERE status IN ('queued', 'running');"                \
-		      "INSERT INTO tenants (" TENANT_POLICY                    \
-		      ", waiting, running, ready)"                             \
-		      " SELECT tenant, 1, 0, 0, 0, 0, 0, 3600000000,"          \
-		      " sum(CASE status WHEN 'queued' THEN 1 ELSE 0 END),"     \
-		      " sum(CASE status WHEN 'running' THEN 1 ELSE 0 END),"    \
-		      " max(CASE status WHEN 'queued' THEN 1 ELSE 0 END)"      \
-		      " FROM jobs WHERE status IN ('queued', 'running') "      \
-		      "GROUP BY tenant;"
+	"CREATE UNIQUE INDEX jobs_idempotency ON jobs ("                       \
+	TENANT_SCOPE("tenant") ", idempotency_key)"                            \
+	" WHERE idempotency_key <> '';"                                        \
+	"DROP INDEX jobs_waiting;"                                             \
+	"CREATE INDEX jobs_waiting ON jobs (tenant, seq)"                      \
+	" WHERE status = 'queued';"                                            \
+	"CREATE TABLE tenants ("                                               \
+	" name TEXT NOT NULL PRIMARY KEY,"                                     \
+	" weight INTEGER NOT NULL,"                                            \
+	" priority INTEGER NOT NULL,"                                          \
+	" max_queued " BIG " NOT NULL,"                                        \
+	" max_running " BIG " NOT NULL,"                                       \
+	" max_jobs " BIG " NOT NULL,"                                          \
+	" max_cpu_ms " BIG " NOT NULL,"                                        \
+	" window_us " BIG " NOT NULL,"                                         \
+	" waiting " BIG " NOT NULL DEFAULT 0,"                                 \
+	" running " BIG " NOT NULL DEFAULT 0,"                                 \
+	" ready INTEGER NOT NULL DEFAULT 0,"                                   \
+	" pass " BIG " NOT NULL DEFAULT 0,"                                    \
+	" since " BIG " NOT NULL DEFAULT 0,"                                   \
+	" used_since " BIG " NOT NULL DEFAULT 0,"                              \
+	" used_jobs " BIG " NOT NULL DEFAULT 0,"                               \
+	" used_cpu_ms " BIG " NOT NULL DEFAULT 0);"                            \
+	"CREATE INDEX tenants_turn ON tenants (priority DESC, pass, name)"     \
+	" WHERE ready = 1;"                                                    \
+	"CREATE INDEX tenants_since ON tenants (priority, since)"              \
+	" WHERE ready = 1;"                                                    \
+	"INSERT INTO tenants (" TENANT_POLICY ")"                              \
+	" VALUES ('*', 1, 0, 0, 0, 0, 0, 3600000000);"                         \
+	"UPDATE jobs SET tenant = 'addr:' || client"                           \
+	" WHERE status IN ('queued', 'running');"                              \
+	"INSERT INTO tenants (" TENANT_POLICY ", waiting, running, ready)"     \
+	" SELECT tenant, 1, 0, 0, 0, 0, 0, 3600000000,"                        \
+	" sum(CASE status WHEN 'queued' THEN 1 ELSE 0 END),"                   \
+	" sum(CASE status WHEN 'running' THEN 1 ELSE 0 END),"                  \
+	" max(CASE status WHEN 'queued' THEN 1 ELSE 0 END)"                    \
+	" FROM jobs WHERE status IN ('queued', 'running') GROUP BY tenant;"
 
 /* A job has come, moved or gone: what its tenant has more of, and served. */
 #define TENANT_MOVE(who, now, waits, runs, served, jobs, cpu)                  \
@@ -201,14 +198,13 @@
 
 /* ---- in SQLite's words --------------------------------------------------- */
 
-#define LITE_NOW	    "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+#define LITE_NOW                                                               \
+	"CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 #define LITE_IS(row, state) "(" row ".status = '" state "')"
-#define LITE_MORE(state)                                                       \
-	"(" LITE_IS("NEW", state) " - " LITE_IS("OLD", state) ")"
+#define LITE_MORE(state)    "(" LITE_IS("NEW", state) " - " LITE_IS("OLD", state) ")"
 #define LITE_SERVED                                                            \
-	"(" LITE_IS("OLD", "queued") " * " LITE_IS(                            \
-	    "NEW", "running") " - " LITE_IS("OLD",                             \
-	    "running") " * " LITE_IS("NEW", "queued") ")"
+	"(" LITE_IS("OLD", "queued") " * " LITE_IS("NEW", "running") " - "     \
+	LITE_IS("OLD", "running") " * " LITE_IS("NEW", "queued") ")"
 #define LITE_CPU                                                               \
 	"(CASE WHEN NEW.status IN ('queued', 'running') THEN 0"                \
 	" WHEN NEW.cpu_ms >= 0 THEN NEW.cpu_ms"                                \
@@ -225,129 +221,83 @@
 	" " TENANT_LEAST " + 1000000 / NEW.weight), NEW.pass)"                 \
 	" WHERE name = NEW.name; END;"                                         \
 	"CREATE TRIGGER jobs_come AFTER INSERT ON jobs"                        \
-	" WHEN NEW.status IN ('queued', 'running') BEGIN " TENANT_NEW(         \
-	    "NEW.tenant") " AND NOT EXISTS"                                    \
-			  " (SELECT 1 FROM tenants WHERE name = "              \
-			  "NEW.tenant); " TENANT_MOVE("NEW.tenant", LITE_NOW,  \
-			      LITE_IS("NEW", "queued"),                        \
-			      LITE_IS("NEW", "running"),                       \
-			      LITE_IS("NEW", "running"), "1",                  \
-			      "0") " END;"                                     \
-				   "CREATE TRIGGER jobs_move AFTER UPDATE OF " \
-				   "status ON jobs"                            \
-				   " WHEN NEW.status <> OLD.status "           \
-				   "BEGIN " TENANT_MOVE("NEW.tenant",          \
-				       LITE_NOW, LITE_MORE("queued"),          \
-				       LITE_MORE("running"), LITE_SERVED, "0", \
-				       LITE_CPU) " END;"                       \
-						 "CREATE TRIGGER jobs_go "     \
-						 "AFTER DELETE ON jobs"        \
-						 " WHEN OLD.status IN "        \
-						 "('queued', 'running') "      \
-						 "BEGIN " TENANT_MOVE(         \
-						     "OLD.tenant", LITE_NOW,   \
-						     "-" LITE_IS(              \
-							 "OLD", "queued"),     \
-						     "-" LITE_IS(              \
-							 "OLD", "running"),    \
-						     "0", "0", "0") " END;"
+	" WHEN NEW.status IN ('queued', 'running') BEGIN "                     \
+	TENANT_NEW("NEW.tenant") " AND NOT EXISTS"                             \
+	" (SELECT 1 FROM tenants WHERE name = NEW.tenant); "                   \
+	TENANT_MOVE("NEW.tenant", LITE_NOW, LITE_IS("NEW", "queued"),          \
+	    LITE_IS("NEW", "running"), LITE_IS("NEW", "running"), "1", "0")    \
+	" END;"                                                                \
+	"CREATE TRIGGER jobs_move AFTER UPDATE OF status ON jobs"              \
+	" WHEN NEW.status <> OLD.status BEGIN "                                \
+	TENANT_MOVE("NEW.tenant", LITE_NOW, LITE_MORE("queued"),               \
+	    LITE_MORE("running"), LITE_SERVED, "0", LITE_CPU)                  \
+	" END;"                                                                \
+	"CREATE TRIGGER jobs_go AFTER DELETE ON jobs"                          \
+	" WHEN OLD.status IN ('queued', 'running') BEGIN "                     \
+	TENANT_MOVE("OLD.tenant", LITE_NOW, "-" LITE_IS("OLD", "queued"),      \
+	    "-" LITE_IS("OLD", "running"), "0", "0", "0")                      \
+	" END;"
 
 /* ---- and in PostgreSQL's ------------------------------------------------- */
 
-#define PG_NOW		  "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+#define PG_NOW "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 #define PG_IS(row, state) "(" row ".status = '" state "')::int"
 
-#define TENANTS_PG                                                                                                                                                                         \
-	TENANTS("BIGINT")                                                                                                                                                                  \
-	"CREATE FUNCTION tenant_ready() RETURNS trigger"                                                                                                                                   \
-	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                                                                                                                             \
-	" DECLARE least_pass BIGINT := " TENANT_LEAST ";"                                                                                                                                  \
-	" BEGIN"                                                                                                                                                                           \
-	" NEW.ready := " TENANT_READY ";"                                                                                                                                                  \
-	" NEW.since := " PG_NOW ";"                                                                                                                                                        \
-	" NEW.pass := least(greatest(NEW.pass, least_pass),"                                                                                                                               \
-	" least_pass + 1000000 / NEW.weight);"                                                                                                                                             \
-	" RETURN NEW; END $$;"                                                                                                                                                             \
-	"CREATE TRIGGER tenants_ready BEFORE UPDATE ON tenants"                                                                                                                            \
-	" FOR EACH ROW WHEN (NEW.ready <> " TENANT_READY                                                                                                                                   \
-	" OR NEW.priority <> OLD.priority)"                                                                                                                                                \
-	" EXECUTE FUNCTION tenant_ready();"                                                                                                                                                \
-	"CREATE FUNCTION job_moved() RETURNS trigger"                                                                                                                                      \
-	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                                                                                                                             \
-	" DECLARE"                                                                                                                                                                         \
-	" moment BIGINT := " PG_NOW ";"                                                                                                                                                    \
-	" who TEXT; waits INT := 0; runs INT := 0; served INT := 0;"                                                                                                                       \
-	" fresh INT := 0; cpu BIGINT := 0;"                                                                                                                                                \
-	" BEGIN"                                                                                                                                                                           \
-	" IF TG_OP <> 'INSERT' THEN"                                                                                                                                                       \
-	" who := OLD.tenant;"                                                                                                                                                              \
-	" waits := -" PG_IS("OLD",                                                                                                                                                         \
-	    "queued") ";"                                                                                                                                                                  \
-		      " runs := -" PG_IS("OLD",                                                                                                                                            \
-			  "running") ";"                                                                                                                                                   \
-				     " END IF;"                                                                                                                                            \
-				     " IF TG_OP <> 'DELETE' THEN"                                                                                                                          \
-				     " who := NEW.tenant;"                                                                                                                                 \
-				     " served := CASE WHEN NEW.status = "                                                                                                                  \
-				     "'running' THEN 1 + runs"                                                                                                                             \
-				     " WHEN NEW.status = 'queued' THEN runs "                                                                                                              \
-				     "ELSE 0 END;"                                                                                                                                         \
-				     " waits := waits + " PG_IS("NEW",                                                                                                                     \
-					 "queued") ";"                                                                                                                                     \
-						   " runs := runs + " PG_IS(                                                                                                               \
-						       "NEW",                                                                                                                              \
-						       "running") ";"                                                                                                                      \
-								  " IF TG_OP "                                                                                                             \
-								  "= "                                                                                                                     \
-								  "'INSERT' "                                                                                                              \
-								  "THEN "                                                                                                                  \
-								  "fresh := "                                                                                                              \
-								  "1;"                                                                                                                     \
-								  " ELSIF "                                                                                                                \
-								  "NEW."                                                                                                                   \
-								  "status "                                                                                                                \
-								  "NOT IN "                                                                                                                \
-								  "('queued',"                                                                                                             \
-								  " 'running'"                                                                                                             \
-								  ") THEN"                                                                                                                 \
-								  " cpu := "                                                                                                               \
-								  "CASE WHEN "                                                                                                             \
-								  "NEW.cpu_"                                                                                                               \
-								  "ms >= 0 "                                                                                                               \
-								  "THEN "                                                                                                                  \
-								  "NEW.cpu_ms"                                                                                                             \
-								  " ELSE "                                                                                                                 \
-								  "greatest("                                                                                                              \
-								  "NEW."                                                                                                                   \
-								  "execution_"                                                                                                             \
-								  "ms, 0) "                                                                                                                \
-								  "END;"                                                                                                                   \
-								  " END IF; "                                                                                                              \
-								  "END IF;"                                                                                                                \
-								  " FOR i IN "                                                                                                             \
-								  "1..2 "                                                                                                                  \
-								  "LOOP"                                                                                                                   \
-								  " " TENANT_MOVE(                                                                                                         \
-								      "who",                                                                                                               \
-								      "momen"                                                                                                              \
-								      "t",                                                                                                                 \
-								      "waits",                                                                                                             \
-								      "runs",                                                                                                              \
-								      "serve"                                                                                                              \
-								      "d",                                                                                                                 \
-								      "fresh",                                                                                                             \
-								      "cpu") " EXIT WHEN FOUND; " TENANT_NEW("who") " ON CONFLICT DO NOTHING;"                                             \
-														    " END LOOP;"                                                           \
-														    " RETURN NULL; END $$;"                                                \
-														    "CREATE TRIGGER jobs_come AFTER INSERT ON jobs FOR EACH ROW"           \
-														    " WHEN (NEW.status IN ('queued', 'running'))"                          \
-														    " EXECUTE FUNCTION job_moved();"                                       \
-														    "CREATE TRIGGER jobs_move AFTER UPDATE OF status ON jobs FOR EACH ROW" \
-														    " WHEN (NEW.status <> OLD.status)"                                     \
-														    " EXECUTE FUNCTION job_moved();"                                       \
-														    "CREATE TRIGGER jobs_go AFTER DELETE ON jobs FOR EACH ROW"             \
-														    " WHEN (OLD.status IN ('queued', 'running'))"                          \
-														    " EXECUTE FUNCTION job_moved();"
+#define TENANTS_PG                                                             \
+	TENANTS("BIGINT")                                                      \
+	"ALTER TABLE tenants SET (fillfactor = 50);"                           \
+	"CREATE FUNCTION tenant_ready() RETURNS trigger"                       \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                 \
+	" DECLARE least_pass BIGINT := " TENANT_LEAST ";"                      \
+	" BEGIN"                                                               \
+	" NEW.ready := " TENANT_READY ";"                                      \
+	" NEW.since := " PG_NOW ";"                                            \
+	" NEW.pass := least(greatest(NEW.pass, least_pass),"                   \
+	" least_pass + 1000000 / NEW.weight);"                                 \
+	" RETURN NEW; END $$;"                                                 \
+	"CREATE TRIGGER tenants_ready BEFORE UPDATE ON tenants"                \
+	" FOR EACH ROW WHEN (NEW.ready <> " TENANT_READY                       \
+	" OR NEW.priority <> OLD.priority)"                                    \
+	" EXECUTE FUNCTION tenant_ready();"                                    \
+	"CREATE FUNCTION job_moved() RETURNS trigger"                          \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                 \
+	" DECLARE"                                                             \
+	" moment BIGINT := " PG_NOW ";"                                            \
+	" who TEXT; waits INT := 0; runs INT := 0; served INT := 0;"           \
+	" fresh INT := 0; cpu BIGINT := 0;"                                    \
+	" BEGIN"                                                               \
+	" IF TG_OP <> 'INSERT' THEN"                                           \
+	" who := OLD.tenant;"                                                  \
+	" waits := -" PG_IS("OLD", "queued") ";"                               \
+	" runs := -" PG_IS("OLD", "running") ";"                               \
+	" END IF;"                                                             \
+	" IF TG_OP <> 'DELETE' THEN"                                           \
+	" who := NEW.tenant;"                                                  \
+	" served := CASE WHEN NEW.status = 'running' THEN 1 + runs"            \
+	" WHEN NEW.status = 'queued' THEN runs ELSE 0 END;"                    \
+	" waits := waits + " PG_IS("NEW", "queued") ";"                        \
+	" runs := runs + " PG_IS("NEW", "running") ";"                         \
+	" IF TG_OP = 'INSERT' THEN fresh := 1;"                                \
+	" ELSIF NEW.status NOT IN ('queued', 'running') THEN"                  \
+	" cpu := CASE WHEN NEW.cpu_ms >= 0 THEN NEW.cpu_ms"                    \
+	" ELSE greatest(NEW.execution_ms, 0) END;"                             \
+	" END IF; END IF;"                                                     \
+	" FOR i IN 1..2 LOOP "                                                 \
+	TENANT_MOVE("who", "moment", "waits", "runs", "served", "fresh", "cpu")    \
+	" EXIT WHEN FOUND; "                                                   \
+	TENANT_NEW("who") " ON CONFLICT DO NOTHING;"                           \
+	" END LOOP;"                                                           \
+	" RETURN NULL; END $$;"                                                \
+	"CREATE TRIGGER jobs_come AFTER INSERT ON jobs FOR EACH ROW"           \
+	" WHEN (NEW.status IN ('queued', 'running'))"                          \
+	" EXECUTE FUNCTION job_moved();"                                       \
+	"CREATE TRIGGER jobs_move AFTER UPDATE OF status ON jobs FOR EACH ROW" \
+	" WHEN (NEW.status <> OLD.status)"                                     \
+	" EXECUTE FUNCTION job_moved();"                                       \
+	"CREATE TRIGGER jobs_go AFTER DELETE ON jobs FOR EACH ROW"             \
+	" WHEN (OLD.status IN ('queued', 'running'))"                          \
+	" EXECUTE FUNCTION job_moved();"
+/* clang-format on */
 
 /*
  * Where the artifacts of a record lie, and those that lie here. The pieces

@@ -129,10 +129,9 @@ enum letter_column {
 	"(used_since + window_us > " now " AND used_since % window_us = 0)"
 /* Is its budget used up, has it as many waiting, or running, as it may? */
 #define TENANT_SPENT(now)                                                      \
-	"CASE WHEN " TENANT_WINDOW(                                            \
-	    now) " AND ((max_jobs > 0 AND used_jobs >= max_jobs)"              \
-		 " OR (max_cpu_ms > 0 AND used_cpu_ms >= max_cpu_ms))"         \
-		 " THEN 1 ELSE 0 END"
+	"CASE WHEN ((max_jobs > 0 AND used_jobs >= max_jobs)"                  \
+	" OR (max_cpu_ms > 0 AND used_cpu_ms >= max_cpu_ms))"                  \
+	" AND " TENANT_WINDOW(now) " THEN 1 ELSE 0 END"
 #define TENANT_FILLED                                                          \
 	"CASE WHEN max_queued > 0 AND waiting >= max_queued"                   \
 	" THEN 1 ELSE 0 END"
@@ -147,6 +146,7 @@ enum letter_column {
  * whose pass is below that of this job's turn; who has no turn now, having as
  * many running as it may, is left out.
  */
+/* clang-format off */
 #define TENANT_POSITION(id)                                                    \
 	"WITH me AS (SELECT tenant, seq FROM jobs WHERE id = " id              \
 	" AND status = 'queued'),"                                             \
@@ -165,5 +165,6 @@ enum letter_column {
 	" SELECT CAST(coalesce((SELECT k FROM own), 0) +"                      \
 	" coalesce((SELECT sum(CASE WHEN turns < waiting THEN turns"           \
 	" ELSE waiting END) FROM ahead), 0) AS BIGINT)"
+/* clang-format on */
 
 #endif

@@ -114,6 +114,33 @@ WRONG = [
      "stands here twice"),
     ("api_keys: [\"%s\\n-\"]" % KEY, 1, "api_keys.0",
      "must not contain control characters"),
+    ("api_keys: [[]]", 1, "api_keys.0",
+     "must be a text, or a mapping of name and key"),
+    ("api_keys: [{name: a}]", 1, "api_keys.0.key", "is missing"),
+    ("api_keys: [{key: '" + KEY + "'}]", 1, "api_keys.0.name", "is missing"),
+    ("api_keys: [{name: a b, key: '" + KEY + "'}]", 1, "api_keys.0.name",
+     "must consist of letters, digits, - and _"),
+    ("api_keys: [{name: a, key: short}]", 1, "api_keys.0.key",
+     "must be at least 16 characters long"),
+    ("api_keys: [{name: a, key: '" + KEY + "', max_queue: 1}]", 1,
+     "api_keys.0.max_queue",
+     "unknown key; did you mean api_keys.0.max_queued?"),
+    ("api_keys: [{name: a, key: '" + KEY + "', weight: 0}]", 1,
+     "api_keys.0.weight", "must be between 1 and 1000"),
+    ("api_keys: [{name: a, key: '" + KEY + "', priority: 10}]", 1,
+     "api_keys.0.priority", "must be between 0 and 9"),
+    ("api_keys:\n- {name: a, key: '" + KEY + "'}\n- {name: a, key: '" + KEY +
+     "2'}", 3, "api_keys.1.name", "another key has this name"),
+    ("api_keys:\n- '" + KEY + "'\n- {name: a, key: '" + KEY + "'}", 3,
+     "api_keys.1", "stands here twice"),
+    ("tenant_defaults: {jobs_per_window: -1}", 1,
+     "tenant_defaults.jobs_per_window", "must be at least 0"),
+    ("tenant_defaults: {weight: null}", 1, "tenant_defaults.weight",
+     "must not be null or left out"),
+    ("budget_window_seconds: 59", 1, "budget_window_seconds",
+     "must be between 60 and 86400"),
+    ("priority_ageing_seconds: 0", 1, "priority_ageing_seconds",
+     "must be between 1 and 86400"),
     ("api_auth_enabled: true", 1, "api_keys",
      "must have at least one key where api_auth_enabled is true"),
     ("api_auth_header: 'a b'", 1, "api_auth_header",
@@ -566,10 +593,14 @@ def test_warning(vm, tmp_path, text, warned):
 # ---- what is printed loads again --------------------------------------------
 
 def test_config_loads_again(vm, effective, tmp_path):
-    text = ("api_auth_enabled: true\napi_keys: ['%sa', '%sb']\n"
+    text = ("api_auth_enabled: true\napi_keys: ['%sa', '%sb', "
+            "{name: ci, key: '%sc', max_queued: 7, priority: null}]\n"
+            "tenant_defaults: {weight: 3}\n"
             "job_types:\n  - name: a\n    environment: {'x y': \"\\u2028'\"}\n"
-            "enable_userns: true\n" % (KEY, KEY))
+            "enable_userns: true\n" % (KEY, KEY, KEY))
     data = effective(text)
+    assert data["api_keys"][2]["max_queued"] == 7
+    assert data["api_keys"][2]["weight"] is None
     for args in ((), ("--json",), ("--show-defaults",)):
         status, out, _ = vm("config", "-c", "x.yaml", *args)
         assert status == 0 and KEY not in out
@@ -638,20 +669,22 @@ def test_document_production(vm, effective):
 # ---- completeness -----------------------------------------------------------
 
 def all_keys(data):
-    """Every key that there is, from what config prints, in its three parts."""
+    """Every key that there is, from what config prints, in its parts."""
     job_type = {"name", "requirements", "python_version", "base_image",
                 "shared_code", "environment", "memory_limit", "cpu_limit",
                 "timeout", "startup_timeout", "network_enabled",
                 "session_enabled", "gpu", "warm_pool_size"}
     assert set(data["job_types"][0]) == job_type
     return (set(data), set(data["container_limits"]), job_type,
-            set(data["job_types"][0]["gpu"]))
+            set(data["job_types"][0]["gpu"]), set(data["tenant_defaults"]),
+            set(data["api_keys"][0]))
 
 
 def test_manual_has_every_key(effective):
     with open(os.path.join(TOP, "man", "takod.conf.5")) as file:
         page = file.read()
-    keys = set().union(*all_keys(effective("job_types: [{name: a}]")))
+    keys = set().union(*all_keys(effective(
+        "job_types: [{name: a}]\napi_keys: [{name: a, key: '%s'}]" % KEY)))
     assert set(re.findall(r"(?m)^\.It Ic (\w+)$", page)) == keys
     named = set(re.findall(r"(?m)^\.Ev TAKO_VM_(\w+)", page))
     assert named >= {name for name, *_ in VARIABLES}

@@ -58,7 +58,8 @@ def test_submit(front):
     client = front.ask("POST", "/execute/async", (
         b'{"code":"\\u00e9\\n", "input_data": {"n": 1e400 }, "timeout":"5",'
         b'"startup_timeout":20,"job_type":"a@1","idempotency_key":"12345678",'
-        b'"requirements":["b", "a>=1"]}'), {"X-Correlation-ID": "mine"})
+        b'"requirements":["b", "a>=1"]}'), {"X-Correlation-ID": "mine",
+                                             "X-API-Key": "shown"})
     asked = front.expect("REQ_SUBMIT")
     payload = os.pread(asked.fd, 4096, 0)
     os.close(asked.fd)
@@ -67,7 +68,7 @@ def test_submit(front):
         "sync": 0, "code_len": 3, "input_len": 13, "requirements_len": 12,
         "timeout": 5, "startup_timeout": 20, "job_type": "a@1",
         "idempotency_key": "12345678", "correlation_id": "mine",
-        "client": "127.0.0.1"}
+        "client": "127.0.0.1", "key": "shown"}
     front.send("REP_SUBMIT", to=asked.id, job_id=JOB, status=0)
     status, names, answer = front.answer(client)
     assert (status, answer) == (200, {"job_id": JOB, "status": "queued"})

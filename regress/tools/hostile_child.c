@@ -617,6 +617,27 @@ dies(void)
 	raise(SIGKILL);
 }
 
+/* A job for nobody: where keys are needed it is answered, and not taken. */
+static void
+job_without_key(void)
+{
+	struct msg_req_submit s;
+	struct msg_rep_error e;
+	struct msg_frame f;
+	const char *why;
+
+	memset(&s, 0, sizeof(s));
+	s.code_len = 10;
+	s.input_len = 2;
+	strlcpy(s.client, "127.0.0.1", sizeof(s.client));
+	strlcpy(s.key, "guessed-key-0123456789", sizeof(s.key));
+	send_msg(MSG_T_REQ_SUBMIT, &s, memfd(12, 1));
+	await(MSG_T_REP_ERROR, &f);
+	if (msg_rep_error_read(&f, &e, &why) == 0 && e.error == REP_DENIED)
+		mark("d");
+	_exit(0);
+}
+
 static void
 silent(void)
 {
@@ -660,6 +681,7 @@ static const struct {
 	{ "early_done", W, AT_START, early_done },
 	{ "silent", A, AT_START, silent },
 	{ "silent", W, AT_START, silent },
+	{ "job_without_key", A, AT_SERVING, job_without_key },
 	{ "flood_valid", A, AT_SERVING, flood_valid },
 	{ "flood_cancel", A, AT_SERVING, flood_cancel },
 	{ "flood_valid", W, AT_RUNNING, flood_valid },
