@@ -7,8 +7,9 @@
  * it may say. A job is a row in the store (store.h) before it is acknowledged
  * (job.c). queue.c claims rows; pool.c keeps slots, each a tako-worker and a
  * container of the engine (engine.h); run.c brings a job and a slot together
- * and holds the clocks; judge.c says how it ended; the terminal row is
- * committed and whoever waits is answered (wait.c, reply.c). takoctl is served
+ * and holds the clocks; judge.c says how it ended; its artifacts are put where
+ * they are kept (artifact_store.h), the terminal row is committed, and whoever
+ * waits is answered (wait.c, reply.c). takoctl is served
  * by control.c. Everything is one event loop without threads.
  *
  * Start: configuration, ids, data directory (locked), listeners and control
