@@ -5,11 +5,12 @@
  * nothing that came from outside. tako-api (proc.c starts it) parses HTTP and
  * sends verbs and numbers over a socketpair; dispatch.c has the table of what
  * it may say. A job is a row in the store (store.h) before it is acknowledged
- * (job.c). queue.c claims rows; pool.c keeps slots, each a tako-worker and a
- * container of the engine (engine.h); run.c brings a job and a slot together
- * and holds the clocks; judge.c says how it ended; its artifacts are put where
- * they are kept (artifact_store.h), the terminal row is committed, and whoever
- * waits is answered (wait.c, reply.c). takoctl is served
+ * (job.c), and counts for the key that its client showed or for the address it
+ * came from (tenant.c). queue.c claims rows; pool.c keeps slots, each a
+ * tako-worker and a container of the engine (engine.h); run.c brings a job and
+ * a slot together and holds the clocks; judge.c says how it ended; its
+ * artifacts are put where they are kept (artifact_store.h), the terminal row is
+ * committed, and whoever waits is answered (wait.c, reply.c). takoctl is served
  * by control.c. Everything is one event loop without threads.
  *
  * Start: configuration, ids, data directory (locked), listeners and control
