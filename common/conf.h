@@ -146,6 +146,8 @@ struct conf {
 	char *api_user;				/* NULL: as takod.8 says */
 	char *worker_user;
 	uint64_t uid_base;    /* first numeric id; 0: chosen */
+	char *node_name;      /* NULL: <instance>@<host name> */
+	int lease_seconds;    /* 30 */
 	char *control_socket; /* NULL: data_dir/takod.sock */
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;

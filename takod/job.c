@@ -25,6 +25,7 @@ struct submit {
 	int api_died;
 	struct job *job;
 	struct slot *slot; /* reserved: the job goes in as running */
+	int64_t held_until;
 };
 static TAILQ_HEAD(, submit) submits = TAILQ_HEAD_INITIALIZER(submits);
 
@@ -135,7 +136,6 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 			       : jt != NULL	       ? jt->startup_timeout
 					    : env.conf->default_startup_timeout;
 	job->status = JOB_QUEUED;
-	job->created_at = time_wall_us();
 	return (job);
 }
 
@@ -156,12 +156,8 @@ sync_cancelled(enum store_result result, struct job *job, void *arg)
 static void
 cancel_unwanted(const char *job_id)
 {
-	struct run *r;
-
-	if ((r = run_find(job_id)) != NULL)
-		run_end(r, REASON_CANCEL);
-	else
-		env.store_ops->cancel(env.store, job_id, sync_cancelled, NULL);
+	run_cancel(job_id);
+	env.store_ops->cancel(env.store, job_id, sync_cancelled, NULL);
 }
 
 static void
@@ -181,6 +177,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			job->status = row->status;
 			job->fence = row->fence;
 			job->attempt = row->attempt;
+			job->created_at = row->created_at;
 			job->started_at = row->started_at;
 			job->code_started = 1;
 			begun = 1;
@@ -228,7 +225,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			pool_give_back(slot);
 			slot = NULL;
 		}
-		run_begin(job, slot, 1);
+		run_begin(job, slot, 1, sb->held_until);
 	} else if (sb->slot != NULL)
 		pool_give_back(sb->slot);
 	if (sb->gone == 2)
@@ -299,6 +296,7 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
 	    queue_job_type(sb->job->job_type, &jt, detail, sizeof(detail)) == 0)
 		sb->slot = pool_take(jt->name);
+	sb->held_until = lease_until(time_boot_us());
 	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
 	    env.conf->max_queue_size, submitted, sb);
 }
@@ -387,7 +385,6 @@ cancelled(enum store_result result, struct job *job, void *arg)
 	struct cancel *c = arg;
 	struct msg_rep_cancel m;
 	struct child *api = proc_api();
-	struct run *r;
 
 	memset(&m, 0, sizeof(m));
 	if (result == STORE_OK || result == STORE_STALE) {
@@ -396,8 +393,8 @@ cancelled(enum store_result result, struct job *job, void *arg)
 			if (env.queued > 0)
 				env.queued--;
 			wait_job_ended(job);
-		} else if ((r = run_find(job->id)) != NULL)
-			run_end(r, REASON_CANCEL);
+		} else /* where it runs elsewhere, that takod is asked */
+			run_cancel(job->id);
 		strlcpy(m.job_id, job->id, sizeof(m.job_id));
 		if (api != NULL)
 			proc_send(api, MSG_T_REP_CANCEL, c->req, &m, -1);

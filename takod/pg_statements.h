@@ -22,7 +22,10 @@ enum pg_call {
 	S_LIST_TYPE,
 	S_LIST_BOTH,
 	S_COUNTS,
-	S_RECOVER,
+	S_BEAT,
+	S_ENDED,
+	S_NODES,
+	S_NOTIFY,
 	S_EXPIRE,
 	S_UNDO,
 	S_MAX
@@ -33,8 +36,8 @@ extern const struct pg_statement pg_statements[S_MAX];
 /* What stands behind a job's columns. */
 enum {
 	SUBMIT_FRESH = C_MAX,
-	SUBMIT_WAITING = C_MAX + 2,
-	CANCEL_DONE = C_MAX,
+	SUBMIT_WAITING,
+	CANCEL_DONE = C_MAX, /* enum cancel_done */
 	GET_CODE = C_MAX,
 	GET_INPUT,
 	GET_REQUIREMENTS,
@@ -43,6 +46,12 @@ enum {
 	GET_OUTPUT,
 	GET_EXTRAS,
 	GET_ARTIFACTS
+};
+
+enum cancel_done {
+	CANCEL_NOTHING,
+	CANCEL_ENDED, /* it waited */
+	CANCEL_ASKED  /* it runs */
 };
 
 #endif

@@ -14,7 +14,8 @@
 
 static struct event *poll_timer, *kick_event;
 static int claiming;
-static int again; /* something changed while a claim was under way */
+static int64_t held_until; /* what is being claimed */
+static int again;	   /* something changed while a claim was under way */
 
 int
 queue_job_type(const char *asked, const struct conf_job_type **jt, char *detail,
@@ -59,7 +60,7 @@ claimed(enum store_result result, struct job *job, void *arg)
 	if (result == STORE_OK) {
 		if (env.queued > 0)
 			env.queued--;
-		run_begin(job, NULL, 0);
+		run_begin(job, NULL, 0, held_until);
 		queue_kick();
 		return;
 	}
@@ -96,6 +97,7 @@ look(int fd, short events, void *arg)
 		return;
 	}
 	claiming = 1;
+	held_until = lease_until(time_boot_us());
 	env.store_ops->claim(env.store, 0, claimed, NULL);
 }
 

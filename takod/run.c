@@ -105,6 +105,12 @@ run_go(struct run *r)
 	struct blob *payload;
 	int fd, ret = -1;
 
+	/* It may have been a long time since the row said that it is ours. */
+	if (lease_over(r)) {
+		run_lost(
+		    r, "the lease ran out before the code was handed over");
+		return;
+	}
 	memset(&m, 0, sizeof(m));
 	m.token = r->slot->token;
 	m.code_len = blob_len(r->job->code);
@@ -168,7 +174,7 @@ run_slot_ready(struct run *r)
 }
 
 void
-run_begin(struct job *job, struct slot *slot, int started)
+run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 {
 	const struct conf_job_type *jt;
 	char detail[256];
@@ -182,12 +188,13 @@ run_begin(struct job *job, struct slot *slot, int started)
 			pool_end(slot, "no memory");
 		if (!started)
 			env.store_ops->release(env.store, job->id, job->fence,
-			    time_wall_us() + 1000000, queue_released, NULL);
+			    1000000, queue_released, NULL);
 		job_free(job);
 		return;
 	}
 	r->job = job;
 	r->claimed = time_mono_us();
+	r->held_until = held_until;
 	r->started = started;
 	r->slot = slot;
 	r->facts.oom_kills = r->facts.memory_peak = r->facts.cpu_us = -1;
@@ -235,6 +242,29 @@ run_end(struct run *r, enum run_reason reason)
 	pool_kill(r->slot);
 }
 
+void
+run_cancel(const char *job_id)
+{
+	struct run *r, *next;
+
+	/* One that was lost may be here beside the one that came after. */
+	TAILQ_FOREACH_SAFE (r, &runs, entry, next)
+		if (strcmp(r->job->id, job_id) == 0)
+			run_end(r, REASON_CANCEL);
+}
+
+void
+run_lost(struct run *r, const char *why)
+{
+	if (r->finishing || r->reason != REASON_NONE)
+		return;
+	log_warnx("job %s: no longer surely ours: %s", r->job->id, why);
+	if (r->started || r->starting)
+		run_end(r, REASON_LEASE);
+	else
+		run_free(r); /* whoever takes it up puts it back */
+}
+
 /* The slot could not be made: another try, or the end. */
 void
 run_slot_failed(struct run *r, enum engine_error error, const char *detail)
@@ -264,7 +294,7 @@ run_slot_failed(struct run *r, enum engine_error error, const char *detail)
 		    r->job->id, r->job->attempt, detail,
 		    (long long)delay / 1000);
 		env.store_ops->release(env.store, r->job->id, r->job->fence,
-		    time_wall_us() + delay, queue_released, NULL);
+		    delay, queue_released, NULL);
 		run_free(r);
 		return;
 	}

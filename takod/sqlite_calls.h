@@ -17,7 +17,9 @@ enum kind {
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
-	IDS_CB
+	IDS_CB,
+	BEAT_CB,
+	NODES_CB
 };
 
 struct store_op {
@@ -31,6 +33,8 @@ struct store_op {
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
+		store_beat_cb beat;
+		store_nodes_cb nodes;
 		void (*position)(enum store_result, int64_t, void *);
 	} cb;
 	void *arg;
@@ -40,13 +44,18 @@ struct store_op {
 	int64_t n1, n2;
 	int flag;
 	struct job *in; /* a copy that shares the blobs */
+	struct store_pulse pulse;
 	/* results */
 	enum store_result result;
 	struct job *job;
 	struct job **jobs;
 	size_t n_jobs;
-	store_id *ids;
+	store_id *ids; /* also those that are asked about */
 	size_t n_ids;
+	struct store_lease *leases;
+	struct store_beat beat;
+	struct store_node *nodes;
+	size_t n_nodes;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -71,6 +80,7 @@ enum statement {
 	S_FINISH,
 	S_FINISH_OUTPUT,
 	S_CANCEL,
+	S_CANCEL_ASK,
 	S_PAYLOAD,
 	S_OUTPUT,
 	S_POSITION,
@@ -79,8 +89,13 @@ enum statement {
 	S_LIST_TYPE,
 	S_LIST_BOTH,
 	S_RUNNING,
-	S_RECOVER_QUEUED,
-	S_RECOVER_FAILED,
+	S_HOLD,
+	S_ABANDONED,
+	S_NODE,
+	S_NODES_OLD,
+	S_NODES_ALIVE,
+	S_NODES,
+	S_ENDED,
 	S_EXPIRED,
 	S_EXPIRE,
 	S_MAX
@@ -90,7 +105,11 @@ struct store {
 	struct event_base *base;
 	sqlite3 *db;
 	sqlite3_stmt *stmts[S_MAX];
-	char owner[65];
+	char node[MAX_NODE + 1];
+	char instance[17];
+	char life[MAX_NODE + 18];  /* <node>#<of this opening> */
+	char owner[MAX_NODE + 20]; /* of what it claims */
+	int64_t lease_us;
 	store_state_cb state_cb;
 	void *arg;
 	struct event *turn;  /* something waits */
@@ -121,7 +140,9 @@ enum store_result call_get(struct store *, struct store_op *);
 enum store_result call_position(struct store *, struct store_op *);
 enum store_result call_list(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
-enum store_result call_recover(struct store *, struct store_op *);
+enum store_result call_beat(struct store *, struct store_op *);
+enum store_result call_ended(struct store *, struct store_op *);
+enum store_result call_nodes(struct store *, struct store_op *);
 enum store_result call_expire(struct store *, struct store_op *);
 
 #endif

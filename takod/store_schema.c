@@ -71,12 +71,31 @@
 #define JOBS_ENDED                                                             \
 	"CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;"
 
+/*
+ * Who shares the store, and requests that running jobs end. A job that an older
+ * takod runs has no lease: it counts as run out.
+ */
+#define NODES(BIG)                                                             \
+	"ALTER TABLE jobs ADD COLUMN cancel_requested"                         \
+	" INTEGER NOT NULL DEFAULT 0;"                                         \
+	"CREATE TABLE nodes ("                                                 \
+	" name TEXT PRIMARY KEY,"                                              \
+	" instance TEXT NOT NULL,"                                             \
+	" version TEXT NOT NULL,"                                              \
+	" started_at " BIG " NOT NULL,"                                        \
+	" seen_at " BIG " NOT NULL,"                                           \
+	" lease_until " BIG " NOT NULL,"                                       \
+	" running INTEGER NOT NULL,"                                           \
+	" max_workers INTEGER NOT NULL,"                                       \
+	" draining INTEGER NOT NULL);"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
-	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"), JOBS_ENDED
+	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+	JOBS_ENDED, NODES("INTEGER")
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
 	JOBS("BIGINT", "BYTEA",
 	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-	JOBS_ENDED
+	JOBS_ENDED, NODES("BIGINT")
 };

@@ -275,6 +275,13 @@ const struct conf_key conf_keys[] = {
 	{ AT(conf, uid_base), .type = CONF_SIZE, .def = "0",
 	    IN(0, 4294000000.0), RESTART, .flags = CK_OWN,
 	    .text = "first of the numeric user ids; 0: chosen" },
+	{ AT(conf, node_name), .type = CONF_TEXT, RESTART,
+	    .flags = CK_OWN | CK_NULL, .check = conf_check_node,
+	    .text = "name among the takods of one database; null: as in "
+		    "takod(8)" },
+	{ AT(conf, lease_seconds), .type = CONF_INT, .def = "30",
+	    IN(3, 3600), RESTART, .flags = CK_OWN,
+	    .text = "seconds that a job outlives its takod's last sign" },
 	{ AT(conf, control_socket), .type = CONF_TEXT, RESTART,
 	    .flags = CK_OWN | CK_NULL | CK_LINE,
 	    .text = "socket of takoctl(8); null: data_dir/takod.sock" },

@@ -238,6 +238,7 @@ number(int argc, char **argv, int i, long fallback)
 int
 main(int argc, char **argv)
 {
+	static const struct store_self self = { "store_bench", "0", 30 };
 	char detail[512] = "";
 	struct one *ones;
 	void *output;
@@ -260,8 +261,8 @@ main(int argc, char **argv)
 	if ((b.base = event_base_new()) == NULL ||
 	    (b.beat = evtimer_new(b.base, on_beat, NULL)) == NULL)
 		err(1, NULL);
-	b.store = b.ops->open(b.base, argv[1], "store_bench", on_state, NULL,
-	    &up, detail, sizeof(detail));
+	b.store = b.ops->open(b.base, argv[1], &self, on_state, NULL, &up,
+	    detail, sizeof(detail));
 	if (b.store == NULL)
 		errx(1, "%s", detail);
 	while (!up)

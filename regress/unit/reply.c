@@ -335,6 +335,10 @@ test_health(void **state)
 		.max_queue = 100,
 		.slots_ready = 2,
 		.warm_pool_size = 2,
+		.nodes = 3,
+		.nodes_running = 5,
+		.nodes_workers = 12,
+		.node = "a",
 		.engine = "oci",
 		.store = "sqlite",
 		.runtime = "runsc" };
@@ -359,7 +363,9 @@ test_health(void **state)
 	assert_string_equal(text(),
 	    "{\"pending\":1,\"running\":2,\"max_workers\":4,"
 	    "\"max_queue_size\":100,\"takod\":{\"slots_ready\":2,"
-	    "\"slots_starting\":0,\"warm_pool_size\":2}}");
+	    "\"slots_starting\":0,\"warm_pool_size\":2,"
+	    "\"node\":\"a\",\"nodes\":3,\"nodes_running\":5,"
+	    "\"nodes_max_workers\":12}}");
 }
 
 /* The lengths of a record must be those of its memory, whatever they are. */
