@@ -38,7 +38,8 @@ priv_ids(void)
 	struct ids ids;
 	char detail[256], host[65];
 
-	if (ids_choose(env.conf, &ids, detail, sizeof(detail)) == -1)
+	if (ids_choose(env.conf, &ids, detail, sizeof(detail)) == -1 ||
+	    ids_claim(&ids, detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
 	strlcpy(env.instance, ids.instance, sizeof(env.instance));
 	if (gethostname(host, sizeof(host)) == -1)
