@@ -38,6 +38,7 @@ void show_begin(const struct command *, int json);
 void show_stats(const struct msg_rep_stats *);
 void show_daemon(const struct msg_ctl_daemon *);
 void show_child(const struct msg_ctl_child *);
+void show_node(const struct msg_ctl_node *);
 void show_record(const struct msg_rep_record *, const char *sections);
 void show_change(const struct msg_ctl_change *);
 void show_problem(const struct msg_ctl_problem *);
