@@ -134,7 +134,14 @@ $(B)/regress/fuzz/%: regress/fuzz/%.c regress/fuzz/replay.c $(TEST_LIBS)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
 	    regress/fuzz/replay.c $(TEST_LDLIBS)
 
-regress-programs: all $(UNIT) $(FUZZ) $(TOOLS)
+# Targets that are fuzzed for long, with the sanitizers and with no more of
+# takod than they use.
+FUZZ_LONG = $(B)/san/regress/fuzz/conf
+$(FUZZ_LONG): FORCE
+	@$(MAKE) --no-print-directory B=$(B)/san SAN=1 \
+	    TEST_LIBS='$(B)/san/libconf.a $(B)/san/libcommon.a' $@
+
+regress-programs: all $(UNIT) $(FUZZ) $(FUZZ_LONG) $(TOOLS)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
@@ -142,7 +149,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pytest python3-yaml strace zsh lintian systemd faketime
+	python3-pip python3-pytest python3-yaml strace zsh lintian systemd \
+	faketime
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.
 apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
@@ -246,12 +254,26 @@ install-completions: $(B)/takoctl $(B)/tako-vm
 		$(B)/$$p completion zsh >$(ZSH_FUNCTIONS)/_$$p || exit 1; \
 	done
 
+# What install and the three others put there, by name: the configuration and
+# what else is in a folder stay, and so does a folder that is not empty then.
+gone = $(addprefix $(DESTDIR)$(1)/,$(2))
 uninstall:
-	rm -f $(DESTDIR)$(SBINDIR)/takod $(DESTDIR)$(SBINDIR)/takoctl \
-	    $(DESTDIR)$(BINDIR)/tako-vm
-	rm -rf $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DATADIR)
-	$(foreach m,$(notdir $(MAN)),rm -f \
-	    $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(m) && ) true
+	rm -f $(call gone,$(SBINDIR),takod takoctl) \
+	    $(call gone,$(BINDIR),tako-vm) \
+	    $(call gone,$(LIBEXECDIR),tako-api tako-worker tako-init) \
+	    $(call gone,$(DATADIR),$(notdir etc/seccomp.json $(EXAMPLES))) \
+	    $(foreach m,$(notdir $(MAN)),$(call \
+	        gone,$(MANDIR)/man$(subst .,,$(suffix $(m))),$(m))) \
+	    $(call gone,$(PYTHONDIR)/tako_vm,$(notdir \
+	        $(wildcard python/tako_vm/*.py) py.typed)) \
+	    $(call gone,$(SYSTEMDDIR),takod.service takod-image.service) \
+	    $(call gone,$(PREFIX)/lib/sysusers.d,takod.conf) \
+	    $(call gone,$(PREFIX)/lib/tmpfiles.d,takod.conf) \
+	    $(addprefix $(COMPLETIONS)/,takoctl tako-vm) \
+	    $(addprefix $(ZSH_FUNCTIONS)/_,takoctl tako-vm)
+	rm -rf $(call gone,$(PYTHONDIR)/tako_vm,__pycache__)
+	rmdir $(call gone,,$(LIBEXECDIR) $(DATADIR) $(PYTHONDIR)/tako_vm) \
+	    2>/dev/null || true
 
 # A Debian package in build/deb; dpkg-buildpackage writes beside its source,
 # so it is given a copy.

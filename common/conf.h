@@ -76,6 +76,12 @@ enum conf_log_format {
 	LOG_FORMAT_JSON
 };
 
+enum conf_artifacts {
+	ARTIFACTS_LOCAL,
+	ARTIFACTS_DATABASE,
+	ARTIFACTS_S3
+};
+
 enum conf_from {
 	CONF_FROM_DEFAULT,
 	CONF_FROM_FILE,
@@ -145,9 +151,14 @@ struct conf {
 	int warm_pool_size;			/* of the default type: 2 */
 	char *api_user;				/* NULL: as takod.8 says */
 	char *worker_user;
-	uint64_t uid_base;    /* first numeric id; 0: chosen */
-	char *node_name;      /* NULL: <instance>@<host name> */
-	int lease_seconds;    /* 30 */
+	uint64_t uid_base; /* first numeric id; 0: chosen */
+	char *node_name;   /* NULL: <instance>@<host name> */
+	int lease_seconds; /* 30 */
+	enum conf_artifacts artifact_store;
+	char *s3_endpoint; /* http[s]://host[:port]; NULL: AWS's */
+	char *s3_bucket;   /* NULL: no S3 */
+	char *s3_region, *s3_prefix;
+	char *s3_credentials_file;
 	char *control_socket; /* NULL: data_dir/takod.sock */
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;
@@ -190,13 +201,14 @@ void conf_errors_free(struct conf_errors *);
 /* "file:line:column: key: text" */
 void conf_error_print(FILE *, const struct conf_error *);
 
+#define CONF_PRINT_JSON	    0x01 /* one object instead of YAML */
+#define CONF_PRINT_DEFAULTS 0x02 /* comments: the default, and restarts too */
+#define CONF_PRINT_SECRETS  0x04 /* as they are instead of masked */
 /*
- * Prints every key with its effective value; json: as one object, else as
- * YAML, with a comment that says where each came from. Both load again.
- * Secrets are masked. defaults: the comments tell the default value too, and
- * whether a change needs a restart. Returns -1 when writing failed.
+ * Prints every key with its effective value; in YAML with a comment that says
+ * where each came from. Both forms load again. Returns -1 when writing failed.
  */
-int conf_print(FILE *, const struct conf *, int json, int defaults);
+int conf_print(FILE *, const struct conf *, unsigned flags);
 /* Writes s as a JSON string, quotes included (valid YAML also). */
 void conf_print_string(FILE *, const char *s);
 

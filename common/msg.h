@@ -134,6 +134,35 @@ enum msg_fd {
 	U(view, 0, 2) /* enum view */                                          \
 	U(wait_ms, 0, 300000)
 
+/* A job with the input of another one, and with its code (rerun) or with that
+ * of the memfd (fork). */
+#define MSG_REQ_RERUN(U, I, S, B, D)                                           \
+	S(job_id, MAX_JOB_ID)                                                  \
+	U(relationship, REL_RERUN, REL_FORK)                                   \
+	U(code_len, 0, 10485760)                                               \
+	U(timeout, 0, 86400)	  /* s; 0: the other one's */                  \
+	S(job_type, MAX_JOB_TYPE) /* empty: the other one's */                 \
+	S(correlation_id, MAX_CORRELATION)                                     \
+	S(client, MAX_CLIENT)
+
+/* The job type of that name, or all of them. */
+#define MSG_REQ_JOB_TYPES(U, I, S, B, D) S(name, 255)
+
+#define MSG_REQ_BUILD(U, I, S, B, D) S(name, 255)
+
+/* Dead letters: some of a type (empty: of any), how many, one less. */
+#define MSG_REQ_LETTERS(U, I, S, B, D)                                         \
+	S(error_type, 64)                                                      \
+	U(limit, 1, 1000)                                                      \
+	U(offset, 0, INT64_MAX)
+
+#define MSG_REQ_LETTER_STATS(U, I, S, B, D) U(reserved, 0, 0)
+
+#define MSG_REQ_LETTER_REMOVE(U, I, S, B, D) U(id, 1, INT64_MAX)
+
+/* An answer of the parent's own facts: JSON in the memfd that comes along. */
+#define MSG_REP_JSON(U, I, S, B, D) U(len, 1, MSG_BLOB)
+
 #define MSG_REQ_CANCEL(U, I, S, B, D) S(job_id, MAX_JOB_ID)
 
 #define MSG_REP_CANCEL(U, I, S, B, D) S(job_id, MAX_JOB_ID)
@@ -219,6 +248,24 @@ enum msg_fd {
 	U(timeout, 0, 86400)                                                   \
 	U(startup_timeout, 0, 1800)
 
+/*
+ * An artifact of a job: the one called name, else the one called other (no
+ * name: none is). body 0: what is known of it alone, without its bytes.
+ */
+#define MSG_REQ_ARTIFACT(U, I, S, B, D)                                        \
+	S(job_id, MAX_JOB_ID)                                                  \
+	B(name, MAX_ARTIFACT_NAME)                                             \
+	B(other, MAX_ARTIFACT_NAME)                                            \
+	U(body, 0, 1)
+
+/* A descriptor of a regular file comes along, for reading alone. */
+#define MSG_REP_ARTIFACT(U, I, S, B, D)                                        \
+	B(name, MAX_ARTIFACT_NAME)                                             \
+	U(size, 0, 10737418240)                                                \
+	D(sha256, TAKO_SHA256)                                                 \
+	S(content_type, MAX_CONTENT_TYPE)                                      \
+	I(ended_at, 0, MS_MAX_TIME) /* of its job */
+
 /* The request cannot be done; error is enum rep. */
 #define MSG_REP_ERROR(U, I, S, B, D)                                           \
 	U(error, 1, REP_MAX - 1)                                               \
@@ -290,6 +337,7 @@ enum msg_fd {
 	U(result, 0, RESULT_MAX - 1)                                           \
 	U(artifacts, 0, MAX_ARTIFACTS)                                         \
 	U(artifacts_skipped, 0, UINT32_MAX)                                    \
+	U(artifacts_lost, 0, 1)	   /* one could not be written */              \
 	U(output_incomplete, 0, 1) /* the stream broke early */
 
 /* ---- takoctl to takod, and the answers ---------------------------------- */
@@ -301,12 +349,29 @@ enum msg_fd {
 #define MSG_CTL_JOBS(U, I, S, B, D)                                            \
 	U(limit, 1, 1000)                                                      \
 	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */
-#define MSG_CTL_JOB(U, I, S, B, D)     S(job_id, MAX_JOB_ID)
-#define MSG_CTL_CANCEL(U, I, S, B, D)  S(job_id, MAX_JOB_ID)
-#define MSG_CTL_DRAIN(U, I, S, B, D)   U(reserved, 0, 0)
-#define MSG_CTL_RESUME(U, I, S, B, D)  U(reserved, 0, 0)
-#define MSG_CTL_STOP(U, I, S, B, D)    U(now, 0, 1)
-#define MSG_CTL_VERBOSE(U, I, S, B, D) U(level, 0, 4)
+#define MSG_CTL_JOB(U, I, S, B, D) S(job_id, MAX_JOB_ID)
+/* The answer is REP_ARTIFACT: name and other as in REQ_ARTIFACT. */
+#define MSG_CTL_ARTIFACT(U, I, S, B, D)                                        \
+	S(job_id, MAX_JOB_ID)                                                  \
+	B(name, MAX_ARTIFACT_NAME)                                             \
+	B(other, MAX_ARTIFACT_NAME)
+#define MSG_CTL_CANCEL(U, I, S, B, D) S(job_id, MAX_JOB_ID)
+#define MSG_CTL_RERUN(U, I, S, B, D)                                           \
+	S(job_id, MAX_JOB_ID)                                                  \
+	U(timeout, 0, 86400) /* as in REQ_RERUN */                             \
+	S(job_type, MAX_JOB_TYPE)
+/* Dead letters: the newest, or that one alone; to remove one; to run its job
+ * again and remove it. */
+#define MSG_CTL_LETTERS(U, I, S, B, D)                                         \
+	U(id, 0, INT64_MAX)                                                    \
+	U(limit, 1, 1000)                                                      \
+	S(error_type, 64)
+#define MSG_CTL_LETTER_REMOVE(U, I, S, B, D) U(id, 1, INT64_MAX)
+#define MSG_CTL_LETTER_RETRY(U, I, S, B, D)  U(id, 1, INT64_MAX)
+#define MSG_CTL_DRAIN(U, I, S, B, D)	     U(reserved, 0, 0)
+#define MSG_CTL_RESUME(U, I, S, B, D)	     U(reserved, 0, 0)
+#define MSG_CTL_STOP(U, I, S, B, D)	     U(now, 0, 1)
+#define MSG_CTL_VERBOSE(U, I, S, B, D)	     U(level, 0, 4)
 
 #define MSG_CTL_RELOAD(U, I, S, B, D) U(dry, 0, 1)
 
@@ -387,11 +452,20 @@ enum msg_fd {
 	X(REP_SUBMIT, rep_submit, FROM_PARENT, FD_NONE)                        \
 	X(REQ_GET, req_get, FROM_API, FD_NONE)                                 \
 	X(REQ_CANCEL, req_cancel, FROM_API, FD_NONE)                           \
+	X(REQ_RERUN, req_rerun, FROM_API, FD_OPTIONAL)                         \
+	X(REQ_JOB_TYPES, req_job_types, FROM_API, FD_NONE)                     \
+	X(REQ_BUILD, req_build, FROM_API, FD_NONE)                             \
+	X(REQ_LETTERS, req_letters, FROM_API, FD_NONE)                         \
+	X(REQ_LETTER_STATS, req_letter_stats, FROM_API, FD_NONE)               \
+	X(REQ_LETTER_REMOVE, req_letter_remove, FROM_API, FD_NONE)             \
+	X(REP_JSON, rep_json, FROM_PARENT, FD_REQUIRED)                        \
 	X(REP_CANCEL, rep_cancel, FROM_PARENT, FD_NONE)                        \
 	X(REQ_GONE, req_gone, FROM_API, FD_NONE)                               \
 	X(REQ_STATS, req_stats, FROM_API, FD_NONE)                             \
 	X(REP_STATS, rep_stats, FROM_PARENT, FD_NONE)                          \
 	X(REP_RECORD, rep_record, FROM_PARENT, FD_OPTIONAL)                    \
+	X(REQ_ARTIFACT, req_artifact, FROM_API, FD_NONE)                       \
+	X(REP_ARTIFACT, rep_artifact, FROM_PARENT, FD_OPTIONAL)                \
 	X(REP_ERROR, rep_error, FROM_PARENT, FD_NONE)                          \
 	X(WORKER_SETUP, worker_setup, FROM_PARENT, FD_REQUIRED)                \
 	X(WORKER_STREAM, worker_stream, FROM_PARENT, FD_REQUIRED)              \
@@ -408,7 +482,12 @@ enum msg_fd {
 	X(CTL_NODES, ctl_nodes, FROM_CTL, FD_NONE)                             \
 	X(CTL_JOBS, ctl_jobs, FROM_CTL, FD_NONE)                               \
 	X(CTL_JOB, ctl_job, FROM_CTL, FD_NONE)                                 \
+	X(CTL_ARTIFACT, ctl_artifact, FROM_CTL, FD_NONE)                       \
 	X(CTL_CANCEL, ctl_cancel, FROM_CTL, FD_NONE)                           \
+	X(CTL_RERUN, ctl_rerun, FROM_CTL, FD_NONE)                             \
+	X(CTL_LETTERS, ctl_letters, FROM_CTL, FD_NONE)                         \
+	X(CTL_LETTER_REMOVE, ctl_letter_remove, FROM_CTL, FD_NONE)             \
+	X(CTL_LETTER_RETRY, ctl_letter_retry, FROM_CTL, FD_NONE)               \
 	X(CTL_DRAIN, ctl_drain, FROM_CTL, FD_NONE)                             \
 	X(CTL_RESUME, ctl_resume, FROM_CTL, FD_NONE)                           \
 	X(CTL_STOP, ctl_stop, FROM_CTL, FD_NONE)                               \
@@ -434,12 +513,15 @@ enum msg_type {
 /* Why a request cannot be done; the HTTP status is chosen by tako-api. */
 enum rep {
 	REP_NONE,
-	REP_NOT_FOUND, /* no such job, or nothing to cancel */
-	REP_CONFLICT,  /* idempotency key of another payload */
+	REP_NOT_FOUND,	 /* no such job, or nothing to cancel */
+	REP_NO_ARTIFACT, /* the job is there, and has none of that name */
+	REP_CONFLICT,	 /* idempotency key of another payload */
 	REP_QUEUE_FULL,
 	REP_UNAVAILABLE, /* store or engine is away, or takod is draining */
 	REP_STARTING,	 /* takod is not ready yet */
 	REP_INVALID,	 /* detail says what to mend */
+	REP_NOT_ENDED,	 /* a rerun is of a job that has ended */
+	REP_FAILED,	 /* takod could not do it: detail says why */
 	REP_DENIED,	 /* takoctl's caller may not */
 	REP_INTERNAL,
 	REP_MAX

@@ -12,22 +12,25 @@
 #define TAKO_VERSION "0.1.0"
 
 /* Bounds of identifiers, in bytes without the closing NUL (api.md). */
-#define MAX_JOB_ID	  40  /* "api-" and a UUID */
-#define MAX_JOB_TYPE	  128 /* as asked, with an @version */
-#define MAX_JOB_TYPE_NAME 64
-#define MAX_IDEMPOTENCY	  255
-#define MAX_CORRELATION	  128
-#define MAX_CLIENT	  64   /* a source address, printed */
-#define MAX_ERROR_MESSAGE 1024 /* a job's own message is cut at 200 */
-#define MAX_JOB_MESSAGE	  800  /* 200 characters of UTF-8 */
-#define MAX_RUNTIME_NAME  16
-#define MAX_ARTIFACT_NAME 255 /* NAME_MAX: any bytes but '/' and NUL */
-#define MAX_CONTENT_TYPE  64
-#define MAX_ARTIFACTS	  1000 /* of one job; more are counted, not kept */
-#define MAX_WORKERS	  64
-#define MAX_NODE	  128 /* a takod's name among those that share a store */
-#define MAX_SLOTS	  128 /* running and ready together */
-#define TAKO_SHA256	  32  /* bytes of a raw digest */
+#define MAX_JOB_ID	   40  /* "api-" and a UUID */
+#define MAX_JOB_TYPE	   128 /* as asked, with an @version */
+#define MAX_JOB_TYPE_NAME  64
+#define MAX_IDEMPOTENCY	   255
+#define MAX_CORRELATION	   128
+#define MAX_CLIENT	   64 /* a source address, printed */
+#define MAX_KEY_NAME	   64
+#define MAX_TENANT	   72	/* a key's name or a network, with its kind */
+#define MAX_ERROR_MESSAGE  1024 /* a job's own message is cut at 200 */
+#define MAX_JOB_MESSAGE	   800	/* 200 characters of UTF-8 */
+#define MAX_RUNTIME_NAME   16
+#define MAX_ARTIFACT_NAME  255 /* NAME_MAX: any bytes but '/' and NUL */
+#define MAX_CONTENT_TYPE   64
+#define MAX_ARTIFACT_STORE 16	/* a driver's name */
+#define MAX_ARTIFACTS	   1000 /* of one job; more are counted, not kept */
+#define MAX_WORKERS	   64
+#define MAX_NODE	   128 /* a takod's name among those that share a store */
+#define MAX_SLOTS	   128 /* running and ready together */
+#define TAKO_SHA256	   32  /* bytes of a raw digest */
 
 enum job_status {
 	JOB_QUEUED,

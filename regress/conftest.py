@@ -30,7 +30,20 @@ JOB_TYPES = [
     {"name": "small", "memory_limit": "64m"},
     {"name": "envs", "environment": {"GREETING": "hello, world",
                                      "UMLAUT": "\u00fc", "EMPTY": ""}},
+    {"name": "sharing",
+     "shared_code": ["one.py", "./lib/../lib/", "link", "tool"]},
 ]
+# What the last of them shares, beside the configuration.
+FILES = {
+    "one.py": "WHO = 'one'\n",
+    "lib/__init__.py": "from .deep.two import WHO\n",
+    "lib/deep/two.py": "WHO = 'two'\n",
+    "lib/data.txt": "text\n",
+    "lib/again.py": "-> ../one.py",
+    "link": "-> versions/three",
+    "versions/three/__init__.py": "WHO = 'three'\n",
+    "tool": "#!/bin/sh\necho ran\n",
+}
 CONFIG = {
     "warm_pool_size": 2,
     "max_workers": 4,
@@ -60,7 +73,8 @@ def pytest_collection_modifyitems(config, items):
 def make(engine="oci", runtime="runsc", store="sqlite", **more):
     config = {**CONFIG, **more.pop("config", {})}
     env = {"TAKO_CANARY": shared.CANARY, **more.pop("env", {})}
-    daemon = Takod(engine, runtime, store, config=config, env=env, **more)
+    daemon = Takod(engine, runtime, store, config=config, env=env,
+                   files={**FILES, **more.pop("files", {})}, **more)
     made.append(daemon)
     return daemon
 

@@ -92,6 +92,7 @@ struct conn {
 	unsigned run;  /* requests that came without a pause */
 	size_t mark;   /* see pace() */
 	size_t probed; /* bytes of prefix that are sent already */
+	size_t filed;  /* bytes at the answer's end that lie in a file */
 	int request;   /* under way: head was called, no answer yet */
 	int complete;  /* all of the request is here */
 	int closes;    /* the next answer is the last */
@@ -107,7 +108,7 @@ struct conn {
 
 static TAILQ_HEAD(, conn) conns = TAILQ_HEAD_INITIALIZER(conns);
 static LIST_HEAD(, conn) sources[BUCKETS];
-static unsigned n_conns, n_refused;
+static unsigned n_conns, n_refused, n_files;
 static struct event_base *base;
 static const struct conn_ops *ops;
 static struct conn_config config;
@@ -154,9 +155,19 @@ count_source(const uint8_t source[8])
 	return (n);
 }
 
+/* The answer's file is closed, or will be with the connection. */
+static void
+file_done(struct conn *c)
+{
+	if (c->filed > 0)
+		n_files--;
+	c->filed = 0;
+}
+
 static void
 conn_free(struct conn *c)
 {
+	file_done(c);
 	if (c->watcher != NULL)
 		event_free(c->watcher);
 	if (c->timer != NULL)
@@ -221,6 +232,15 @@ static size_t
 unsent(const struct conn *c)
 {
 	return (evbuffer_get_length(bufferevent_get_output(c->bev)));
+}
+
+/* What of it is in memory. */
+static size_t
+unsent_held(const struct conn *c)
+{
+	size_t n = unsent(c);
+
+	return (n > c->filed ? n - c->filed : 0);
 }
 
 static void
@@ -304,26 +324,17 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 
 /* ---- answers ------------------------------------------------------------- */
 
-/* Now, as HTTP writes it (RFC 9110, 5.6.7), whatever the locale. */
+/* Now, written once a second. */
 static const char *
 date(void)
 {
-	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu",
-		"Fri", "Sat" };
-	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May",
-		"Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-	static char text[64];
+	static char text[HTTP_DATE];
 	static time_t then;
 	time_t now = time(NULL);
-	struct tm tm;
 
-	if (now == then)
-		return (text);
+	if (now != then)
+		http_date(text, now);
 	then = now;
-	gmtime_r(&now, &tm);
-	snprintf(text, sizeof(text), "%s, %02d %s %d %02d:%02d:%02d GMT",
-	    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
-	    tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return (text);
 }
 
@@ -370,6 +381,7 @@ linger(struct conn *c)
 static void
 answer_sent(struct conn *c)
 {
+	file_done(c);
 	if (c->closes) {
 		linger(c);
 		return;
@@ -383,13 +395,14 @@ answer_sent(struct conn *c)
 	deadline(c, config.idle_ms);
 }
 
-/* Empties head and body, which stay the caller's. */
+/*
+ * Empties head and body, which stay the caller's. len: of the whole body, which
+ * for a HEAD need not be there.
+ */
 static void
-answer_put(
-    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
+answer_put(struct conn *c, int status, struct evbuffer *head,
+    struct evbuffer *body, size_t len)
 {
-	size_t len = body == NULL ? 0 : evbuffer_get_length(body);
-
 	put_status(c, status, http_reason(status));
 	evbuffer_add_printf(answer, "Date: %s\r\n", date());
 	if (status != 204 && status != 304)
@@ -401,7 +414,7 @@ answer_put(
 	if (head != NULL)
 		evbuffer_add_buffer(answer, head);
 	evbuffer_add(answer, "\r\n", 2);
-	if (len > 0 && !c->head_only && status != 204 && status != 304)
+	if (body != NULL && !c->head_only && status != 204 && status != 304)
 		evbuffer_add_buffer(answer, body);
 	c->state = CONN_WRITING;
 	if (put_out(c) == -1) {
@@ -425,7 +438,7 @@ answer_fault(struct conn *c, int status, const char *reason)
 		fatal(NULL);
 	ops->fault(c, status, reason, head, body);
 	request_gone(c);
-	answer_put(c, status, head, body);
+	answer_put(c, status, head, body, evbuffer_get_length(body));
 	evbuffer_free(head);
 	evbuffer_free(body);
 }
@@ -454,13 +467,13 @@ room_for(size_t len)
 	if (len < UNSENT_SMALL)
 		return (1);
 	TAILQ_FOREACH (c, &conns, entry)
-		all += unsent(c);
+		all += unsent_held(c);
 	return (all <= UNSENT_MAX);
 }
 
-void
-conn_reply(
-    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
+static void
+reply(struct conn *c, int status, struct evbuffer *head, struct evbuffer *body,
+    size_t len, int fits)
 {
 	int busy = c->busy;
 
@@ -470,8 +483,8 @@ conn_reply(
 	/* What is left of its body cannot be told from a next request. */
 	if (!c->complete || draining)
 		c->closes = 1;
-	if (body == NULL || room_for(evbuffer_get_length(body)))
-		answer_put(c, status, head, body);
+	if (fits)
+		answer_put(c, status, head, body, len);
 	else
 		answer_fault(c, 503, "Too many answers are not read");
 	if (head != NULL)
@@ -480,6 +493,40 @@ conn_reply(
 		evbuffer_free(body);
 	c->busy = busy;
 	conn_process(c);
+}
+
+void
+conn_reply(
+    struct conn *c, int status, struct evbuffer *head, struct evbuffer *body)
+{
+	size_t len = body == NULL ? 0 : evbuffer_get_length(body);
+
+	reply(c, status, head, body, len, room_for(len));
+}
+
+void
+conn_reply_file(struct conn *c, int status, struct evbuffer *head, int fd,
+    off_t off, size_t len)
+{
+	struct evbuffer *body = NULL;
+	int fits = 1;
+
+	if (c->head_only || len == 0 || fd == -1)
+		close_fd(&fd);
+	else if (n_files >= CONN_FILES) {
+		fits = 0;
+		close_fd(&fd);
+	} else {
+		/* The descriptor goes with the buffer's last byte. */
+		if ((body = evbuffer_new()) == NULL ||
+		    evbuffer_set_flags(body, EVBUFFER_FLAG_DRAINS_TO_FD) ==
+			-1 ||
+		    evbuffer_add_file(body, fd, off, (ev_off_t)len) == -1)
+			fatal(NULL);
+		c->filed = len;
+		n_files++;
+	}
+	reply(c, status, head, body, len, fits);
 }
 
 /* ---- reading ------------------------------------------------------------- */
@@ -813,7 +860,8 @@ conn_init(struct event_base *b, const struct conn_ops *o)
 	ops = o;
 	accept_again = evtimer_new(base, accept_resume, NULL);
 	answer = evbuffer_new();
-	if (accept_again == NULL || answer == NULL)
+	if (accept_again == NULL || answer == NULL ||
+	    evbuffer_set_flags(answer, EVBUFFER_FLAG_DRAINS_TO_FD) == -1)
 		fatal(NULL);
 }
 

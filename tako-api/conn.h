@@ -102,5 +102,14 @@ void conn_accept(struct conn *);
  */
 void conn_reply(
     struct conn *, int status, struct evbuffer *head, struct evbuffer *body);
+/*
+ * The same with a body that lies in a regular file, from off on: it is sent
+ * from there, as fast as the client reads, and never in memory. Takes fd over,
+ * which may be -1 where the request is a HEAD.
+ */
+void conn_reply_file(struct conn *, int status, struct evbuffer *head, int fd,
+    off_t off, size_t len);
+/* Files that are being sent at one time; one more is answered with 503. */
+#define CONN_FILES 512
 
 #endif

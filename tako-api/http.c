@@ -9,8 +9,10 @@
  * themselves. Nothing else is kept of a request. What the lines say is judged
  * in http_head.c.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "http_head.h"
 #include "util.h"
@@ -611,6 +613,21 @@ http_reason(int status)
 		if (reasons[i].status == status)
 			return (reasons[i].reason);
 	return (""); /* the phrase may be empty */
+}
+
+void
+http_date(char dst[HTTP_DATE], time_t at)
+{
+	static const char *const days[] = { "Sun", "Mon", "Tue", "Wed", "Thu",
+		"Fri", "Sat" };
+	static const char *const months[] = { "Jan", "Feb", "Mar", "Apr", "May",
+		"Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	struct tm tm;
+
+	gmtime_r(&at, &tm);
+	snprintf(dst, HTTP_DATE, "%s, %02d %s %d %02d:%02d:%02d GMT",
+	    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900,
+	    tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 int

@@ -13,6 +13,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define HTTP_MAX_LINE	    8192  /* request line: 414 above */
 #define HTTP_MAX_HEAD	    16384 /* all fields: 431 above */
@@ -87,6 +88,10 @@ const char *http_field(
     const struct http_request *, const char *name, unsigned *count);
 const char *http_method_name(enum http_method);
 const char *http_reason(int status); /* its phrase; "" when not known */
+
+/* A time as HTTP writes it (RFC 9110, 5.6.7), whatever the locale. */
+#define HTTP_DATE 64
+void http_date(char dst[HTTP_DATE], time_t);
 
 /*
  * Decodes one path segment or query value of a checked target: %XX once. NUL,

@@ -24,7 +24,7 @@
  */
 #define MAX_FILE (104857600 + 65536)
 /* Descriptors beside the connections: 0-3, loop, listeners, memfds. */
-#define OTHER_FDS 64
+#define OTHER_FDS (64 + CONN_FILES)
 
 /* While draining, how often it is looked whether the last client has left. */
 #define DRAIN_LOOK_US 20000

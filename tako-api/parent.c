@@ -5,9 +5,11 @@
  * parent makes another. The end of the channel is the end of this process.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
 
 #include "blob.h"
 #include "imsgev.h"
@@ -47,7 +49,9 @@ static const struct rule {
 	{ MSG_T_REP_SUBMIT, ST_LATE, parent_answer },
 	{ MSG_T_REP_CANCEL, ST_LATE, parent_answer },
 	{ MSG_T_REP_STATS, ST_LATE, parent_answer },
+	{ MSG_T_REP_JSON, ST_LATE, parent_answer },
 	{ MSG_T_REP_RECORD, ST_LATE, parent_answer },
+	{ MSG_T_REP_ARTIFACT, ST_LATE, parent_answer },
 	{ MSG_T_REP_ERROR, ST_LATE, parent_answer },
 };
 
@@ -138,6 +142,15 @@ answers(uint32_t answer, uint32_t question, int sync)
 		return (answer == MSG_T_REP_CANCEL);
 	case MSG_T_REQ_STATS:
 		return (answer == MSG_T_REP_STATS);
+	case MSG_T_REQ_RERUN:
+	case MSG_T_REQ_JOB_TYPES:
+	case MSG_T_REQ_BUILD:
+	case MSG_T_REQ_LETTERS:
+	case MSG_T_REQ_LETTER_STATS:
+	case MSG_T_REQ_LETTER_REMOVE:
+		return (answer == MSG_T_REP_JSON);
+	case MSG_T_REQ_ARTIFACT:
+		return (answer == MSG_T_REP_ARTIFACT);
 	default:
 		return (0);
 	}
@@ -160,6 +173,40 @@ parent_record(const struct msg_frame *f, int fd, struct request *req)
 		fatalx("parent: rep_record: lengths and memory differ");
 	rep_record(req, &rec);
 	blob_unref(all);
+}
+
+/* What comes along is to be sent from: a file, all there, not to be written. */
+static void
+parent_artifact(const struct msg_frame *f, int fd, struct request *req)
+{
+	struct msg_rep_artifact m;
+	struct stat st;
+
+	READ(rep_artifact, f, &m);
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+			    (uint64_t)st.st_size < m.size ||
+			    (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY))
+		fatalx("parent: rep_artifact: a descriptor that is no such "
+		       "file");
+	artifact_reply(req, &m, fd);
+}
+
+static void
+parent_json(const struct msg_frame *f, int fd, struct request *req)
+{
+	struct msg_rep_json m;
+	struct section json;
+	struct blob *b;
+
+	READ(rep_json, f, &m);
+	if ((b = blob_from_memfd(fd, m.len)) == NULL)
+		fatalx("parent: rep_json: no sealed memory of its length");
+	json.data = blob_data(b);
+	json.len = blob_len(b);
+	if (!json_valid(&json))
+		fatalx("parent: rep_json: no JSON");
+	rep_json(req, &json);
+	blob_unref(b);
 }
 
 static void
@@ -210,6 +257,12 @@ parent_answer(const struct msg_frame *f, int fd)
 		break;
 	case MSG_T_REP_RECORD:
 		parent_record(f, fd, req);
+		break;
+	case MSG_T_REP_JSON:
+		parent_json(f, fd, req);
+		break;
+	case MSG_T_REP_ARTIFACT:
+		parent_artifact(f, fd, req);
 		break;
 	case MSG_T_REP_ERROR:
 		READ(rep_error, f, &m.error);

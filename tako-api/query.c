@@ -80,10 +80,50 @@ check_view(struct query *q, const char *value, struct errors *e)
 	q->full = strcmp(value, "full") == 0;
 }
 
+static void
+check_error_type(struct query *q, const char *value, struct errors *e)
+{
+	(void)e;
+	/* What no error is called is on no page. */
+	if (strlcpy(q->error_type, value, sizeof(q->error_type)) >=
+	    sizeof(q->error_type))
+		strlcpy(q->error_type, "?", sizeof(q->error_type));
+}
+
+static void
+check_limit(struct query *q, const char *value, struct errors *e)
+{
+	if (text_integer(value, &q->limit, e, "query", "limit") == -1)
+		return;
+	if (q->limit < 1)
+		errors_field(e, "query", "limit", -1, "greater_than_equal",
+		    "Input should be greater than or equal to 1");
+	else if (q->limit > 1000)
+		errors_field(e, "query", "limit", -1, "less_than_equal",
+		    "Input should be less than or equal to 1000");
+}
+
+/* One that is beyond 64 bits is told like one that is too long to read. */
+static void
+check_offset(struct query *q, const char *value, struct errors *e)
+{
+	if (text_integer(value, &q->offset, e, "query", "offset") == -1)
+		return;
+	if (q->offset < 0)
+		errors_field(e, "query", "offset", -1, "greater_than_equal",
+		    "Input should be greater than or equal to 0");
+	else if (q->offset == INT64_MAX)
+		errors_field(e, "query", "offset", -1, "int_parsing_size",
+		    "Unable to parse input string as an integer, exceeded "
+		    "maximum size");
+}
+
 /* The parameters, in the order in which their errors are told. */
 const struct param params_result[] = { { "wait", check_wait },
 	{ "timeout", check_timeout }, { "view", check_view }, { NULL, NULL } };
 const struct param params_record[] = { { "view", check_view }, { NULL, NULL } };
+const struct param params_letters[] = { { "error_type", check_error_type },
+	{ "limit", check_limit }, { "offset", check_offset }, { NULL, NULL } };
 
 /*
  * Value of a parameter in a query, decoded into buf; NULL: not there. The
@@ -124,6 +164,9 @@ query_check(struct query *q, const struct param *params, const char *target,
 	q->wait = 0;
 	q->timeout = 30;
 	q->full = 0;
+	q->error_type[0] = '\0';
+	q->limit = 100;
+	q->offset = 0;
 	if (query == NULL)
 		return;
 	for (; params->name != NULL; params++)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "json.h"
+#include "artifact_name.h"
 #include "log.h"
 #include "tako-api.h"
 #include "util.h"
@@ -233,7 +234,7 @@ record_split(struct record *rec, struct blob *all)
 	return (left == 0 ? 0 : -1);
 }
 
-static int
+int
 json_valid(const struct section *s)
 {
 	struct json_doc doc;
@@ -274,7 +275,8 @@ static void
 put_artifacts(struct evbuffer *out, const struct section *list)
 {
 	const uint8_t *p = list->data;
-	size_t left = list->len, name_len, type_len;
+	size_t left = list->len, name_len, type_len, n;
+	char shown[ARTIFACT_SHOWN_MAX];
 	const char *open = "{name";
 
 	render_text(out, ",\"artifacts\":[");
@@ -286,7 +288,8 @@ put_artifacts(struct evbuffer *out, const struct section *list)
 		if (p != list->data)
 			render_text(out, ",");
 		render_name(out, open);
-		render_string(out, p + ARTIFACT_HEAD, name_len);
+		n = artifact_name_show(shown, p + ARTIFACT_HEAD, name_len);
+		render_string(out, shown, n);
 		put_num(out, "size_bytes", (int64_t)get_le(p, 8));
 		put_hash(out, "sha256", p + 8);
 		render_name(out, "content_type");

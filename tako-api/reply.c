@@ -24,6 +24,12 @@ static const struct {
 	[API_NO_JOB] = { 404, "Job not found" },
 	[API_NO_EXECUTION] = { 404, "Execution not found" },
 	[API_NO_CANCEL] = { 404, "Job not found or already completed" },
+	[API_NO_LETTER] = { 404, "DLQ entry not found" },
+	[API_NO_JOB_TYPE] = { 404, NULL }, /* names it */
+	[API_NOT_ENDED] = { 400, "Cannot rerun job that hasn't completed" },
+	[API_FAILED] = { 500, NULL }, /* says why */
+	[API_NO_ARTIFACT] = { 404, "Artifact not found" },
+	[API_RANGE] = { 416, "Requested range not satisfiable" },
 	[API_WAIT] = { 408, "Timeout waiting for job" },
 	[API_CONFLICT] = { 409,
 	    "Idempotency key reused with different payload" },
@@ -39,11 +45,14 @@ static const struct {
 static const enum api_error refusals[REP_MAX] = {
 	[REP_NONE] = API_INTERNAL,
 	[REP_NOT_FOUND] = API_NO_JOB, /* or as the route says */
+	[REP_NO_ARTIFACT] = API_NO_ARTIFACT,
 	[REP_CONFLICT] = API_CONFLICT,
 	[REP_QUEUE_FULL] = API_QUEUE_FULL,
 	[REP_UNAVAILABLE] = API_UNAVAILABLE,
 	[REP_STARTING] = API_STARTING,
 	[REP_INVALID] = API_INVALID,
+	[REP_NOT_ENDED] = API_NOT_ENDED,
+	[REP_FAILED] = API_FAILED,
 	[REP_DENIED] = API_INTERNAL, /* takoctl's alone */
 	[REP_INTERNAL] = API_INTERNAL,
 };
@@ -61,9 +70,8 @@ body_new(void)
 	return (body);
 }
 
-/* What every answer carries. */
-static void
-head_put(struct evbuffer *head, const char *correlation)
+void
+rep_head(struct evbuffer *head, const char *correlation)
 {
 	render_printf(head,
 	    "X-Correlation-ID: %s\r\n"
@@ -85,7 +93,7 @@ rep_send(
 {
 	struct evbuffer *head = body_new();
 
-	head_put(head, req->correlation);
+	rep_head(head, req->correlation);
 	render_printf(head, "%s%s", body == NULL ? "" : JSON_TYPE, more);
 	route_answer(req, status, head, body);
 }
@@ -124,6 +132,19 @@ rep_error(struct request *req, enum api_error error, const char *detail,
 		snprintf(more, sizeof(more), "Retry-After: %u\r\n",
 		    retry_after > 0 ? retry_after : RETRY_AFTER);
 	rep_send(req, errors[error].status, more, body);
+}
+
+void
+rep_range(struct request *req, uint64_t size)
+{
+	struct evbuffer *body = body_new();
+	char more[64];
+
+	detail_put(body, errors[API_RANGE].detail, req->correlation);
+	render_text(body, "}");
+	snprintf(more, sizeof(more), "Content-Range: bytes */%llu\r\n",
+	    (unsigned long long)size);
+	rep_send(req, errors[API_RANGE].status, more, body);
 }
 
 void
@@ -175,7 +196,7 @@ rep_fault(const struct request *req, int status, const char *reason,
 		correlation = req->correlation;
 	else
 		uuid4(uuid);
-	head_put(head, correlation);
+	rep_head(head, correlation);
 	render_text(head, JSON_TYPE);
 	if (status == 503)
 		render_printf(head, "Retry-After: %d\r\n", RETRY_AFTER);
@@ -187,7 +208,7 @@ rep_fault(const struct request *req, int status, const char *reason,
 void
 rep_options(struct request *req)
 {
-	rep_send(req, 204, "Allow: GET, HEAD, POST\r\n", NULL);
+	rep_send(req, 204, "Allow: GET, HEAD, POST, DELETE\r\n", NULL);
 }
 
 /* ---- answers of the parent ---------------------------------------------- */
@@ -257,6 +278,16 @@ rep_stats(struct request *req, const struct msg_rep_stats *m)
 		return;
 	}
 	rep_send(req, 200, "", body);
+}
+
+/* JSON of the parent's, as it is. */
+void
+rep_json(struct request *req, const struct section *json)
+{
+	struct evbuffer *body = body_new();
+
+	render_bytes(body, json->data, json->len);
+	rep_send(req, 200, NO_STORE, body);
 }
 
 void

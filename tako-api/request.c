@@ -392,6 +392,12 @@ static const struct field submit_fields[] = {
 	{ "requirements", FIELD_REQUIREMENTS, 0, 1, 0, 50, NULL, NULL,
 	    AT(requirements) },
 };
+static const struct field fork_fields[] = {
+	{ "code", FIELD_CODE, 1, 0, 1, MAX_CODE_CHARS, NULL, NULL, AT(code) },
+	{ "job_type", FIELD_STRING, 0, 1, 0, MAX_JOB_TYPE, match_job_type,
+	    JOB_TYPE_PATTERN, AT(job_type) },
+	{ "timeout", FIELD_INT, 0, 1, 1, 86400, NULL, NULL, AT(timeout) },
+};
 #undef AT
 
 /* One body being checked. */
@@ -399,6 +405,8 @@ struct check {
 	struct submit *out;
 	struct errors *e;
 	const struct msg_api_setup *conf;
+	const struct field *fields;
+	size_t n_fields;
 };
 
 static void *
@@ -682,45 +690,39 @@ check_fields(struct check *c, const uint8_t *text, const struct json_doc *doc)
 	struct value v;
 	size_t i, k;
 
-	for (i = 0; i < nitems(submit_fields); i++) {
-		if ((part = json_find(doc, submit_fields[i].name)) != NULL) {
+	for (i = 0; i < c->n_fields; i++) {
+		if ((part = json_find(doc, c->fields[i].name)) != NULL) {
 			v = value_of(text, part);
-			check_field(c, &submit_fields[i], &v);
-		} else if (submit_fields[i].required)
+			check_field(c, &c->fields[i], &v);
+		} else if (c->fields[i].required)
 			FIELD_ERROR(
-			    c, &submit_fields[i], "missing", "Field required");
+			    c, &c->fields[i], "missing", "Field required");
 	}
 	for (k = 0; k < doc->n_parts; k++) {
 		part = &doc->parts[k];
-		for (i = 0; i < nitems(submit_fields); i++)
-			if (strlen(submit_fields[i].name) == part->name_len &&
-			    memcmp(submit_fields[i].name, part->name,
+		for (i = 0; i < c->n_fields; i++)
+			if (strlen(c->fields[i].name) == part->name_len &&
+			    memcmp(c->fields[i].name, part->name,
 				part->name_len) == 0)
 				break;
-		if (i == nitems(submit_fields))
+		if (i == c->n_fields)
 			errors_unknown(c->e, part->name, part->name_len);
 	}
 }
 
 #define BOM "\xef\xbb\xbf"
 
-/*
- * Checks a body of POST /execute. json: its Content-Type says so. out is for
- * submit_free in any case, and complete when no error was added; its input
- * points into the body.
- */
-void
-submit_check(struct submit *out, const struct section *body, int json,
-    const struct msg_api_setup *conf, struct errors *e)
+static void
+check_body(struct check *c, const struct section *body, int json)
 {
 	static const char none[] = "{}";
-	struct check c = { out, e, conf };
+	struct errors *e = c->e;
 	struct json_doc doc;
 	size_t skip = 0;
 
-	memset(out, 0, sizeof(*out));
-	out->input.data = (const uint8_t *)none;
-	out->input.len = sizeof(none) - 1;
+	memset(c->out, 0, sizeof(*c->out));
+	c->out->input.data = (const uint8_t *)none;
+	c->out->input.len = sizeof(none) - 1;
 	if (body->len == 0) {
 		errors_whole(e, "body", "missing", "Field required");
 		return;
@@ -739,8 +741,54 @@ submit_check(struct submit *out, const struct section *body, int json,
 		    "Input should be a valid dictionary or object to extract "
 		    "fields from");
 	else
-		check_fields(&c, body->data + skip, &doc);
+		check_fields(c, body->data + skip, &doc);
 	json_doc_free(&doc);
+}
+
+/*
+ * Checks a body of POST /execute. json: its Content-Type says so. out is for
+ * submit_free in any case, and complete when no error was added; its input
+ * points into the body.
+ */
+void
+submit_check(struct submit *out, const struct section *body, int json,
+    const struct msg_api_setup *conf, struct errors *e)
+{
+	struct check c = { out, e, conf, submit_fields, nitems(submit_fields) };
+
+	check_body(&c, body, json);
+}
+
+/* A rerun says what a fork does, but for the code. */
+void
+rerun_check(struct submit *out, int fork, const struct section *body, int json,
+    const struct msg_api_setup *conf, struct errors *e)
+{
+	struct check c = { out, e, conf, fork_fields + !fork,
+		nitems(fork_fields) - (size_t)!fork };
+
+	check_body(&c, body, json);
+}
+
+int
+text_integer(const char *text, int64_t *v, struct errors *e, const char *where,
+    const char *field)
+{
+	switch (number_of_text(text, strlen(text), v)) {
+	case NUM_OK:
+		return (0);
+	case NUM_SIZE:
+		errors_field(e, where, field, -1, "int_parsing_size",
+		    "Unable to parse input string as an integer, exceeded "
+		    "maximum size");
+		break;
+	default:
+		errors_field(e, where, field, -1, "int_parsing",
+		    "Input should be a valid integer, unable to parse string "
+		    "as an integer");
+		break;
+	}
+	return (-1);
 }
 
 void

@@ -25,7 +25,8 @@
 
 struct route {
 	enum http_method method;
-	const char *pattern; /* {id}: a job's, a segment of its own */
+	/* {id}: a job's; {name}: any; each a segment of its own */
+	const char *pattern;
 	void (*handler)(struct request *);
 	enum form form;
 	enum api_error not_found;
@@ -38,6 +39,13 @@ static void handle_stats(struct request *);
 static void handle_submit(struct request *);
 static void handle_get(struct request *);
 static void handle_cancel(struct request *);
+static void handle_rerun(struct request *);
+static void handle_fork(struct request *);
+static void handle_job_types(struct request *);
+static void handle_build(struct request *);
+static void handle_letters(struct request *);
+static void handle_letter_stats(struct request *);
+static void handle_letter_remove(struct request *);
 
 static const struct route routes[] = {
 	{ HTTP_GET, "/", handle_root, FORM_NONE, API_NO_ROUTE, NULL, 0 },
@@ -55,8 +63,26 @@ static const struct route routes[] = {
 	    params_result, 0 },
 	{ HTTP_POST, "/jobs/{id}/cancel", handle_cancel, FORM_NONE,
 	    API_NO_CANCEL, NULL, 0 },
+	{ HTTP_POST, "/jobs/{id}/rerun", handle_rerun, FORM_NONE, API_NO_JOB,
+	    NULL, ROUTE_BODY },
+	{ HTTP_POST, "/jobs/{id}/fork", handle_fork, FORM_NONE, API_NO_JOB,
+	    NULL, ROUTE_BODY },
+	{ HTTP_GET, "/jobs/{id}/artifacts/{name}", artifact_handle, FORM_NONE,
+	    API_NO_JOB, NULL, 0 },
 	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
 	    API_NO_EXECUTION, params_record, 0 },
+	{ HTTP_GET, "/job-types", handle_job_types, FORM_NONE, API_NO_JOB_TYPE,
+	    NULL, 0 },
+	{ HTTP_GET, "/job-types/{name}", handle_job_types, FORM_NONE,
+	    API_NO_JOB_TYPE, NULL, 0 },
+	{ HTTP_POST, "/job-types/{name}/build", handle_build, FORM_NONE,
+	    API_NO_JOB_TYPE, NULL, 0 },
+	{ HTTP_GET, "/dlq/stats", handle_letter_stats, FORM_NONE, API_NO_LETTER,
+	    NULL, 0 },
+	{ HTTP_GET, "/dlq", handle_letters, FORM_NONE, API_NO_LETTER,
+	    params_letters, 0 },
+	{ HTTP_DELETE, "/dlq/{name}", handle_letter_remove, FORM_NONE,
+	    API_NO_LETTER, NULL, 0 },
 };
 
 static size_t bodies; /* bytes held now */
@@ -204,27 +230,193 @@ handle_submit(struct request *req)
 	submit_free(&s);
 }
 
+/* -1 with what is wrong answered; a fork's code is left in s. */
+static int
+rerun_body(struct request *req, int fork, struct submit *s)
+{
+	struct section body = { req->body, req->body_len };
+	struct errors e;
+	char text[128];
+	int ret = -1;
+
+	errors_init(&e);
+	rerun_check(s, fork, &body, req->json, &api_conf, &e);
+	/* Before the other job is looked for, as in 0.3. */
+	if (e.n > 0)
+		rep_errors(req, &e);
+	else if (submit_ceiling(s, &api_conf, text, sizeof(text)) != NULL)
+		rep_error(req, API_INVALID, text, 0, NULL);
+	else if (*req->job_id == '\0')
+		rep_error(req, req->route->not_found, NULL, 0, NULL);
+	else
+		ret = 0;
+	errors_free(&e);
+	return (ret);
+}
+
+static void
+rerun_ask(struct request *req, enum relationship relationship)
+{
+	struct msg_req_rerun m;
+	struct submit s;
+	int fd = -1;
+
+	if (rerun_body(req, relationship == REL_FORK, &s) == -1) {
+		submit_free(&s);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
+	m.relationship = relationship;
+	m.code_len = s.code_len;
+	m.timeout = (uint64_t)s.timeout;
+	strlcpy(m.job_type, s.job_type, sizeof(m.job_type));
+	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
+	strlcpy(m.client, req->client, sizeof(m.client));
+	s.input.len = 0; /* the other one's */
+	if (s.code != NULL && (fd = submit_memfd(&s)) == -1) {
+		log_warn("fork");
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+	} else
+		ask(req, MSG_T_REQ_RERUN, &m, fd);
+	close_fd(&fd);
+	submit_free(&s);
+}
+
+static void
+handle_rerun(struct request *req)
+{
+	rerun_ask(req, REL_RERUN);
+}
+
+static void
+handle_fork(struct request *req)
+{
+	rerun_ask(req, REL_FORK);
+}
+
+/* {name} of the path as text; -1 with what is wrong answered. */
+static int
+name_text(struct request *req, char *text, size_t size)
+{
+	*text = '\0';
+	if (req->name == NULL)
+		return (0);
+	if (req->name_len < size &&
+	    http_decode(text, size, req->name, req->name_len, 0) != -1)
+		return (0);
+	rep_error(req, API_BAD_PATH, NULL, 0, NULL);
+	return (-1);
+}
+
+static void
+handle_job_types(struct request *req)
+{
+	struct msg_req_job_types m;
+
+	memset(&m, 0, sizeof(m));
+	if (name_text(req, m.name, sizeof(m.name)) == 0)
+		ask(req, MSG_T_REQ_JOB_TYPES, &m, -1);
+}
+
+static void
+handle_build(struct request *req)
+{
+	struct msg_req_build m;
+
+	memset(&m, 0, sizeof(m));
+	if (name_text(req, m.name, sizeof(m.name)) == 0)
+		ask(req, MSG_T_REQ_BUILD, &m, -1);
+}
+
+static void
+handle_letters(struct request *req)
+{
+	struct msg_req_letters m;
+	struct errors e;
+	struct query q;
+
+	errors_init(&e);
+	query_check(&q, req->route->params, req->target, &e);
+	if (e.n > 0) {
+		rep_errors(req, &e);
+		return;
+	}
+	errors_free(&e);
+	memset(&m, 0, sizeof(m));
+	strlcpy(m.error_type, q.error_type, sizeof(m.error_type));
+	m.limit = (uint64_t)q.limit;
+	m.offset = (uint64_t)q.offset;
+	ask(req, MSG_T_REQ_LETTERS, &m, -1);
+}
+
+static void
+handle_letter_stats(struct request *req)
+{
+	struct msg_req_letter_stats m;
+
+	memset(&m, 0, sizeof(m));
+	ask(req, MSG_T_REQ_LETTER_STATS, &m, -1);
+}
+
+static void
+handle_letter_remove(struct request *req)
+{
+	struct msg_req_letter_remove m;
+	struct errors e;
+	char name[256];
+	int64_t id = 0;
+
+	if (name_text(req, name, sizeof(name)) == -1)
+		return;
+	errors_init(&e);
+	text_integer(name, &id, &e, "path", "entry_id");
+	if (e.n > 0)
+		rep_errors(req, &e);
+	else if (id < 1)
+		rep_error(req, req->route->not_found, NULL, 0, NULL);
+	else {
+		memset(&m, 0, sizeof(m));
+		m.id = (uint64_t)id;
+		ask(req, MSG_T_REQ_LETTER_REMOVE, &m, -1);
+	}
+	errors_free(&e);
+}
+
 /* ---- which route -------------------------------------------------------- */
 
+/* What stands in the path in the places of a pattern's names. */
+struct found {
+	char id[MAX_JOB_ID + 1]; /* "" when it is no job's */
+	const char *name;	 /* not decoded: it may be any bytes */
+	size_t name_len;
+};
+
 /*
- * Does a path (not decoded, len bytes) have the form of a pattern? The segment
- * in the place of {id} is left in id, empty when it is no job's id. -1 when a
+ * Does a path (not decoded, len bytes) have the form of a pattern? -1 when a
  * segment cannot be decoded.
  */
 static int
-path_match(const char *pattern, const char *path, size_t len, char *id)
+path_match(const char *pattern, const char *path, size_t len, struct found *f)
 {
 	const char *end = path + len;
 	char segment[256];
 	size_t n, k;
 
-	*id = '\0';
+	memset(f, 0, sizeof(*f));
 	while (*pattern == '/' && path < end && *path == '/') {
 		pattern++;
 		path++;
 		k = strcspn(pattern, "/");
 		for (n = 0; path + n < end && path[n] != '/'; n++)
 			;
+		if (k == 6 && strncmp(pattern, "{name}", 6) == 0 && n > 0) {
+			f->name = path;
+			f->name_len = n;
+			pattern += k;
+			path += n;
+			continue;
+		}
 		/* One too long to be decoded here is none of ours. */
 		if (n >= sizeof(segment))
 			return (0);
@@ -234,7 +426,7 @@ path_match(const char *pattern, const char *path, size_t len, char *id)
 			if (*segment == '\0')
 				return (0);
 			if (job_id_valid(segment))
-				strlcpy(id, segment, MAX_JOB_ID + 1);
+				strlcpy(f->id, segment, sizeof(f->id));
 		} else if (strlen(segment) != k ||
 			   strncmp(segment, pattern, k) != 0)
 			return (0);
@@ -253,12 +445,12 @@ route_find(struct request *req, size_t len)
 {
 	enum http_method method =
 	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
-	char id[MAX_JOB_ID + 1];
+	struct found f;
 	int found = 0, m;
 	size_t i;
 
 	for (i = 0; i < nitems(routes); i++) {
-		m = path_match(routes[i].pattern, req->target, len, id);
+		m = path_match(routes[i].pattern, req->target, len, &f);
 		if (m == -1)
 			return (-1);
 		if (m == 0)
@@ -268,7 +460,9 @@ route_find(struct request *req, size_t len)
 			req->open = 1;
 		if (routes[i].method == method) {
 			req->route = &routes[i];
-			strlcpy(req->job_id, id, sizeof(req->job_id));
+			strlcpy(req->job_id, f.id, sizeof(req->job_id));
+			req->name = f.name;
+			req->name_len = f.name_len;
 		}
 		if (*req->allow != '\0')
 			strlcat(req->allow, ", ", sizeof(req->allow));
@@ -452,6 +646,7 @@ take_head(struct request *req, const struct http_request *h)
 	req->encoded =
 	    encoding != NULL && strcasecmp(encoding, "identity") != 0;
 	take_correlation(req, http_field(h, "x-correlation-id", NULL));
+	artifact_head(req, h);
 }
 
 static void
@@ -459,6 +654,9 @@ request_free(struct request *req)
 {
 	body_drop(req);
 	free(req->target);
+	free(req->range);
+	free(req->if_range);
+	free(req->none_match);
 	free(req);
 }
 
@@ -566,9 +764,9 @@ const struct conn_ops route_ops = {
 	.fault = on_fault,
 };
 
-void
-route_answer(struct request *req, int status, struct evbuffer *head,
-    struct evbuffer *body)
+/* The request is answered: what is left is its connection. */
+static struct conn *
+request_end(struct request *req, int status)
 {
 	struct conn *c = req->conn;
 	double ms = (double)(time_mono_us() - req->started) / 1000;
@@ -578,7 +776,21 @@ route_answer(struct request *req, int status, struct evbuffer *head,
 	    http_method_name(req->method), req->target, status, ms);
 	conn_set_data(c, NULL);
 	request_free(req);
-	conn_reply(c, status, head, body);
+	return (c);
+}
+
+void
+route_answer(struct request *req, int status, struct evbuffer *head,
+    struct evbuffer *body)
+{
+	conn_reply(request_end(req, status), status, head, body);
+}
+
+void
+route_answer_file(struct request *req, int status, struct evbuffer *head,
+    int fd, off_t off, size_t len)
+{
+	conn_reply_file(request_end(req, status), status, head, fd, off, len);
 }
 
 enum form

@@ -41,6 +41,12 @@ enum api_error {
 	API_NO_JOB,
 	API_NO_EXECUTION,
 	API_NO_CANCEL,
+	API_NO_LETTER,
+	API_NO_JOB_TYPE,
+	API_NOT_ENDED,
+	API_FAILED,
+	API_NO_ARTIFACT,
+	API_RANGE,
 	API_WAIT,
 	API_CONFLICT,
 	API_INVALID,
@@ -73,19 +79,23 @@ struct request {
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
 	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
-	int open;		     /* the path asks for no key */
-	int slash;		     /* the path has one at its end too many */
-	int star;		     /* OPTIONS * */
-	int json;		     /* Content-Type says so */
-	int encoded;		     /* has a Content-Encoding */
-	int64_t length;		     /* Content-Length, or -1 */
-	int admitted;		     /* the parent lets it go on */
-	int complete;		     /* the body is all there */
-	int full;		     /* view=full */
-	int sync;		     /* /execute */
-	uint32_t id;		     /* of the question under way, or 0 */
-	int64_t started;	     /* us, monotonic */
-	uint8_t *body;		     /* as far as it came */
+	const char *name; /* {name} of the path: in target, not decoded */
+	size_t name_len;
+	/* Fields of the head that an artifact's answer goes by, or NULL. */
+	char *range, *if_range, *none_match;
+	int open;	 /* the path asks for no key */
+	int slash;	 /* the path has one at its end too many */
+	int star;	 /* OPTIONS * */
+	int json;	 /* Content-Type says so */
+	int encoded;	 /* has a Content-Encoding */
+	int64_t length;	 /* Content-Length, or -1 */
+	int admitted;	 /* the parent lets it go on */
+	int complete;	 /* the body is all there */
+	int full;	 /* view=full */
+	int sync;	 /* /execute */
+	uint32_t id;	 /* of the question under way, or 0 */
+	int64_t started; /* us, monotonic */
+	uint8_t *body;	 /* as far as it came */
 	size_t body_len, body_size;
 	uint64_t body_seen;
 };
@@ -146,10 +156,17 @@ struct submit {
 };
 void submit_check(struct submit *, const struct section *body, int json,
     const struct msg_api_setup *, struct errors *);
+/* The same of POST /jobs/{id}/rerun, or of fork with 1. */
+void rerun_check(struct submit *, int fork, const struct section *body,
+    int json, const struct msg_api_setup *, struct errors *);
 void submit_free(struct submit *);
 /* A ceiling that a well-formed body is above: its text, or NULL. */
 const char *submit_ceiling(
     const struct submit *, const struct msg_api_setup *, char *, size_t);
+
+/* An integer as 0.3 takes it out of a text. -1: the error is told. */
+int text_integer(const char *text, int64_t *, struct errors *,
+    const char *where, const char *field);
 
 /* requirement.c */
 int requirement_valid(const char *);
@@ -160,12 +177,14 @@ struct query {
 	int wait;
 	double timeout; /* s */
 	int full;
+	char error_type[65];
+	int64_t limit, offset;
 };
 struct param {
 	const char *name;
 	void (*check)(struct query *, const char *value, struct errors *);
 };
-extern const struct param params_result[], params_record[];
+extern const struct param params_result[], params_record[], params_letters[];
 void query_check(
     struct query *, const struct param *, const char *target, struct errors *);
 
@@ -178,7 +197,19 @@ enum api_error route_not_found(const struct route *);
 void route_answer(
     struct request *, int status, struct evbuffer *head, struct evbuffer *body);
 
+void route_answer_file(struct request *, int status, struct evbuffer *head,
+    int fd, off_t off, size_t len);
+
+/* artifact.c: downloads */
+void artifact_head(struct request *, const struct http_request *);
+void artifact_handle(struct request *);
+/* Ends the request, or asks the parent once more. Takes fd over. */
+void artifact_reply(struct request *, const struct msg_rep_artifact *, int fd);
+
 /* reply.c: each ends the request. */
+/* What every answer carries. */
+void rep_head(struct evbuffer *head, const char *correlation);
+void rep_range(struct request *, uint64_t size); /* 416 */
 /* detail NULL: the error's own text. retry_after in seconds, 0 for none. */
 void rep_error(struct request *, enum api_error, const char *detail,
     unsigned retry_after, const char *job_id);
@@ -193,6 +224,7 @@ void rep_record(struct request *, const struct record *);
 void rep_submit(struct request *, const struct msg_rep_submit *);
 void rep_cancel(struct request *, const struct msg_rep_cancel *);
 void rep_stats(struct request *, const struct msg_rep_stats *);
+void rep_json(struct request *, const struct section *);
 void rep_refused(struct request *, const struct msg_rep_error *);
 
 /* render.c: JSON, appended. A name with '{' before it opens its object. */
@@ -202,6 +234,7 @@ void render_printf(struct evbuffer *, const char *, ...)
     __attribute__((format(printf, 2, 3)));
 void render_string(struct evbuffer *, const void *, size_t);
 void render_name(struct evbuffer *, const char *);
+int json_valid(const struct section *);
 int record_split(struct record *, struct blob *);
 void render_record(struct evbuffer *, const struct record *, int full);
 void render_execute(struct evbuffer *, const struct record *);

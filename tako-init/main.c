@@ -486,6 +486,8 @@ finish(void)
 	collect(&limits);
 	wire_send(STREAM_DONE, NULL, 0, NULL, 0);
 	wire_wait_empty();
+	/* With this process goes the container, and what was counted of it. */
+	wire_wait_gone();
 	_exit(0);
 }
 

@@ -40,6 +40,8 @@ int wire_flush(void);
 /* Waits until the queue has room for wire_send_from, or is empty. */
 void wire_wait_room(void);
 void wire_wait_empty(void);
+/* Waits until the worker is gone. */
+void wire_wait_gone(void);
 /* Says why nothing can be run, and ends the process. */
 void wire_fail(const char *what, const char *detail) __attribute__((noreturn));
 

@@ -158,6 +158,21 @@ wire_wait_empty(void)
 }
 
 void
+wire_wait_gone(void)
+{
+	struct pollfd p = { WIRE_IN, POLLIN, 0 };
+	ssize_t got;
+
+	for (;;) {
+		poll(&p, 1, -1);
+		got = read(WIRE_IN, in, sizeof(in));
+		if (got == 0 ||
+		    (got == -1 && errno != EAGAIN && errno != EINTR))
+			return;
+	}
+}
+
+void
 wire_send(unsigned type, const void *head, size_t head_len, const void *data,
     size_t len)
 {

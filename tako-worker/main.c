@@ -58,6 +58,7 @@ static struct worker {
 	int to_result, to_artifact; /* where the present file goes */
 	uint32_t skipped;
 	int incomplete;
+	int lost;		/* a file could not be written */
 	struct stream_exit end; /* END_LOST until EXIT came */
 	char error[MAX_JOB_MESSAGE + 1];
 } w;
@@ -145,6 +146,7 @@ tell_done(void)
 	m.result = result_state(w.result);
 	m.artifacts = artifacts_count(w.artifacts);
 	m.artifacts_skipped = w.skipped;
+	m.artifacts_lost = w.lost != 0;
 	m.output_incomplete = w.incomplete != 0;
 	tell(MSG_T_JOB_DONE, &m, -1);
 }
@@ -161,10 +163,15 @@ finish(const char *lost)
 	event_del(w.rd);
 	event_del(w.wr);
 	event_del(w.grace);
-	/* A container that goes on writing shall not wait for a reader. */
-	close_fd(&w.stream_fd);
-	if (stream_state(w.stream) != STREAM_AT_DONE)
+	/*
+	 * A container that goes on writing shall not wait for a reader. One
+	 * that said all stays until this process is ended: the parent reads
+	 * its counters, which would go with it.
+	 */
+	if (stream_state(w.stream) != STREAM_AT_DONE) {
+		close_fd(&w.stream_fd);
 		w.incomplete = 1;
+	}
 	if (lost != NULL) {
 		log_debug("container's stream: %s", lost);
 		memset(&w.end, 0, sizeof(w.end));
@@ -222,7 +229,8 @@ file_end(int whole)
 		tell_artifact(&done);
 	else {
 		w.skipped++;
-		w.incomplete |= w.to_artifact;
+		w.incomplete |= w.to_artifact && !whole;
+		w.lost |= w.to_artifact && whole;
 	}
 }
 

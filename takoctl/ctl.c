@@ -18,6 +18,8 @@
 
 /* The daemon answers from memory or by one statement of its store. */
 #define ANSWER_S 30
+/* ... but an artifact may lie elsewhere, and there may be many. */
+#define ARTIFACTS_S 3600
 
 struct call {
 	struct event_base *base;
@@ -32,6 +34,7 @@ status_of(enum rep error)
 	case REP_NONE:
 		return (EX_OK);
 	case REP_NOT_FOUND:
+	case REP_NO_ARTIFACT:
 		return (EX_DATAERR);
 	case REP_DENIED:
 		return (EX_NOPERM);
@@ -65,6 +68,19 @@ show_record_fd(const struct msg_rep_record *m, int fd)
 	return (0);
 }
 
+static int
+show_json_fd(const struct msg_rep_json *m, int fd)
+{
+	struct blob *b = blob_from_memfd(fd, m->len);
+	int ret;
+
+	if (b == NULL)
+		return (-1);
+	ret = show_answer((const char *)blob_data(b), m->len);
+	blob_unref(b);
+	return (ret);
+}
+
 #define READ(name, m)                                                          \
 	do {                                                                   \
 		if (msg_##name##_read(f, &(m), &why) == -1) {                  \
@@ -85,13 +101,23 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_node node;
 	struct msg_ctl_change change;
 	struct msg_ctl_problem problem;
+	struct msg_rep_json json;
 	struct msg_ctl_end end;
+	struct msg_rep_artifact artifact;
+	struct msg_ctl_artifact more;
 	const char *why;
 
 	switch (f->hdr.type) {
 	case MSG_T_REP_RECORD:
 		READ(rep_record, record);
 		return (show_record_fd(&record, fd));
+	case MSG_T_REP_JSON:
+		READ(rep_json, json);
+		return (show_json_fd(&json, fd));
+	case MSG_T_REP_ARTIFACT:
+		READ(rep_artifact, artifact);
+		artifacts_save(&artifact, fd);
+		return (0);
 	case MSG_T_REP_STATS:
 		READ(rep_stats, stats);
 		show_stats(&stats);
@@ -118,9 +144,14 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		return (0);
 	case MSG_T_CTL_END:
 		READ(ctl_end, end);
+		if (end.error == REP_NONE && artifacts_next(&more))
+			return (imsgev_compose(
+			    iev, MSG_T_CTL_ARTIFACT, 0, &more, -1));
 		show_end(&end);
 		call->ended = 1;
 		call->status = status_of((enum rep)end.error);
+		if (artifacts_failed())
+			call->status = EX_IOERR;
 		event_base_loopbreak(call->base);
 		return (0);
 	}
@@ -135,6 +166,9 @@ closed(struct imsgev *iev, const char *why, void *arg)
 	struct call *call = arg;
 
 	(void)iev;
+	/* It may end as soon as it has answered. */
+	if (call->ended)
+		return;
 	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
 	    why != NULL ? ": " : "", why != NULL ? why : "");
 	call->status = EX_PROTOCOL;
@@ -190,40 +224,79 @@ level_of(const char *name)
 	return (-1);
 }
 
+/* -t: a status, an error's or a job's type. NULL, or what is wrong. */
+static const char *
+typed(const struct command *c, const char *word, void *buf)
+{
+	struct msg_ctl_letters *letters = buf;
+	struct msg_ctl_rerun *rerun = buf;
+	struct msg_ctl_jobs *jobs = buf;
+
+	if (c->type == MSG_T_CTL_JOBS) {
+		jobs->status = job_status_byname(word);
+		return (jobs->status == -1 ? "no such status" : NULL);
+	}
+	if (c->type == MSG_T_CTL_LETTERS) {
+		strlcpy(letters->error_type, word, sizeof(letters->error_type));
+		return (
+		    job_error_byname(word) == -1 ? "no such error type" : NULL);
+	}
+	return (strlcpy(rerun->job_type, word, sizeof(rerun->job_type)) >=
+			sizeof(rerun->job_type)
+		    ? "too long for a job type"
+		    : NULL);
+}
+
 /* Fills the request from the operands. Not 0: an exit status. */
 static int
-request(const struct command *c, int argc, char **argv, void *buf)
+request(
+    const struct command *c, int argc, char **argv, void *buf, uint32_t *type)
 {
 	static const struct option none[] = { { NULL, 0, NULL, 0 } };
 	static const struct option dry_run[] = {
 		{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 }
 	};
+	struct msg_ctl_letters *letters = buf;
+	struct msg_ctl_rerun *rerun = buf;
 	struct msg_ctl_jobs *jobs = buf;
 	struct msg_ctl_job *job = buf;
 	struct msg_ctl_stop *stop = buf;
 	struct msg_ctl_verbose *verbose = buf;
 	const char *errstr = NULL;
+	uint64_t limit;
 	int ch, level;
 
+	*type = c->type;
+	if (c->type == MSG_T_CTL_ARTIFACT)
+		return (artifacts_request(argc, argv, buf, type));
 	if (c->type == MSG_T_CTL_JOBS) {
 		jobs->limit = 20;
 		jobs->status = -1;
-	}
+	} else if (c->type == MSG_T_CTL_LETTERS)
+		letters->limit = 20;
 	optind = 0;
 	while ((ch = getopt_long(argc, argv,
-		    c->type == MSG_T_CTL_JOBS ? "+l:t:"
+		    c->type == MSG_T_CTL_JOBS	 ? "+l:t:"
+		    : c == &dlq_commands[0]	 ? "+l:t:"
+		    : c->type == MSG_T_CTL_RERUN ? "+t:T:"
 		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
 			? "+n"
 			: "+",
 		    c->type == MSG_T_CTL_RELOAD ? dry_run : none, NULL)) != -1)
 		switch (ch) {
 		case 'l':
-			jobs->limit =
-			    (uint64_t)strtonum(optarg, 1, 1000, &errstr);
+			limit = (uint64_t)strtonum(optarg, 1, 1000, &errstr);
+			if (c->type == MSG_T_CTL_JOBS)
+				jobs->limit = limit;
+			else
+				letters->limit = limit;
 			break;
 		case 't':
-			if ((jobs->status = job_status_byname(optarg)) == -1)
-				errstr = "no such status";
+			errstr = typed(c, optarg, buf);
+			break;
+		case 'T':
+			rerun->timeout =
+			    (uint64_t)strtonum(optarg, 1, 86400, &errstr);
 			break;
 		case 'n':
 			/* Both requests have that alone. */
@@ -242,12 +315,26 @@ request(const struct command *c, int argc, char **argv, void *buf)
 		fprintf(stderr, "usage: takoctl %s %s\n", c->name, c->args);
 		return (EX_USAGE);
 	}
-	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL) {
+	if (argc > 0 && (c->type == MSG_T_CTL_LETTERS ||
+			    c->type == MSG_T_CTL_LETTER_REMOVE ||
+			    c->type == MSG_T_CTL_LETTER_RETRY)) {
+		/* All three begin with the number. */
+		letters->id =
+		    (uint64_t)strtonum(argv[0], 1, INT64_MAX, &errstr);
+		if (errstr != NULL) {
+			fprintf(stderr,
+			    "takoctl: %s: not the number of a dead letter\n",
+			    c->name);
+			return (EX_USAGE);
+		}
+	}
+	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL ||
+	    c->type == MSG_T_CTL_RERUN) {
 		if (!job_id_valid(argv[0])) {
 			fprintf(stderr, "takoctl: %s: not a job id\n", c->name);
 			return (EX_USAGE);
 		}
-		/* Both requests have the id alone. */
+		/* All three requests begin with the id. */
 		strlcpy(job->job_id, argv[0], sizeof(job->job_id));
 	} else if (c->type == MSG_T_CTL_VERBOSE) {
 		if ((level = level_of(argv[0])) == -1) {
@@ -264,14 +351,22 @@ int
 ctl_run(
     const char *path, const struct command *c, int argc, char **argv, int json)
 {
-	struct timeval limit = { ANSWER_S, 0 };
+	struct timeval limit = {
+		c->type == MSG_T_CTL_ARTIFACT ? ARTIFACTS_S : ANSWER_S, 0
+	};
 	struct call call = { NULL, EX_TEMPFAIL, 0 };
+	uint32_t type;
 	struct msg_ctl_hello hello;
 	struct imsgev *iev;
 	union {
 		struct msg_ctl_jobs jobs;
 		struct msg_ctl_job job;
+		struct msg_ctl_artifact artifact;
 		struct msg_ctl_cancel cancel;
+		struct msg_ctl_rerun rerun;
+		struct msg_ctl_letters letters;
+		struct msg_ctl_letter_remove remove;
+		struct msg_ctl_letter_retry retry;
 		struct msg_ctl_stop stop;
 		struct msg_ctl_verbose verbose;
 		struct msg_ctl_reload reload;
@@ -280,7 +375,7 @@ ctl_run(
 	int fd, ret;
 
 	memset(&m, 0, sizeof(m));
-	if ((ret = request(c, argc, argv, &m)) != 0)
+	if ((ret = request(c, argc, argv, &m, &type)) != 0)
 		return (ret);
 	if ((fd = ctl_connect(path)) < 0)
 		return (-fd);
@@ -294,7 +389,7 @@ ctl_run(
 	strlcpy(hello.version, TAKO_VERSION, sizeof(hello.version));
 	show_begin(c, json);
 	if (imsgev_compose(iev, MSG_T_CTL_HELLO, 0, &hello, -1) == -1 ||
-	    imsgev_compose(iev, c->type, 0, &m, -1) == -1)
+	    imsgev_compose(iev, type, 0, &m, -1) == -1)
 		/* It may hang up, for one, when it has too many clients. */
 		closed(iev, strerror(errno), &call);
 	else {
@@ -302,7 +397,8 @@ ctl_run(
 		event_base_dispatch(call.base);
 	}
 	if (!call.ended && call.status == EX_TEMPFAIL)
-		fprintf(stderr, "takoctl: no answer within %d s\n", ANSWER_S);
+		fprintf(stderr, "takoctl: no answer within %d s\n",
+		    (int)limit.tv_sec);
 	imsgev_free(iev);
 	event_base_free(call.base);
 	return (call.status);

@@ -235,7 +235,7 @@ doctor_port(struct doctor *d)
 	char detail[256], names[512] = "";
 	int i, n;
 
-	n = bind_all(d->conf->server_host, d->conf->server_port, list,
+	n = bind_all(d->conf->server_host, d->conf->server_port, NULL, 0, list,
 	    MAX_BOUND, detail, sizeof(detail));
 	if (n == -1 && errno == EADDRINUSE) {
 		port_taken(d);

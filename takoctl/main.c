@@ -22,8 +22,17 @@ const struct command commands[] = {
 	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
 	    0, 0 },
 	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
+	{ "artifacts", "list | get id [name] [-o file]",
+	    "files that a job left", MSG_T_CTL_ARTIFACT, 2, 5 },
 	{ "cancel", "id", "end a waiting or running job", MSG_T_CTL_CANCEL, 1,
 	    1 },
+	{ "rerun", "[-t type] [-T timeout] id",
+	    "run a job once more that has ended", MSG_T_CTL_RERUN, 1, 1 },
+	{ "retry", "[-t type] [-T timeout] id", "the same as rerun",
+	    MSG_T_CTL_RERUN, 1, 1 },
+	{ "dlq", "list [-l limit] [-t error] | show id | remove id | retry id",
+	    "dead letters: jobs ended by faults not theirs", MSG_T_CTL_LETTERS,
+	    0, 8 },
 	{ "drain", "", "take no new jobs; running ones go on", MSG_T_CTL_DRAIN,
 	    0, 0 },
 	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0 },
@@ -39,6 +48,30 @@ const struct command commands[] = {
 	    1 },
 	{ NULL, NULL, NULL, MSG_NONE, 0, 0 }
 };
+
+const struct command dlq_commands[] = { { "dlq list", "[-l limit] [-t error]",
+					    NULL, MSG_T_CTL_LETTERS, 0, 0 },
+	{ "dlq show", "id", NULL, MSG_T_CTL_LETTERS, 1, 1 },
+	{ "dlq remove", "id", NULL, MSG_T_CTL_LETTER_REMOVE, 1, 1 },
+	{ "dlq retry", "id", NULL, MSG_T_CTL_LETTER_RETRY, 1, 1 },
+	{ NULL, NULL, NULL, MSG_NONE, 0, 0 } };
+
+/* Moves on to the command behind dlq; NULL: there is none of that name. */
+static const struct command *
+dlq_command(int *argc, char ***argv)
+{
+	const struct command *c;
+
+	if (*argc < 2 || (*argv)[1][0] == '-')
+		return (dlq_commands);
+	for (c = dlq_commands; c->name != NULL; c++)
+		if (strcmp(c->name + strlen("dlq "), (*argv)[1]) == 0) {
+			--*argc;
+			++*argv;
+			return (c);
+		}
+	return (NULL);
+}
 
 static void __attribute__((noreturn)) usage(void)
 {
@@ -138,6 +171,12 @@ main(int argc, char **argv)
 	if (c->name == NULL) {
 		fprintf(stderr, "takoctl: no such command\n");
 		usage();
+	}
+	if (strcmp(c->name, "dlq") == 0 &&
+	    (c = dlq_command(&argc, &argv)) == NULL) {
+		fprintf(stderr, "usage: takoctl dlq list | show | remove | "
+				"retry ...\n");
+		return (EX_USAGE);
 	}
 	if (strcmp(c->name, "completion") == 0)
 		return (completion(argc > 1 ? argv[1] : NULL));

@@ -88,7 +88,7 @@ write_configuration(struct setup_daemon *s, const struct conf *conf,
 		c.job_types[i].shared_code.n = 0;
 	}
 	if ((f = fopen(path, "we")) != NULL) {
-		ret = conf_print(f, &c, 0, 0);
+		ret = conf_print(f, &c, 0);
 		if (fclose(f) != 0)
 			ret = -1;
 	}

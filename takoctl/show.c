@@ -213,6 +213,20 @@ show_node(const struct msg_ctl_node *m)
 	    m->self ? "  (this one)" : "");
 }
 
+static const char *
+text_of(const json_t *o, const char *name)
+{
+	const char *s = json_string_value(json_object_get(o, name));
+
+	return (s == NULL ? "-" : s);
+}
+
+static long long
+number_of(const json_t *o, const char *name)
+{
+	return ((long long)json_integer_value(json_object_get(o, name)));
+}
+
 /* ---- records
  * ------------------------------------------------------------------ */
 
@@ -223,6 +237,17 @@ time_json(int64_t us)
 
 	return (us == 0 ? json_null()
 			: json_string(time_iso(buf, sizeof(buf), us)));
+}
+
+/* takod's own object of the record: the last of its sections. */
+static json_t *
+extras_of(const struct msg_rep_record *m, const char *sections)
+{
+	return (m->extras_len == 0
+		    ? NULL
+		    : json_loadb(sections + m->stdout_len + m->stderr_len +
+				     m->output_len + m->artifacts_len,
+			  m->extras_len, 0, NULL));
 }
 
 static json_t *
@@ -256,6 +281,7 @@ record_json(const struct msg_rep_record *m, const char *sections)
 		? json_null()
 		: json_stringn(
 		      sections + m->stdout_len + m->stderr_len, m->output_len));
+	json_object_set_new(o, "takod", extras_of(m, sections));
 	return (o);
 }
 
@@ -280,6 +306,22 @@ text_section(const char *name, const char *p, size_t len)
 		p += n;
 		len -= n;
 	}
+}
+
+/* The attempts that failed by a fault that was not the job's. */
+static void
+show_attempts(const struct msg_rep_record *m, const char *sections)
+{
+	json_t *extras = extras_of(m, sections), *a;
+	size_t i;
+
+	json_array_foreach (json_object_get(extras, "attempts"), i, a)
+		if (json_is_string(json_object_get(a, "where")))
+			line("failed attempt", "%lld, %.19s, %s: %s: %s",
+			    number_of(a, "attempt"), text_of(a, "started_at"),
+			    text_of(a, "where"), text_of(a, "error_type"),
+			    text_of(a, "message"));
+	json_decref(extras);
 }
 
 static void
@@ -311,6 +353,7 @@ record_text(const struct msg_rep_record *m, const char *sections)
 		line(
 		    "memory", "%.1f MiB at most", (double)m->max_rss_kb / 1024);
 	line("attempt", "%llu", (unsigned long long)m->attempt);
+	show_attempts(m, sections);
 	text_section("stdout", sections, m->stdout_len);
 	text_section("stderr", sections + m->stdout_len, m->stderr_len);
 	text_section(
@@ -323,6 +366,14 @@ show_record(const struct msg_rep_record *m, const char *sections)
 	char when[40], took[32];
 	json_t *o;
 
+	if (shown->type == MSG_T_CTL_ARTIFACT) {
+		o = artifacts_record(
+		    sections + m->stdout_len + m->stderr_len + m->output_len,
+		    m->artifacts_len, json);
+		if (o != NULL)
+			json_object_set_new(doc, "artifacts", o);
+		return;
+	}
 	if (json) {
 		o = record_json(m, sections);
 		if (rows != NULL)
@@ -354,6 +405,82 @@ show_record(const struct msg_rep_record *m, const char *sections)
 		printf("%4lld\n", (long long)m->exit_code);
 	else
 		printf("%4s\n", "-");
+}
+
+/* ---- dead letters, and other answers in JSON
+ * ------------------------------------------------------------------ */
+
+static void
+letter_row(const json_t *l)
+{
+	char message[512], type[64];
+
+	if (n_rows++ == 0)
+		printf("%6s %-40s %-20s %7s %-19s %s\n", "ID", "JOB", "ERROR",
+		    "RETRIES", "CREATED (UTC)", "MESSAGE");
+	printf("%6lld %-40s %-20s %7lld %-19.19s %s\n", number_of(l, "id"),
+	    text_of(l, "job_id"),
+	    log_escape(type, sizeof(type), text_of(l, "error_type"),
+		strlen(text_of(l, "error_type"))),
+	    number_of(l, "retry_count"), text_of(l, "created_at"),
+	    log_escape(message, sizeof(message), text_of(l, "error_message"),
+		strnlen(text_of(l, "error_message"), 100)));
+}
+
+static void
+letter_text(const json_t *l)
+{
+	const json_t *data = json_object_get(l, "job_data");
+
+	line("dead letter", "%lld", number_of(l, "id"));
+	line("job", "%s", text_of(l, "job_id"));
+	line("type", "%s", text_of(data, "job_type"));
+	line("error", "%s: %s", text_of(l, "error_type"),
+	    text_of(l, "error_message"));
+	line("retries", "%lld", number_of(l, "retry_count"));
+	line("created", "%s", text_of(l, "created_at"));
+	line("client", "%s", text_of(l, "client_ip"));
+	line("correlation", "%s", text_of(l, "correlation_id"));
+	line("code", "%lld bytes, sha256 %s",
+	    number_of(data, "code_size_bytes"), text_of(data, "code_hash"));
+	line("input", "%lld bytes, sha256 %s",
+	    number_of(data, "input_size_bytes"), text_of(data, "input_hash"));
+	line("timeouts", "start %lld s, execution %lld s",
+	    number_of(data, "startup_timeout"), number_of(data, "timeout"));
+}
+
+static void
+show_letters(json_t *items)
+{
+	int one = shown->max > 0; /* dlq show */
+	json_t *l;
+	size_t i;
+
+	if (json && one)
+		json_object_update(doc, json_array_get(items, 0));
+	else if (json)
+		json_object_set(doc, "dead_letters", items);
+	else
+		json_array_foreach (items, i, l)
+			(one ? letter_text : letter_row)(l);
+}
+
+int
+show_answer(const char *text, size_t len)
+{
+	json_t *answer = json_loadb(text, len, 0, NULL);
+
+	if (answer == NULL)
+		return (-1);
+	if (shown->type == MSG_T_CTL_LETTERS)
+		show_letters(json_object_get(answer, "items"));
+	else if (json)
+		json_object_update(doc, answer);
+	else if (shown->type == MSG_T_CTL_RERUN ||
+		 shown->type == MSG_T_CTL_LETTER_RETRY)
+		printf("%s\n", text_of(answer, "job_id"));
+	json_decref(answer);
+	return (0);
 }
 
 static json_t *
@@ -429,14 +556,16 @@ show_end(const struct msg_ctl_end *m)
 		fprintf(stderr, "takoctl: %s: %s\n", shown->name,
 		    log_escape(
 			safe, sizeof(safe), m->detail, strlen(m->detail)));
-	else if (json) {
+	else if (json && (shown->type != MSG_T_CTL_ARTIFACT ||
+			     json_object_size(doc) > 0)) {
 		if (json_object_size(doc) == 0)
 			json_object_set_new(doc, "ok", json_true());
 		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 		putchar('\n');
 	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_JOBS ||
 				      shown->type == MSG_T_CTL_WORKERS ||
-				      shown->type == MSG_T_CTL_NODES))
+				      shown->type == MSG_T_CTL_NODES ||
+				      shown == &dlq_commands[0]))
 		printf("none\n");
 	json_decref(doc);
 }

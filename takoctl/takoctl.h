@@ -20,6 +20,8 @@ struct command {
 	int min, max;  /* operands */
 };
 extern const struct command commands[];
+/* What stands behind "takoctl dlq"; the first one when nothing does. */
+extern const struct command dlq_commands[];
 
 /* ---- ctl.c: one request to takod, and its answer ------------------------- */
 /*
@@ -40,9 +42,21 @@ void show_daemon(const struct msg_ctl_daemon *);
 void show_child(const struct msg_ctl_child *);
 void show_node(const struct msg_ctl_node *);
 void show_record(const struct msg_rep_record *, const char *sections);
+/* 0, or -1: it is not what was asked for. */
+int show_answer(const char *text, size_t len);
 void show_change(const struct msg_ctl_change *);
 void show_problem(const struct msg_ctl_problem *);
 void show_end(const struct msg_ctl_end *);
+
+/* ---- artifacts.c: what a job left --------------------------------------- */
+/* Fills a CTL_ARTIFACT, or a CTL_JOB and sets *type. Not 0: an exit status. */
+int artifacts_request(int argc, char **argv, void *buf, uint32_t *type);
+/* The list of a record: printed, or as JSON, or kept to be asked for. */
+struct json_t *artifacts_record(const void *list, size_t len, int json);
+/* Is there another to be asked for? Then it is filled. */
+int artifacts_next(struct msg_ctl_artifact *);
+void artifacts_save(const struct msg_rep_artifact *, int fd);
+int artifacts_failed(void); /* one could not be saved */
 
 /* ---- vm.c: tako-vm ----------------------------------------------------------
  */

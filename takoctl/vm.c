@@ -17,7 +17,7 @@
 struct options {
 	const char *config; /* -c; NULL: search */
 	int json;
-	int defaults;
+	unsigned print; /* CONF_PRINT_... */
 	const char *host, *port, *url;
 };
 
@@ -41,7 +41,7 @@ static const struct vm_command {
 	    vm_health },
 	{ "validate", "[file] [--json]", "check a configuration file", 1,
 	    vm_validate },
-	{ "config", "[--json] [--show-defaults]",
+	{ "config", "[--json] [--show-defaults] [--show-secrets]",
 	    "show the configuration in effect", 0, vm_config },
 	{ "setup", "[--json]", "make the executor image, and run a job", 0,
 	    vm_prepare },
@@ -232,7 +232,7 @@ vm_config(const struct options *o, int argc, char **argv)
 		fputs("Warning: ", stderr);
 		conf_error_print(stderr, &warnings.items[i]);
 	}
-	if (conf != NULL && conf_print(stdout, conf, o->json, o->defaults) == 0)
+	if (conf != NULL && conf_print(stdout, conf, o->print) == 0)
 		ret = 0;
 	conf_free(conf);
 	conf_errors_free(&errors);
@@ -307,6 +307,7 @@ vm_main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "show-defaults", no_argument, NULL, 'd' },
+		{ "show-secrets", no_argument, NULL, 's' },
 		{ "host", required_argument, NULL, 'H' },
 		{ "port", required_argument, NULL, 'p' },
 		{ "url", required_argument, NULL, 'u' },
@@ -324,9 +325,13 @@ vm_main(int argc, char **argv)
 			break;
 		case 'j':
 			o.json = 1;
+			o.print |= CONF_PRINT_JSON;
 			break;
 		case 'd':
-			o.defaults = 1;
+			o.print |= CONF_PRINT_DEFAULTS;
+			break;
+		case 's':
+			o.print |= CONF_PRINT_SECRETS;
 			break;
 		case 'H':
 			o.host = optarg;

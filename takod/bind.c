@@ -3,6 +3,7 @@
  * by tako-vm to find out whether takod could.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,8 +15,15 @@
 
 #define LISTEN_BACKLOG 512
 
+/* Whether sockets share their port with others that say so too. */
+static void
+port_shared(int fd, int on)
+{
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
 static int
-bind_one(const struct addrinfo *ai)
+bind_one(const struct addrinfo *ai, int shared)
 {
 	int fd, on = 1;
 
@@ -23,6 +31,8 @@ bind_one(const struct addrinfo *ai)
 	    ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd == -1)
 		return (-1);
+	if (shared)
+		port_shared(fd, 1);
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1 ||
 	    (ai->ai_family == AF_INET6 &&
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) ==
@@ -32,16 +42,41 @@ bind_one(const struct addrinfo *ai)
 		close_fd(&fd);
 		return (-1);
 	}
+	port_shared(fd, 0);
+	return (fd);
+}
+
+/*
+ * A socket of its own, or a copy of one of own that has this address. Only
+ * while it is made do they share their port, lest another program does.
+ */
+static int
+bind_beside(const struct addrinfo *ai, const char *name,
+    const struct bound *own, size_t n_own)
+{
+	size_t i;
+	int fd, error;
+
+	for (i = 0; i < n_own; i++)
+		if (strcmp(own[i].name, name) == 0)
+			return (fcntl(own[i].fd, F_DUPFD_CLOEXEC, 0));
+	for (i = 0; i < n_own; i++)
+		port_shared(own[i].fd, 1);
+	fd = bind_one(ai, n_own > 0);
+	error = errno;
+	for (i = 0; i < n_own; i++)
+		port_shared(own[i].fd, 0);
+	errno = error;
 	return (fd);
 }
 
 int
-bind_all(const char *name, int number, struct bound *list, int max,
-    char *detail, size_t len)
+bind_all(const char *name, int number, const struct bound *own, size_t n_own,
+    struct bound *list, int max, char *detail, size_t len)
 {
 	struct addrinfo hints, *all, *ai;
 	char port[16], host[NI_MAXHOST];
-	int error, fd, n = 0;
+	int error, n = 0;
 
 	memset(&hints, 0, sizeof(hints));
 	hints.ai_socktype = SOCK_STREAM;
@@ -53,15 +88,15 @@ bind_all(const char *name, int number, struct bound *list, int max,
 		return (-1);
 	}
 	for (ai = all; ai != NULL && n < max; ai = ai->ai_next) {
-		if ((fd = bind_one(ai)) == -1)
-			break;
 		if (getnameinfo(ai->ai_addr, ai->ai_addrlen, host, sizeof(host),
 			NULL, 0, NI_NUMERICHOST) != 0)
 			strlcpy(host, "?", sizeof(host));
-		list[n].fd = fd;
 		snprintf(list[n].name, sizeof(list[n].name),
 		    ai->ai_family == AF_INET6 ? "[%.100s]:%s" : "%.100s:%s",
 		    host, port);
+		list[n].fd = bind_beside(ai, list[n].name, own, n_own);
+		if (list[n].fd == -1)
+			break;
 		n++;
 	}
 	error = errno;

@@ -359,6 +359,67 @@ cgroup_facts(
 	}
 }
 
+/* cgroup v2: "100000 100000", or "max 100000". */
+static void
+read_cpu_max(int dir, struct cgroup_limits *l)
+{
+	long long quota, period;
+	char *text;
+	size_t len;
+
+	if ((text = read_file(dir, "cpu.max", MAX_CGROUP_FILE, &len)) == NULL)
+		return;
+	if (sscanf(text, "%lld %lld", &quota, &period) == 2) {
+		l->quota_us = quota;
+		l->period_us = period;
+	}
+	free(text);
+}
+
+static void
+limits_v1(const struct hierarchy *h, int dir, struct cgroup_limits *l)
+{
+	if (in_list(h->options, "memory")) {
+		l->memory = read_number(dir, "memory.limit_in_bytes", NULL);
+		l->memory_swap =
+		    read_number(dir, "memory.memsw.limit_in_bytes", NULL);
+	}
+	if (in_list(h->options, "pids"))
+		l->pids = read_number(dir, "pids.max", NULL);
+	if (in_list(h->options, "cpu")) {
+		l->quota_us = read_number(dir, "cpu.cfs_quota_us", NULL);
+		l->period_us = read_number(dir, "cpu.cfs_period_us", NULL);
+	}
+}
+
+void
+cgroup_limits(
+    const struct cgroups *cg, const char *path, struct cgroup_limits *l)
+{
+	int64_t swap;
+	size_t i;
+	int dir;
+
+	l->memory = l->memory_swap = l->pids = l->quota_us = l->period_us = -1;
+	for (i = 0; i < cg->n; i++) {
+		if ((dir = open_group(&cg->h[i], path)) == -1)
+			continue;
+		if (!cg->h[i].v2)
+			limits_v1(&cg->h[i], dir, l);
+		else {
+			/* Without the controller a file is not there. */
+			take(&l->memory, read_number(dir, "memory.max", NULL),
+			    1);
+			swap = read_number(dir, "memory.swap.max", NULL);
+			if (l->memory >= 0 && swap >= 0)
+				l->memory_swap = l->memory + swap;
+			take(&l->pids, read_number(dir, "pids.max", NULL), 1);
+			read_cpu_max(dir, l);
+		}
+		close(dir);
+	}
+}
+
 /* Directories below a group, deepest first; files go with their group. */
 static int
 remove_tree(int parent, const char *name, int depth)

@@ -36,6 +36,14 @@ int cgroup_make(const struct cgroups *, const char *path);
 unsigned cgroup_kill(const struct cgroups *, const char *path);
 /* Whether a process is in it (a hierarchy is enough). */
 int cgroup_has(const char *path, pid_t);
+/* Limits in force; -1: there is none, or it cannot be read. */
+struct cgroup_limits {
+	int64_t memory, memory_swap; /* bytes; the latter: both together */
+	int64_t pids;
+	int64_t quota_us, period_us; /* of all processors together */
+};
+void cgroup_limits(
+    const struct cgroups *, const char *path, struct cgroup_limits *);
 /* Fills what can be had. */
 void cgroup_facts(
     const struct cgroups *, const char *path, struct container_facts *);

@@ -248,6 +248,41 @@ job_found(enum store_result result, struct job *job, void *arg)
 }
 
 static void
+artifact_found_for(
+    enum rep error, const struct msg_rep_artifact *m, int fd, uint64_t serial)
+{
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
+	struct client *c = client_find(serial);
+
+	if (c == NULL)
+		return;
+	event_add(c->idle, &idle);
+	if (error == REP_NONE)
+		imsgev_compose(c->iev, MSG_T_REP_ARTIFACT, 0, m, fd);
+	client_end(c, error,
+	    error == REP_NONE	       ? ""
+	    : error == REP_NOT_FOUND   ? "No such job"
+	    : error == REP_NO_ARTIFACT ? "The job has no such artifact"
+	    : error == REP_UNAVAILABLE ? "The artifact cannot be read just now"
+				       : "The artifact is damaged");
+}
+
+static void
+answer_artifact(struct client *c, const struct msg_ctl_artifact *m)
+{
+	struct artifact_ask ask;
+
+	memset(&ask, 0, sizeof(ask));
+	strlcpy(ask.job_id, m->job_id, sizeof(ask.job_id));
+	memcpy(ask.name, m->name.data, ask.name_len = m->name.len);
+	memcpy(ask.other, m->other.data, ask.other_len = m->other.len);
+	ask.body = 1;
+	/* It may have to be fetched: that is not the client's time. */
+	event_del(c->idle);
+	artifact_ask(&ask, artifact_found_for, c->serial);
+}
+
+static void
 job_cancelled(enum store_result result, struct job *job, void *arg)
 {
 	struct client *c = client_find((uint64_t)(uintptr_t)arg);
@@ -267,6 +302,41 @@ job_cancelled(enum store_result result, struct job *job, void *arg)
 			? ""
 			: store_word(result));
 	job_free(job);
+}
+
+/* An answer_cb for a client: its serial is what it is given. */
+static void
+client_answer(enum rep error, const char *detail, json_t *answer, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+
+	if (c == NULL)
+		return;
+	if (error == REP_NONE && reply_json_to(c->iev, 0, answer) == -1) {
+		error = REP_INTERNAL;
+		detail = "Out of memory";
+	}
+	if (error == REP_NOT_ENDED)
+		detail = "The job has not ended";
+	else if (error == REP_QUEUE_FULL)
+		detail = "The queue is full";
+	client_end(c, error, detail);
+}
+
+static void
+answer_rerun(struct client *c, const struct msg_ctl_rerun *m)
+{
+	struct rerun r;
+
+	memset(&r, 0, sizeof(r));
+	strlcpy(r.job_id, m->job_id, sizeof(r.job_id));
+	r.relationship = REL_RERUN;
+	r.timeout = (int)m->timeout;
+	strlcpy(r.job_type, m->job_type, sizeof(r.job_type));
+	uuid4(r.correlation_id);
+	snprintf(
+	    r.client, sizeof(r.client), "takoctl, uid %u", (unsigned)c->uid);
+	job_rerun(&r, NULL, client_answer, serial_arg(c));
 }
 
 /* As much as fits, cut between characters. */
@@ -328,7 +398,12 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_hello hello;
 	struct msg_ctl_jobs jobs;
 	struct msg_ctl_job job;
+	struct msg_ctl_artifact artifact;
 	struct msg_ctl_cancel cancel;
+	struct msg_ctl_rerun rerun;
+	struct msg_ctl_letters letters;
+	struct msg_ctl_letter_remove remove;
+	struct msg_ctl_letter_retry retry;
 	struct msg_ctl_stop stop;
 	struct msg_ctl_verbose verbose;
 	struct msg_ctl_reload reload;
@@ -354,7 +429,8 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	if (f->hdr.type != MSG_T_CTL_STATUS &&
 	    f->hdr.type != MSG_T_CTL_WORKERS &&
 	    f->hdr.type != MSG_T_CTL_NODES && f->hdr.type != MSG_T_CTL_JOBS &&
-	    f->hdr.type != MSG_T_CTL_JOB)
+	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_ARTIFACT &&
+	    f->hdr.type != MSG_T_CTL_LETTERS)
 		log_info("control: %s by uid %u", msg_name(f->hdr.type),
 		    (unsigned)c->uid);
 	switch (f->hdr.type) {
@@ -377,10 +453,32 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		env.store_ops->get(env.store, job.job_id, WANT_OUTPUT,
 		    job_found, serial_arg(c));
 		return (0);
+	case MSG_T_CTL_ARTIFACT:
+		READ(ctl_artifact, artifact);
+		answer_artifact(c, &artifact);
+		return (0);
 	case MSG_T_CTL_CANCEL:
 		READ(ctl_cancel, cancel);
 		env.store_ops->cancel(
 		    env.store, cancel.job_id, job_cancelled, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_RERUN:
+		READ(ctl_rerun, rerun);
+		answer_rerun(c, &rerun);
+		return (0);
+	case MSG_T_CTL_LETTERS:
+		READ(ctl_letters, letters);
+		letters_list(letters.error_type, (int64_t)letters.id,
+		    (int64_t)letters.limit, 0, client_answer, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_LETTER_REMOVE:
+		READ(ctl_letter_remove, remove);
+		letters_remove(
+		    (int64_t)remove.id, client_answer, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_LETTER_RETRY:
+		READ(ctl_letter_retry, retry);
+		letters_retry((int64_t)retry.id, client_answer, serial_arg(c));
 		return (0);
 	case MSG_T_CTL_DRAIN:
 		env.draining = 1;

@@ -96,6 +96,113 @@ api_req_cancel(struct child *c, const struct msg_frame *f, int fd)
 	return (NULL);
 }
 
+static void
+artifact_found_for(
+    enum rep error, const struct msg_rep_artifact *m, int fd, uint64_t req)
+{
+	if (error != REP_NONE)
+		reply_error((uint32_t)req, error, NULL,
+		    error == REP_UNAVAILABLE
+			? "The artifact cannot be read just now"
+			: "");
+	else if (proc_api() != NULL)
+		proc_send(proc_api(), MSG_T_REP_ARTIFACT, (uint32_t)req, m, fd);
+}
+
+static const char *
+api_req_artifact(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_artifact m;
+	struct artifact_ask ask;
+
+	(void)c;
+	READ(req_artifact, m);
+	memset(&ask, 0, sizeof(ask));
+	strlcpy(ask.job_id, m.job_id, sizeof(ask.job_id));
+	memcpy(ask.name, m.name.data, ask.name_len = m.name.len);
+	memcpy(ask.other, m.other.data, ask.other_len = m.other.len);
+	ask.body = (int)m.body;
+	artifact_ask(&ask, artifact_found_for, f->hdr.id);
+	return (NULL);
+}
+
+static const char *
+api_req_rerun(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_rerun m;
+	struct blob *code = NULL;
+	struct rerun r;
+
+	READ(req_rerun, m);
+	if ((m.relationship == REL_FORK) != (m.code_len > 0) ||
+	    (m.code_len > 0) != (fd != -1)) {
+		close_fd(&fd);
+		return ("a fork has code, a rerun has none");
+	}
+	if (fd != -1 && (code = blob_from_memfd(fd, m.code_len)) == NULL)
+		return ("code is no sealed memfd of its length");
+	memset(&r, 0, sizeof(r));
+	strlcpy(r.job_id, m.job_id, sizeof(r.job_id));
+	r.relationship = (enum relationship)m.relationship;
+	r.timeout = (int)m.timeout;
+	strlcpy(r.job_type, m.job_type, sizeof(r.job_type));
+	strlcpy(r.correlation_id, m.correlation_id, sizeof(r.correlation_id));
+	strlcpy(r.client, m.client, sizeof(r.client));
+	job_rerun(&r, code, reply_answer, reply_asker(c, f->hdr.id));
+	return (NULL);
+}
+
+static const char *
+api_req_job_types(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_job_types m;
+
+	READ(req_job_types, m);
+	job_types_show(m.name, reply_answer, reply_asker(c, f->hdr.id));
+	return (NULL);
+}
+
+static const char *
+api_req_build(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_build m;
+
+	READ(req_build, m);
+	job_types_build(m.name, reply_answer, reply_asker(c, f->hdr.id));
+	return (NULL);
+}
+
+static const char *
+api_req_letters(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_letters m;
+
+	READ(req_letters, m);
+	letters_list(m.error_type, 0, (int64_t)m.limit, (int64_t)m.offset,
+	    reply_answer, reply_asker(c, f->hdr.id));
+	return (NULL);
+}
+
+static const char *
+api_req_letter_stats(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_letter_stats m;
+
+	READ(req_letter_stats, m);
+	letters_stats(reply_answer, reply_asker(c, f->hdr.id));
+	return (NULL);
+}
+
+static const char *
+api_req_letter_remove(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_letter_remove m;
+
+	READ(req_letter_remove, m);
+	letters_remove((int64_t)m.id, reply_answer, reply_asker(c, f->hdr.id));
+	return (NULL);
+}
+
 static const char *
 api_req_gone(struct child *c, const struct msg_frame *f, int fd)
 {
@@ -229,6 +336,13 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_REQ_SUBMIT] = { CHILD_SERVING, 0, api_req_submit },
 	[MSG_T_REQ_GET] = { CHILD_SERVING, 0, api_req_get },
 	[MSG_T_REQ_CANCEL] = { CHILD_SERVING, 0, api_req_cancel },
+	[MSG_T_REQ_RERUN] = { CHILD_SERVING, 0, api_req_rerun },
+	[MSG_T_REQ_JOB_TYPES] = { CHILD_SERVING, 0, api_req_job_types },
+	[MSG_T_REQ_BUILD] = { CHILD_SERVING, 0, api_req_build },
+	[MSG_T_REQ_LETTERS] = { CHILD_SERVING, 0, api_req_letters },
+	[MSG_T_REQ_LETTER_STATS] = { CHILD_SERVING, 0, api_req_letter_stats },
+	[MSG_T_REQ_LETTER_REMOVE] = { CHILD_SERVING, 0, api_req_letter_remove },
+	[MSG_T_REQ_ARTIFACT] = { CHILD_SERVING, 0, api_req_artifact },
 	[MSG_T_REQ_GONE] = { CHILD_SERVING, 0, api_req_gone },
 	[MSG_T_REQ_STATS] = { CHILD_SERVING, 0, api_req_stats },
 	[MSG_T_WORKER_SETUP_DONE] = { CHILD_STARTING, ONCE, worker_setup_done },

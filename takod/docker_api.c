@@ -1,8 +1,7 @@
 /*
- * docker_api.c: an HTTP client for one unix socket: libcurl's multi interface
- * on libevent. Runs in takod. The engine is trusted to be the engine, but not
- * to be well: an answer may be late, cut off, endless, or no JSON, and all of
- * that ends as an error of the one call.
+ * docker_api.c: an HTTP client for one unix socket. Runs in takod. The engine
+ * is trusted to be the engine, but not to be well: an answer may be late, cut
+ * off, endless, or no JSON, and all of that ends as an error of the one call.
  */
 #include <sys/queue.h>
 
@@ -10,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <curl/curl.h>
-
+#include "curl_loop.h"
 #include "docker_api.h"
 #include "log.h"
 #include "util.h"
 
 struct docker_call {
+	struct curl_transfer transfer; /* first: each is the other */
 	TAILQ_ENTRY(docker_call) entry;
 	struct docker_api *api;
 	CURL *curl;
@@ -34,16 +33,12 @@ struct docker_call {
 };
 
 struct docker_api {
-	struct event_base *base;
 	char socket[108];
 	int minor; /* of the API's version; -1: not known */
 	char version[16];
-	CURLM *multi;
-	struct event *timer;
+	struct curl_loop *loop;
 	TAILQ_HEAD(, docker_call) calls;
 };
-
-static void api_event(evutil_socket_t, short, void *);
 
 int64_t
 docker_deadline(int seconds, int64_t limit_us)
@@ -74,7 +69,7 @@ call_free(struct docker_call *call)
 
 	TAILQ_REMOVE(&api->calls, call, entry);
 	if (call->curl != NULL) {
-		curl_multi_remove_handle(api->multi, call->curl);
+		curl_loop_remove(api->loop, call->curl);
 		curl_easy_cleanup(call->curl);
 	}
 	curl_slist_free_all(call->heads);
@@ -148,8 +143,9 @@ static void call_begin(struct docker_call *);
 
 /* Takes the call off libcurl and says how it ended. */
 static void
-call_done(struct docker_call *call, CURLcode code)
+call_done(struct curl_transfer *t, CURLcode code)
 {
+	struct docker_call *call = (struct docker_call *)(void *)t;
 	struct docker_answer a = { .error = ENGINE_OK };
 	docker_call_cb cb = call->cb;
 	void *arg = call->arg;
@@ -179,25 +175,6 @@ call_done(struct docker_call *call, CURLcode code)
 	call_free(call);
 	cb(&a, arg);
 	json_decref(a.json);
-}
-
-static void
-api_check(struct docker_api *api)
-{
-	CURLMsg *msg;
-	CURLcode code;
-	CURL *curl;
-	char *call;
-	int left;
-
-	while ((msg = curl_multi_info_read(api->multi, &left)) != NULL) {
-		if (msg->msg != CURLMSG_DONE)
-			continue;
-		curl = msg->easy_handle;
-		code = msg->data.result;
-		curl_easy_getinfo(curl, CURLINFO_PRIVATE, &call);
-		call_done((struct docker_call *)(void *)call, code);
-	}
 }
 
 /* ---- libcurl's hooks ---------------------------------------------------- */
@@ -239,56 +216,6 @@ call_head(char *data, size_t size, size_t n, void *arg)
 	return (size * n);
 }
 
-static int
-api_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *sock)
-{
-	struct docker_api *api = arg;
-	struct event *ev = sock;
-	short events = EV_PERSIST;
-
-	(void)curl;
-	if (ev != NULL)
-		event_free(ev);
-	if (what == CURL_POLL_REMOVE) {
-		curl_multi_assign(api->multi, fd, NULL);
-		return (0);
-	}
-	if (what & CURL_POLL_IN)
-		events |= EV_READ;
-	if (what & CURL_POLL_OUT)
-		events |= EV_WRITE;
-	ev = event_new(api->base, fd, events, api_event, api);
-	curl_multi_assign(api->multi, fd, ev);
-	return (ev == NULL || event_add(ev, NULL) == -1 ? -1 : 0);
-}
-
-static int
-api_set_timer(CURLM *multi, long ms, void *arg)
-{
-	struct docker_api *api = arg;
-	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
-
-	(void)multi;
-	if (ms < 0)
-		return (event_del(api->timer));
-	return (event_add(api->timer, &tv));
-}
-
-static void
-api_event(evutil_socket_t fd, short events, void *arg)
-{
-	struct docker_api *api = arg;
-	int running, mask = 0;
-
-	if (events & EV_READ)
-		mask |= CURL_CSELECT_IN;
-	if (events & EV_WRITE)
-		mask |= CURL_CSELECT_OUT;
-	curl_multi_socket_action(api->multi,
-	    events & EV_TIMEOUT ? CURL_SOCKET_TIMEOUT : fd, mask, &running);
-	api_check(api);
-}
-
 /* ---- the start of a call ------------------------------------------------ */
 
 /*
@@ -308,7 +235,7 @@ call_begin(struct docker_call *call)
 	else
 		snprintf(url, sizeof(url), "http://docker/%s%s", api->version,
 		    call->path);
-	curl_multi_remove_handle(api->multi, curl);
+	curl_loop_remove(api->loop, curl);
 	curl_easy_reset(curl);
 	call->len = call->head_len = 0;
 	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, api->socket);
@@ -317,7 +244,6 @@ call_begin(struct docker_call *call)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_HTTP09_ALLOWED, 0L);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, call->error);
-	curl_easy_setopt(curl, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, call_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, call);
 	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, call_head);
@@ -335,7 +261,7 @@ call_begin(struct docker_call *call)
 		}
 		curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, call->method);
 	}
-	curl_multi_add_handle(api->multi, curl);
+	curl_loop_add(api->loop, curl, &call->transfer);
 }
 
 struct docker_call *
@@ -348,6 +274,7 @@ docker_api_call(struct docker_api *api, const char *method, const char *path,
 		json_decref(body);
 		return (NULL);
 	}
+	call->transfer.done = call_done;
 	call->api = api;
 	call->cb = cb;
 	call->arg = arg;
@@ -394,7 +321,6 @@ docker_api_open(
 	}
 	if ((api = calloc(1, sizeof(*api))) == NULL)
 		return (NULL);
-	api->base = base;
 	api->minor = -1;
 	TAILQ_INIT(&api->calls);
 	if (strlcpy(api->socket, host + 7, sizeof(api->socket)) >=
@@ -405,18 +331,11 @@ docker_api_open(
 		free(api);
 		return (NULL);
 	}
-	if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK ||
-	    (api->multi = curl_multi_init()) == NULL ||
-	    (api->timer = event_new(base, -1, 0, api_event, api)) == NULL) {
+	if ((api->loop = curl_loop_new(base, MAX_WORKERS)) == NULL) {
 		snprintf(detail, len, "libcurl could not be started");
 		docker_api_close(api);
 		return (NULL);
 	}
-	curl_multi_setopt(api->multi, CURLMOPT_SOCKETFUNCTION, api_socket);
-	curl_multi_setopt(api->multi, CURLMOPT_SOCKETDATA, api);
-	curl_multi_setopt(api->multi, CURLMOPT_TIMERFUNCTION, api_set_timer);
-	curl_multi_setopt(api->multi, CURLMOPT_TIMERDATA, api);
-	curl_multi_setopt(api->multi, CURLMOPT_MAXCONNECTS, (long)MAX_WORKERS);
 	return (api);
 }
 
@@ -427,9 +346,6 @@ docker_api_close(struct docker_api *api)
 
 	while ((call = TAILQ_FIRST(&api->calls)) != NULL)
 		call_free(call);
-	if (api->multi != NULL)
-		curl_multi_cleanup(api->multi);
-	if (api->timer != NULL)
-		event_free(api->timer);
+	curl_loop_free(api->loop);
 	free(api);
 }

@@ -45,8 +45,12 @@ struct container {
 	void *arg;
 	engine_done_cb done_cb;
 	void *done_arg;
-	struct sweep *sweep; /* that removes it */
-	char group[512];     /* its control group; "": not seen */
+	struct sweep *sweep;  /* that removes it */
+	char group[512];      /* its control group; "": not seen */
+	pid_t pid;	      /* its first process, while pidfd is open */
+	char image[80];	      /* the image's id; "": not said */
+	char profile[65];     /* digest of its system call filter, or "" */
+	enum runtime runtime; /* as the engine says */
 	struct container_facts facts;
 };
 
@@ -67,6 +71,7 @@ struct engine {
 	char init[4096];	 /* tako-init's path */
 	char *seccomp;		 /* JSON text; NULL: the engine's own */
 	char about[192];
+	char version[64]; /* of the engine, as it said when it was probed */
 	/*
 	 * How many more times to look for containers that nobody knows: set
 	 * when the outcome of a call is not known, or a removal failed.

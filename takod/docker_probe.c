@@ -60,9 +60,11 @@ probe_end(struct probe *p)
 	engine_probe_cb cb = p->cb;
 	void *arg = p->arg;
 
-	if (result.error == ENGINE_OK)
+	if (result.error == ENGINE_OK) {
 		snprintf(e->about, sizeof(e->about), "%s, runtime %s",
 		    result.version, runtime_name(result.runtime));
+		strlcpy(e->version, result.version, sizeof(e->version));
+	}
 	docker_ask_end(&p->ask);
 	cb(&result, arg);
 }

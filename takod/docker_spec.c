@@ -116,8 +116,9 @@ env_has(const struct conf_env *environment, const char *entry)
 
 /* The fixed names, but for those that the job type sets itself. */
 static json_t *
-spec_env(const struct conf_env *environment)
+spec_env(const struct container_spec *s)
 {
+	const struct conf_env *environment = s->environment;
 	static const char *const fixed[] = {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin"
 		":/sbin:/bin",
@@ -131,11 +132,33 @@ spec_env(const struct conf_env *environment)
 	for (i = 0; i < nitems(fixed); i++)
 		if (!env_has(environment, fixed[i]))
 			json_array_append_new(list, json_string(fixed[i]));
+	if (s->app != NULL && !env_has(environment, PYTHONPATH_SHARED))
+		json_array_append_new(list, json_string(PYTHONPATH_SHARED));
 	for (i = 0; environment != NULL && i < environment->n; i++)
 		json_array_append_new(
 		    list, json_sprintf("%s=%s", environment->names[i],
 			      environment->values[i]));
 	return (list);
+}
+
+static void
+add_bind(json_t *mounts, const char *source, const char *target)
+{
+	json_array_append_new(
+	    mounts, json_pack("{s:s s:s s:s s:b s:{s:s}}", "Type", "bind",
+			"Source", source, "Target", target, "ReadOnly", 1,
+			"BindOptions", "Propagation", "rprivate"));
+}
+
+static json_t *
+spec_mounts(const struct docker_spec *d)
+{
+	json_t *mounts = json_array();
+
+	add_bind(mounts, d->init, PATH_CONTAINER_INIT);
+	if (d->spec->app != NULL)
+		add_bind(mounts, d->spec->app, "/app");
+	return (mounts);
 }
 
 static json_t *
@@ -147,8 +170,7 @@ spec_host(const struct docker_spec *d)
 	json_t *host;
 
 	host = json_pack("{s:I s:I s:I s:I s:o s:b s:o s:s s:s s:s s:o s:i"
-			 " s:{s:s} s:{s:s} s:b s:s"
-			 " s:[{s:s s:s s:s s:b s:{s:s}}]}",
+			 " s:{s:s} s:{s:s} s:b s:s s:o}",
 	    "Memory", (json_int_t)s->memory, "MemorySwap",
 	    (json_int_t)s->memory, "PidsLimit", (json_int_t)s->pids + headroom,
 	    "NanoCpus", (json_int_t)(s->cpus * 1e9), "Ulimits",
@@ -157,9 +179,7 @@ spec_host(const struct docker_spec *d)
 	    "IpcMode", "private", "CgroupnsMode", "private", "SecurityOpt",
 	    spec_security(d), "OomScoreAdj", 1000, "LogConfig", "Type", "none",
 	    "RestartPolicy", "Name", "no", "AutoRemove", 0, "Runtime",
-	    runtime_name(s->runtime), "Mounts", "Type", "bind", "Source",
-	    d->init, "Target", PATH_CONTAINER_INIT, "ReadOnly", 1,
-	    "BindOptions", "Propagation", "rprivate");
+	    runtime_name(s->runtime), "Mounts", spec_mounts(d));
 	/* The job has no root in there: caps off only widens the bound. */
 	if (host != NULL && s->caps)
 		json_object_set_new(host, "CapDrop", json_pack("[s]", "ALL"));
@@ -199,8 +219,8 @@ docker_spec_json(const struct docker_spec *d)
 			  " s:{s:s s:s} s:b s:b s:b s:b s:b s:b s:b s:o}",
 	    "Image", d->spec->image, "Hostname", "tako", "User", user,
 	    "WorkingDir", "/app", "Entrypoint", spec_command(d), "Cmd", "Env",
-	    spec_env(d->spec->environment), "Healthcheck", "Test", "NONE",
-	    "Labels", LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
+	    spec_env(d->spec), "Healthcheck", "Test", "NONE", "Labels",
+	    LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
 	    "NetworkDisabled", !d->spec->network, "OpenStdin", 1, "StdinOnce",
 	    1, "Tty", 0, "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 0,
 	    "HostConfig", spec_host(d)));

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "conf.h"
 #include "tako.h"
@@ -51,6 +52,7 @@ struct container_spec {
 	int pids; /* the job's; the driver adds headroom */
 	const struct conf_limits *limits;
 	const struct conf_env *environment;
+	const char *app;      /* host folder to mount at /app; NULL: none */
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */
 	uint64_t output_size; /* of /output */
@@ -60,6 +62,8 @@ struct container_spec {
 
 /* Where tako-init is mounted, read-only, in every container. */
 #define PATH_CONTAINER_INIT "/.tako/init"
+/* Where a job finds what its type shares: the module and its folder. */
+#define PYTHONPATH_SHARED "PYTHONPATH=/app/shared_code:/app"
 /* Inside a container a job has these ids (Docker with runc: see the driver). */
 #define CONTAINER_UID 1000
 #define CONTAINER_GID 1000
@@ -133,6 +137,12 @@ struct engine_ops {
 	int (*facts)(
 	    struct engine *, struct container *, struct container_facts *);
 	/*
+	 * What a container is under, as the engine and the kernel show it now:
+	 * a new object, the caller's, in which null is what cannot be read;
+	 * NULL: nothing can. Asked once, before a job comes.
+	 */
+	json_t *(*proof)(struct engine *, struct container *);
+	/*
 	 * Kills if need be and removes all that was made. The callback comes
 	 * when nothing of it is left (ENGINE_OK), or when that failed: then
 	 * the driver keeps trying at each ping. c is gone from now on.
@@ -144,6 +154,9 @@ struct engine_ops {
 	 * make: left over from one that was killed.
 	 */
 	void (*reconcile)(struct engine *, engine_done_cb, void *);
+	/* Is that image there to make containers of? As ping, never dear. */
+	void (*image)(
+	    struct engine *, const char *image, engine_done_cb, void *);
 	/* For the log, takoctl and records: kept current by probe. */
 	const char *(*describe)(struct engine *);
 };

@@ -28,6 +28,7 @@
 #include "docker_engine.h"
 #include "docker_spec.h"
 #include "log.h"
+#include "proof.h"
 #include "seccomp_job.h"
 #include "util.h"
 
@@ -282,6 +283,7 @@ exit_seen(evutil_socket_t fd, short events, void *arg)
 static void
 watch_start(struct container *c, pid_t pid)
 {
+	c->pid = pid;
 	if (pid > 0 && (c->pidfd = pidfd_open(pid, 0)) != -1 &&
 	    docker_group(pid, c->id, c->group, sizeof(c->group)) == 0 &&
 	    (c->exited = event_new(
@@ -290,6 +292,30 @@ watch_start(struct container *c, pid_t pid)
 		return;
 	close_fd(&c->pidfd);
 	watch_wait(c);
+}
+
+/* What the engine says of it that its record is to prove. */
+static void
+note_inspected(struct container *c, const json_t *all)
+{
+	static const char option[] = "seccomp=";
+	const json_t *host = json_object_get(all, "HostConfig"), *item;
+	const char *image, *runtime, *s;
+	size_t i;
+
+	image = json_string_value(json_object_get(all, "Image"));
+	log_escape(c->image, sizeof(c->image), image != NULL ? image : "",
+	    image != NULL ? strlen(image) : 0);
+	runtime = json_string_value(json_object_get(host, "Runtime"));
+	c->runtime = runtime != NULL && runtime_byname(runtime) != -1
+			 ? (enum runtime)runtime_byname(runtime)
+			 : RUNTIME_NONE;
+	json_array_foreach (json_object_get(host, "SecurityOpt"), i, item) {
+		s = json_string_value(item);
+		if (s != NULL && strncmp(s, option, sizeof(option) - 1) == 0 &&
+		    s[sizeof(option) - 1] == '{')
+			proof_digest(c->profile, s + sizeof(option) - 1);
+	}
 }
 
 static void
@@ -311,6 +337,7 @@ make_inspected(const struct docker_answer *a, void *arg)
 	}
 	c->fd = -1;
 	c->state = CONTAINER_UP;
+	note_inspected(c, a->json);
 	watch_start(c, (pid_t)json_integer_value(pid));
 	c->create_cb = NULL;
 	cb(c, fd, 1, ENGINE_OK, "", c->arg);
@@ -489,6 +516,30 @@ docker_facts(
 		docker_facts_read(c->e->cgroups, c->group, &c->facts);
 	*facts = c->facts;
 	return (facts->oom_kills == -1 ? -1 : 0);
+}
+
+static json_t *
+docker_proof(struct engine *e, struct container *c)
+{
+	json_t *o = NULL;
+
+	/* Without pidfd the engine may be elsewhere: its numbers say nothing.
+	 */
+	if (c->state == CONTAINER_UP && c->pidfd != -1)
+		o = proof_read(c->pid, c->runtime == RUNTIME_RUNSC, e->cgroups,
+		    c->group, c->profile[0] != '\0' ? c->profile : NULL);
+	if (o == NULL && (o = json_object()) == NULL)
+		return (NULL);
+	json_object_set_new(o, "image",
+	    c->image[0] == '\0' ? json_null() : json_string(c->image));
+	json_object_set_new(o, "runtime",
+	    c->runtime == RUNTIME_NONE ? json_null()
+				       : json_string(runtime_name(c->runtime)));
+	/* The engine does not say which version of a runtime it has. */
+	json_object_set_new(o, "runtime_version", json_null());
+	json_object_set_new(o, "engine_version",
+	    e->version[0] == '\0' ? json_null() : json_string(e->version));
+	return (o);
 }
 
 static void
@@ -682,6 +733,47 @@ docker_ping(struct engine *e, engine_done_cb cb, void *arg)
 		fatal(NULL);
 }
 
+/* A name goes into a path: only what names of images are made of. */
+static int
+image_valid(const char *image)
+{
+	return (image[0] != '\0' && image[0] != '/' && strlen(image) < 256 &&
+		strstr(image, "..") == NULL &&
+		strspn(image, "abcdefghijklmnopqrstuvwxyz"
+			      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			      "0123456789-_./:@") == strlen(image));
+}
+
+static void
+image_answered(const struct docker_answer *a, void *arg)
+{
+	struct ping *p = arg;
+	engine_done_cb cb = p->cb;
+	void *cb_arg = p->arg;
+
+	docker_ask_end(&p->ask);
+	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error, a->detail, cb_arg);
+}
+
+static void
+docker_image(struct engine *e, const char *image, engine_done_cb cb, void *arg)
+{
+	char path[320];
+	struct ping *p;
+
+	if ((p = calloc(1, sizeof(*p))) == NULL)
+		fatal(NULL);
+	p->cb = cb;
+	p->arg = arg;
+	docker_ask_add(e, &p->ask, ask_free);
+	/* No image has this name, and the engine says so. */
+	snprintf(path, sizeof(path), "/images/%s/json",
+	    image_valid(image) ? image : "none-of-these");
+	if (docker_api_call(e->api, "GET", path, NULL,
+		docker_deadline(PING_TIMEOUT, 0), image_answered, p) == NULL)
+		fatal(NULL);
+}
+
 /* ---- life --------------------------------------------------------------- */
 
 static void
@@ -760,7 +852,9 @@ const struct engine_ops engine_docker = {
 	.create_cancel = docker_create_cancel,
 	.kill = docker_kill,
 	.facts = docker_facts,
+	.proof = docker_proof,
 	.remove = docker_remove,
 	.reconcile = docker_reconcile,
+	.image = docker_image,
 	.describe = docker_describe,
 };

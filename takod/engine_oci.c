@@ -33,6 +33,7 @@
 #include "log.h"
 #include "oci_bundle.h"
 #include "oci_engine.h"
+#include "proof.h"
 #include "seccomp_job.h"
 #include "util.h"
 
@@ -357,6 +358,7 @@ first_process(struct container *c)
 		return (-1);
 	}
 	c->pidfd = pidfd_open(pid, 0);
+	c->pid = pid;
 	if (c->pidfd != -1 && !cgroup_has(c->cgroup, pid))
 		close_fd(&c->pidfd);
 	c->exit_ev = event_new(c->e->base, c->pidfd,
@@ -454,6 +456,29 @@ make_start(struct container *c, char *program, const char *rootfs)
 	return (c->run == NULL ? -1 : 0);
 }
 
+/*
+ * The key of an image that takoctl built, which is a digest of what went in:
+ * the name of its folder, which is never changed once it has a manifest.
+ */
+static void
+image_key(const char *rootfs, char key[65])
+{
+	char path[PATH_MAX], *name, *slash;
+
+	key[0] = '\0';
+	strlcpy(path, rootfs, sizeof(path));
+	if ((slash = strrchr(path, '/')) == NULL)
+		return;
+	*slash = '\0';
+	if ((name = strrchr(path, '/')) == NULL || strlen(++name) != 64 ||
+	    strspn(name, "0123456789abcdef") != 64)
+		return;
+	strlcpy(key, name, 65);
+	strlcat(path, "/manifest.json", sizeof(path));
+	if (access(path, F_OK) == -1)
+		key[0] = '\0';
+}
+
 void
 oci_make(struct engine *e, const struct container_spec *spec,
     const char *const *argv, int64_t deadline_us, engine_create_cb cb,
@@ -494,6 +519,8 @@ oci_make(struct engine *e, const struct container_spec *spec,
 	b.userns = host_kernel && spec->userns != 0;
 	b.rootfs = b.userns ? PATH_RUNTIME_ROOT : rootfs;
 	b.seccomp = host_kernel && spec->seccomp ? e->seccomp : NULL;
+	c->filtered = b.seccomp != NULL;
+	image_key(rootfs, c->image);
 	if (bundle_make(c, &b) == -1 ||
 	    make_start(c, program, b.userns ? rootfs : NULL) == -1) {
 		make_failed(c, ENGINE_TRANSIENT, "bundle of %s: %s", c->name,
@@ -524,6 +551,28 @@ oci_facts(struct engine *e, struct container *c, struct container_facts *facts)
 {
 	cgroup_facts(e->cg, c->cgroup, facts);
 	return (0);
+}
+
+static json_t *
+oci_proof(struct engine *e, struct container *c)
+{
+	char profile[2 * TAKO_SHA256 + 1];
+	json_t *o;
+
+	/* Its number is that of another process once it has ended. */
+	if (c->state != OCI_RUNNING || c->pidfd == -1)
+		return (NULL);
+	o = proof_read(c->pid, c->runtime == RUNTIME_RUNSC, e->cg, c->cgroup,
+	    c->filtered ? proof_digest(profile, e->seccomp) : NULL);
+	if (o == NULL)
+		return (NULL);
+	json_object_set_new(o, "image",
+	    c->image[0] == '\0' ? json_null() : json_string(c->image));
+	json_object_set_new(
+	    o, "runtime", json_string(runtime_name(c->runtime)));
+	json_object_set_new(o, "runtime_version",
+	    e->version[0] == '\0' ? json_null() : json_string(e->version));
+	return (o);
 }
 
 static void
@@ -635,6 +684,7 @@ oci_reconcile(struct engine *e, engine_done_cb cb, void *arg)
 
 struct ping {
 	struct engine *e;
+	char *image; /* NULL: the default one */
 	engine_done_cb cb;
 	void *arg;
 };
@@ -644,28 +694,36 @@ ping_answer(evutil_socket_t fd, short what, void *arg)
 {
 	char path[PATH_MAX], detail[512];
 	struct ping p = *(struct ping *)arg;
+	struct container_spec spec = { .image = p.image };
 	enum engine_error error;
 
 	(void)fd;
 	(void)what;
 	free(arg);
-	error = oci_rootfs(p.e, NULL, path, detail, sizeof(detail));
+	error = oci_rootfs(p.e, &spec, path, detail, sizeof(detail));
+	free(p.image);
 	p.cb(error, error == ENGINE_OK ? NULL : detail, p.arg);
 }
 
-/* There is no daemon that could be away; the image could. */
 static void
-oci_ping(struct engine *e, engine_done_cb cb, void *arg)
+oci_image(struct engine *e, const char *image, engine_done_cb cb, void *arg)
 {
 	struct timeval now = { 0, 0 };
 	struct ping *p = malloc(sizeof(*p));
 
 	if (p == NULL)
 		fatal(NULL);
-	*p = (struct ping){ e, cb, arg };
+	*p = (struct ping){ e, image == NULL ? NULL : xstrdup(image), cb, arg };
 	if (event_base_once(e->base, -1, EV_TIMEOUT, ping_answer, p, &now) ==
 	    -1)
 		fatal(NULL);
+}
+
+/* There is no daemon that could be away; the image could. */
+static void
+oci_ping(struct engine *e, engine_done_cb cb, void *arg)
+{
+	oci_image(e, NULL, cb, arg);
 }
 
 static const char *
@@ -759,7 +817,9 @@ const struct engine_ops engine_oci = {
 	.create_cancel = oci_create_cancel,
 	.kill = oci_kill,
 	.facts = oci_facts,
+	.proof = oci_proof,
 	.remove = oci_remove,
 	.reconcile = oci_reconcile,
+	.image = oci_image,
 	.describe = oci_describe,
 };

@@ -26,6 +26,8 @@ struct submit {
 	struct job *job;
 	struct slot *slot; /* reserved: the job goes in as running */
 	int64_t held_until;
+	answer_cb answer; /* who wants a rerun; NULL: req does */
+	void *arg;
 };
 static TAILQ_HEAD(, submit) submits = TAILQ_HEAD_INITIALIZER(submits);
 
@@ -42,7 +44,7 @@ submit_free(struct submit *sb)
  * so that a key given to 0.3 would meet the same payload here.
  */
 static int
-fingerprint(struct job *job, const struct msg_req_submit *m)
+fingerprint(struct job *job, uint64_t timeout, uint64_t startup_timeout)
 {
 	char code[2 * TAKO_SHA256 + 1], input[2 * TAKO_SHA256 + 1];
 	json_t *o, *reqs;
@@ -59,12 +61,10 @@ fingerprint(struct job *job, const struct msg_req_submit *m)
 	if (o == NULL)
 		return (-1);
 	json_object_set_new(o, "timeout",
-	    m->timeout != 0 ? json_integer((json_int_t)m->timeout)
-			    : json_null());
+	    timeout != 0 ? json_integer((json_int_t)timeout) : json_null());
 	json_object_set_new(o, "startup_timeout",
-	    m->startup_timeout != 0
-		? json_integer((json_int_t)m->startup_timeout)
-		: json_null());
+	    startup_timeout != 0 ? json_integer((json_int_t)startup_timeout)
+				 : json_null());
 	text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(o);
 	if (text == NULL)
@@ -91,13 +91,44 @@ submit_check(const struct msg_req_submit *m)
 	return (NULL);
 }
 
+/*
+ * What follows from a job's payload, the type that was asked for (NULL: none,
+ * or an unknown one, which is the run's matter) and the timeouts (0: none was
+ * asked for). -1: no memory.
+ */
+static int
+submit_complete(struct job *job, const struct conf_job_type *jt, int timeout,
+    int startup_timeout)
+{
+
+	strlcpy(job->job_ref, job->job_type, sizeof(job->job_ref));
+	job->code_len = blob_len(job->code);
+	job->input_len = blob_len(job->input);
+	sha256(job->code_hash, blob_data(job->code), job->code_len);
+	sha256(job->input_hash, blob_data(job->input), job->input_len);
+	if (fingerprint(job, (uint64_t)timeout, (uint64_t)startup_timeout) ==
+	    -1)
+		return (-1);
+	job->timeout = timeout != 0 ? timeout
+		       : jt != NULL ? jt->timeout
+				    : env.conf->default_timeout;
+	job->startup_timeout = startup_timeout != 0 ? startup_timeout
+			       : jt != NULL	    ? jt->startup_timeout
+					    : env.conf->default_startup_timeout;
+	job->status = JOB_QUEUED;
+	return (0);
+}
+
 static struct job *
 submit_job(const struct msg_req_submit *m, struct blob *payload)
 {
-	const struct conf_job_type *jt;
+	const struct conf_job_type *jt = NULL;
 	struct job *job;
-	char uuid[37], detail[256];
+	char uuid[37];
 
+	/* Who names none gets the defaults, not those of the type `default`. */
+	if (m->job_type[0] != '\0')
+		jt = queue_job_type(m->job_type);
 	if ((job = job_new()) == NULL)
 		return (NULL);
 	uuid4(uuid);
@@ -118,29 +149,16 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 		job_free(job);
 		return (NULL);
 	}
-	job->code_len = m->code_len;
-	job->input_len = m->input_len;
-	sha256(job->code_hash, blob_data(job->code), m->code_len);
-	sha256(job->input_hash, blob_data(job->input), m->input_len);
-	if (fingerprint(job, m) == -1) {
+	if (submit_complete(
+		job, jt, (int)m->timeout, (int)m->startup_timeout) == -1) {
 		job_free(job);
 		return (NULL);
 	}
-	/* An unknown type is the run's matter: its record says so. */
-	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1)
-		jt = NULL;
-	job->timeout = m->timeout != 0 ? (int)m->timeout
-		       : jt != NULL    ? jt->timeout
-				       : env.conf->default_timeout;
-	job->startup_timeout = m->startup_timeout != 0 ? (int)m->startup_timeout
-			       : jt != NULL	       ? jt->startup_timeout
-					    : env.conf->default_startup_timeout;
-	job->status = JOB_QUEUED;
 	return (job);
 }
 
 static void
-sync_cancelled(enum store_result result, struct job *job, void *arg)
+waiting_cancelled(enum store_result result, struct job *job, void *arg)
 {
 	(void)result;
 	(void)arg;
@@ -152,12 +170,38 @@ sync_cancelled(enum store_result result, struct job *job, void *arg)
 	job_free(job);
 }
 
+void
+job_cancel_waiting(const char *id)
+{
+	env.store_ops->cancel(env.store, id, waiting_cancelled, NULL);
+}
+
 /* Whoever asked for it is gone, and nobody else can name it. */
 static void
 cancel_unwanted(const char *job_id)
 {
 	run_cancel(job_id);
-	env.store_ops->cancel(env.store, job_id, sync_cancelled, NULL);
+	job_cancel_waiting(job_id);
+}
+
+static void
+submit_refuse(struct submit *sb, enum rep error, const char *detail)
+{
+	if (sb->answer != NULL)
+		sb->answer(error, detail, NULL, sb->arg);
+	else if (!sb->api_died)
+		reply_error(sb->req, error, NULL, detail);
+}
+
+/* A rerun is committed. */
+static void
+submit_answer(struct submit *sb, const struct job *row)
+{
+	json_t *o = json_pack("{s:s, s:s}", "job_id", row->id, "status",
+	    job_status_name(JOB_QUEUED));
+
+	sb->answer(o == NULL ? REP_INTERNAL : REP_NONE, "", o, sb->arg);
+	json_decref(o);
 }
 
 static void
@@ -185,6 +229,10 @@ submitted(enum store_result result, struct job *row, void *arg)
 			env.queued++;
 		/* FALLTHROUGH */
 	case STORE_EXISTS:
+		if (sb->answer != NULL) {
+			submit_answer(sb, row);
+			break;
+		}
 		if (sb->api_died)
 			break;
 		/* A new job answers `queued`, wherever it is by now. */
@@ -208,12 +256,12 @@ submitted(enum store_result result, struct job *row, void *arg)
 		reply_error(sb->req, REP_CONFLICT, row->id, "");
 		break;
 	case STORE_FULL:
-		reply_error(sb->req, REP_QUEUE_FULL, NULL, "");
+		submit_refuse(sb, REP_QUEUE_FULL, "");
 		break;
 	case STORE_AWAY:
 	default:
-		reply_error(sb->req, REP_UNAVAILABLE, NULL,
-		    "The database is not available");
+		submit_refuse(
+		    sb, REP_UNAVAILABLE, "The database is not available");
 		break;
 	}
 	if (begun) {
@@ -248,22 +296,65 @@ reserved(void)
 	return (n);
 }
 
+/* Whether jobs are taken at all now; REP_NONE, or why not. */
+static enum rep
+submit_closed(const char **detail)
+{
+	if (!env.ready) {
+		*detail = "takod is starting";
+		return (REP_STARTING);
+	}
+	*detail = NULL;
+	if (env.draining || env.stopping)
+		*detail = "takod is draining and takes no new jobs";
+	else if (!env.store_up)
+		*detail = "The database is not available";
+	return (*detail == NULL ? REP_NONE : REP_UNAVAILABLE);
+}
+
+/* A type, or a job of before a reload, may ask for more than is allowed. */
+static int
+submit_too_long(const struct job *job, char *detail, size_t len)
+{
+	if (job->timeout <= env.conf->max_timeout)
+		return (0);
+	snprintf(detail, len,
+	    "effective timeout must be less than or equal to the configured "
+	    "max_timeout (%d seconds)",
+	    env.conf->max_timeout);
+	return (1);
+}
+
+static void
+submit_go(struct submit *sb)
+{
+	const struct conf_job_type *jt;
+	char detail[256];
+
+	TAILQ_INSERT_TAIL(&submits, sb, entry);
+	/*
+	 * With a slot ready and nobody waiting, the row goes in as running:
+	 * one commit less before the code runs.
+	 */
+	if (env.queued == 0 && engine_state_usable() &&
+	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
+	    queue_refusal(sb->job, &jt, detail, sizeof(detail)) == JERR_NONE)
+		sb->slot = pool_take(jt->name);
+	sb->held_until = lease_until(time_boot_us());
+	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
+	    env.conf->max_queue_size, submitted, sb);
+}
+
 void
 job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 {
-	const struct conf_job_type *jt;
 	struct submit *sb = NULL;
 	const char *why;
 	char detail[256];
+	enum rep closed;
 
-	if (!env.ready)
-		reply_error(req, REP_STARTING, NULL, "takod is starting");
-	else if (env.draining || env.stopping)
-		reply_error(req, REP_UNAVAILABLE, NULL,
-		    "takod is draining and takes no new jobs");
-	else if (!env.store_up)
-		reply_error(req, REP_UNAVAILABLE, NULL,
-		    "The database is not available");
+	if ((closed = submit_closed(&why)) != REP_NONE)
+		reply_error(req, closed, NULL, why);
 	else if ((why = submit_check(m)) != NULL)
 		reply_error(req, REP_INVALID, NULL, why);
 	else if ((sb = calloc(1, sizeof(*sb))) == NULL ||
@@ -271,12 +362,7 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 		free(sb);
 		sb = NULL;
 		reply_error(req, REP_UNAVAILABLE, NULL, "Out of memory");
-	} else if (sb->job->timeout > env.conf->max_timeout) {
-		/* A built-in type may ask for more than is allowed here. */
-		snprintf(detail, sizeof(detail),
-		    "effective timeout must be less than or equal to the "
-		    "configured max_timeout (%d seconds)",
-		    env.conf->max_timeout);
+	} else if (submit_too_long(sb->job, detail, sizeof(detail))) {
 		reply_error(req, REP_INVALID, NULL, detail);
 		job_free(sb->job);
 		free(sb);
@@ -287,18 +373,121 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 		return;
 	sb->req = req;
 	sb->sync = (int)m->sync;
-	TAILQ_INSERT_TAIL(&submits, sb, entry);
-	/*
-	 * With a slot ready and nobody waiting, the row goes in as running:
-	 * one commit less before the code runs.
-	 */
-	if (env.queued == 0 && engine_state_usable() &&
-	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
-	    queue_job_type(sb->job->job_type, &jt, detail, sizeof(detail)) == 0)
-		sb->slot = pool_take(jt->name);
-	sb->held_until = lease_until(time_boot_us());
-	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
-	    env.conf->max_queue_size, submitted, sb);
+	submit_go(sb);
+}
+
+/* ---- once more
+ * ------------------------------------------------------------------ */
+
+struct again {
+	struct rerun r;
+	struct blob *code; /* a fork's */
+	answer_cb answer;
+	void *arg;
+};
+
+static void
+again_end(struct again *a, enum rep error, const char *detail)
+{
+	a->answer(error, detail, NULL, a->arg);
+	blob_unref(a->code);
+	free(a);
+}
+
+/* NULL: no memory. */
+static struct job *
+again_job(const struct again *a, const struct job *parent)
+{
+	struct job *job;
+
+	if ((job = job_new()) == NULL)
+		return (NULL);
+	uuid4(job->id);
+	strlcpy(job->job_type,
+	    a->r.job_type[0] != '\0' ? a->r.job_type : parent->job_type,
+	    sizeof(job->job_type));
+	strlcpy(job->correlation_id, a->r.correlation_id,
+	    sizeof(job->correlation_id));
+	strlcpy(job->client, a->r.client, sizeof(job->client));
+	strlcpy(job->parent_id, parent->id, sizeof(job->parent_id));
+	job->relationship = a->r.relationship;
+	job->code = blob_ref(a->code != NULL ? a->code : parent->code);
+	job->input = blob_ref(parent->input);
+	job->requirements = blob_ref(parent->requirements);
+	if (submit_complete(job, NULL,
+		a->r.timeout != 0 ? a->r.timeout : parent->timeout,
+		parent->startup_timeout) == -1) {
+		job_free(job);
+		return (NULL);
+	}
+	return (job);
+}
+
+static void
+again_found(enum store_result result, struct job *parent, void *arg)
+{
+	struct again *a = arg;
+	struct submit *sb = NULL;
+	const char *why;
+	char detail[256];
+	enum rep closed;
+
+	if (result == STORE_NOT_FOUND)
+		again_end(a, REP_NOT_FOUND, "No such job");
+	else if (result != STORE_OK)
+		again_end(a, REP_UNAVAILABLE, "The database is not available");
+	else if (a->r.relationship == REL_RERUN &&
+		 !job_status_terminal(parent->status))
+		again_end(a, REP_NOT_ENDED, "The job has not ended");
+	else if ((closed = submit_closed(&why)) != REP_NONE)
+		again_end(a, closed, why);
+	else if ((sb = calloc(1, sizeof(*sb))) == NULL ||
+		 (sb->job = again_job(a, parent)) == NULL) {
+		free(sb);
+		again_end(a, REP_UNAVAILABLE, "Out of memory");
+	} else if (submit_too_long(sb->job, detail, sizeof(detail))) {
+		job_free(sb->job);
+		free(sb);
+		again_end(a, REP_INVALID, detail);
+	} else {
+		log_debug("job %s: %s of %s", sb->job->id,
+		    relationship_name(a->r.relationship), parent->id);
+		sb->answer = a->answer;
+		sb->arg = a->arg;
+		blob_unref(a->code);
+		free(a);
+		submit_go(sb);
+	}
+	job_free(parent);
+}
+
+void
+job_rerun(const struct rerun *r, struct blob *code, answer_cb answer, void *arg)
+{
+	struct again *a = NULL;
+	enum rep closed;
+	const char *why;
+
+	if (!job_id_valid(r->job_id))
+		answer(REP_NOT_FOUND, "No such job", NULL, arg);
+	else if ((closed = submit_closed(&why)) != REP_NONE)
+		answer(closed, why, NULL, arg);
+	else if (r->timeout > env.conf->max_timeout ||
+		 blob_len(code) > env.conf->max_code_bytes)
+		answer(REP_INVALID, "timeout or code is above its limit", NULL,
+		    arg);
+	else if ((a = calloc(1, sizeof(*a))) == NULL)
+		answer(REP_UNAVAILABLE, "Out of memory", NULL, arg);
+	if (a == NULL) {
+		blob_unref(code);
+		return;
+	}
+	a->r = *r;
+	a->code = code;
+	a->answer = answer;
+	a->arg = arg;
+	env.store_ops->get(
+	    env.store, a->r.job_id, WANT_PAYLOAD, again_found, a);
 }
 
 /* ---- look

@@ -28,6 +28,16 @@ fail(struct job *job, enum job_status status, enum job_error error,
 		    job->error_message, message, sizeof(job->error_message));
 }
 
+/* Ours, not the job's: kept as a failed attempt. */
+static void
+fault(struct job *job, enum job_error error, enum job_phase phase,
+    const char *place, const char *message)
+{
+	fail(job, JOB_FAILED, error, phase, -1, message);
+	if (attempt_note(job, job->ended_at, error, place, message) == -1)
+		log_warn("job %s: its fault is not noted", job->id);
+}
+
 static void
 judge_timeout(struct run *r)
 {
@@ -94,14 +104,16 @@ extras(const struct run *r)
 	struct blob *b = NULL;
 	char *text;
 
-	o = json_pack("{s:s, s:i, s:s, s:I, s:i, s:b}", "engine",
+	o = json_pack("{s:s, s:i, s:s, s:I, s:i, s:b, s:b}", "engine",
 	    env.engine_ops->name, "attempt", r->job->attempt, "result",
 	    result_state_name((enum result_state)r->last.result),
 	    "artifacts_skipped", (json_int_t)r->last.artifacts_skipped,
-	    "artifacts", r->job->n_artifacts, "output_incomplete",
-	    r->incomplete);
+	    "artifacts", r->job->n_artifacts, "artifacts_lost", r->lost,
+	    "output_incomplete", r->incomplete);
 	if (o == NULL)
 		return (NULL);
+	if (r->slot != NULL && r->slot->proof != NULL)
+		json_object_set(o, "proof", r->slot->proof);
 	if (r->facts.oom_kills >= 0)
 		json_object_set_new(
 		    o, "oom_kills", json_integer(r->facts.oom_kills));
@@ -158,12 +170,12 @@ judge(struct run *r)
 		    "Execution was cancelled");
 		break;
 	case REASON_STOP:
-		fail(job, JOB_FAILED, JERR_INTERRUPTED,
-		    r->went != 0 ? PHASE_EXECUTION : PHASE_STARTUP, -1,
+		fault(job, JERR_INTERRUPTED,
+		    r->went != 0 ? PHASE_EXECUTION : PHASE_STARTUP, "node",
 		    "takod was stopped while the job ran");
 		break;
 	case REASON_WORKER:
-		fail(job, JOB_FAILED, JERR_INTERNAL, PHASE_EXECUTION, -1,
+		fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
 		    "The job's worker failed");
 		break;
 	case REASON_LEASE:
@@ -177,12 +189,30 @@ judge(struct run *r)
 			job->status = JOB_FAILED;
 			job->error_phase = PHASE_STARTUP;
 		} else if (r->went == 0)
-			fail(job, JOB_FAILED, JERR_INTERRUPTED, PHASE_STARTUP,
-			    -1, "The sandbox ended before the code began");
+			fault(job, JERR_INTERRUPTED, PHASE_STARTUP, "sandbox",
+			    "The sandbox ended before the code began");
 		else
 			judge_own_end(r);
 		break;
 	}
+	if (r->lost)
+		judge_lost(r);
+	else
+		job->extras = extras(r);
+}
+
+/*
+ * A record that says all is well names all that the job left. Another end
+ * stays what it was, with the mark.
+ */
+void
+judge_lost(struct run *r)
+{
+	struct job *job = r->job;
+
+	if (job->status == JOB_SUCCEEDED)
+		fail(job, JOB_FAILED, JERR_INTERNAL, PHASE_COMPLETED,
+		    job->exit_code, "Artifacts could not be stored");
 	blob_unref(job->extras);
 	job->extras = extras(r);
 }

@@ -35,6 +35,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "artifact_store.h"
 #include "data_dir.h"
 #include "log.h"
 #include "takod.h"
@@ -428,7 +429,10 @@ main(int argc, char **argv)
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
 	if (listen_open(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
-	    control_open(detail, sizeof(detail)) == -1)
+	    control_open(detail, sizeof(detail)) == -1 ||
+	    shared_code_open(detail, sizeof(detail)) == -1)
+		fatalx("%s", detail);
+	if (artifact_store_open(detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
 	pool_init();
 	queue_init();
@@ -441,7 +445,9 @@ main(int argc, char **argv)
 	event_base_dispatch(env.base);
 	control_close();
 	proc_stop();
+	/* It answers what the artifact stores have asked of it. */
 	env.store_ops->close(env.store);
+	artifact_store_close();
 	env.engine_ops->close(env.engine);
 	log_info("stopped");
 	return (0);

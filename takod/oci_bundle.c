@@ -119,6 +119,9 @@ bundle_mounts(const struct oci_bundle *b)
 	    "mode=1777", 1);
 	add_mount(mounts, PATH_CONTAINER_INIT, "bind", b->init,
 	    options("bind", "ro", "nosuid", "nodev", NULL));
+	if (s->app != NULL)
+		add_mount(mounts, "/app", "bind", s->app,
+		    options("bind", "ro", "nosuid", "nodev", NULL));
 	return (mounts);
 }
 
@@ -146,14 +149,17 @@ bundle_rlimits(const struct conf_limits *l)
 
 /* The fixed names, then the job type's: a later one of a name wins. */
 static json_t *
-bundle_environment(const struct conf_env *environment)
+bundle_environment(const struct container_spec *s)
 {
+	const struct conf_env *environment = s->environment;
 	json_t *list = options(
 	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 	    "HOME=/tmp", "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
 	    "MPLCONFIGDIR=/tmp/.matplotlib", NULL);
 	size_t i, j;
 
+	if (s->app != NULL)
+		json_array_append_new(list, json_string(PYTHONPATH_SHARED));
 	for (i = 0; environment != NULL && i < environment->n; i++) {
 		size_t n = strlen(environment->names[i]);
 
@@ -172,6 +178,21 @@ bundle_environment(const struct conf_env *environment)
 	return (list);
 }
 
+/*
+ * What a set-user-ID program could get. Nothing; without the restriction what
+ * Docker's containers have. The job itself has no capability either way.
+ */
+static json_t *
+bundle_bounding(const struct container_spec *s)
+{
+	if (s->caps)
+		return (json_array());
+	return (options("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID",
+	    "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+	    "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
+	    "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE", NULL));
+}
+
 static json_t *
 bundle_process(const struct oci_bundle *b)
 {
@@ -183,13 +204,13 @@ bundle_process(const struct oci_bundle *b)
 	if (b->argv == NULL)
 		json_array_append_new(argv, json_string(PATH_CONTAINER_INIT));
 	return (json_pack("{s:b s:{s:i s:i} s:o s:s s:o s:b s:o s:i"
-			  " s:{s:[] s:[] s:[] s:[] s:[]}}",
+			  " s:{s:o s:[] s:[] s:[] s:[]}}",
 	    "terminal", 0, "user", "uid", (int)inner_uid(b), "gid",
 	    (int)inner_uid(b), "args", argv, "cwd", "/app", "env",
-	    bundle_environment(b->spec->environment), "noNewPrivileges", 1,
-	    "rlimits", bundle_rlimits(b->spec->limits), "oomScoreAdj", 1000,
-	    "capabilities", "bounding", "effective", "permitted", "inheritable",
-	    "ambient"));
+	    bundle_environment(b->spec), "noNewPrivileges", 1, "rlimits",
+	    bundle_rlimits(b->spec->limits), "oomScoreAdj", 1000,
+	    "capabilities", "bounding", bundle_bounding(b->spec), "effective",
+	    "permitted", "inheritable", "ambient"));
 }
 
 static json_t *

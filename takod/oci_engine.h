@@ -30,6 +30,9 @@ struct container {
 	int fd;		     /* our end of the stream, until it is handed on */
 	struct oci_run *run; /* while the runtime's program runs */
 	int pidfd;	     /* the first process; -1: not known */
+	pid_t pid;	     /* its number, while pidfd is open */
+	char image[65];	     /* the key of its image; "": not one of ours */
+	int filtered;	     /* the system call filter was handed on */
 	struct event *exit_ev;
 	struct event *timer; /* deadline of making, or the next step */
 	engine_create_cb create_cb;
@@ -62,6 +65,7 @@ struct engine {
 	struct oci_probe *probe;
 	unsigned serial;
 	char about[256];
+	char version[64]; /* of the runtime, as it said when it was probed */
 	/* reconcile under way */
 	unsigned left;
 	engine_done_cb reconcile_cb;

@@ -79,9 +79,11 @@ probe_tell(struct oci_probe *p)
 	engine_probe_cb cb = p->cb;
 	void *arg = p->arg;
 
-	if (result.error == ENGINE_OK)
+	if (result.error == ENGINE_OK) {
 		snprintf(p->e->about, sizeof(p->e->about), "OCI, %s; %s",
 		    result.version, result.kernel);
+		strlcpy(p->e->version, result.version, sizeof(p->e->version));
+	}
 	probe_free(p);
 	cb(&result, arg);
 }

@@ -12,7 +12,7 @@
 #include "oci_engine.h"
 #include "util.h"
 
-#define MAX_DEPTH 16
+#define MAX_DEPTH 48 /* shared_code's, and the folders above */
 #define LOG_TAIL  4096
 
 static int

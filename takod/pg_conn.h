@@ -16,7 +16,7 @@
 
 #include "store.h"
 
-#define PG_PARAMS 26
+#define PG_PARAMS 32
 /* What an answer returns to be sent once more (a few times, then it is AWAY) */
 #define PG_AGAIN 1
 

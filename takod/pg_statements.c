@@ -13,6 +13,22 @@
 #define SET_ABANDONED JOB_FATE_SET(JOB_ABANDONED, NOW_US, "greatest")
 /* Until when a job is held that is claimed, or held on to, now. */
 #define LEASE "(" NOW_US " + current_setting('takod.lease_us')::bigint)"
+/* Failed attempts of the job in whose row it stands; NULL: there are none. */
+#define ATTEMPTS                                                               \
+	"(SELECT json_agg(json_build_array(" ATTEMPT_COLUMNS ")"               \
+	" ORDER BY attempt)::text FROM attempts AS a WHERE a.id = job.id)"
+/* Keeps a failed attempt: the other columns follow, then where from. */
+#define NOTE                                                                   \
+	"INSERT INTO attempts (id, " ATTEMPT_COLUMNS ") SELECT id, attempt,"   \
+	" started_at, "
+/* A dead letter of a row: where from follows. */
+#define LETTER                                                                 \
+	"INSERT INTO dead_letters (" LETTER_COPIED ") SELECT " LETTER_OF_JOB
+/* The oldest job of who that may be taken. */
+#define DUE(who)                                                               \
+	"(SELECT id FROM jobs WHERE jobs.tenant = " who                        \
+	" AND status = 'queued' AND not_before <= (SELECT now FROM clock)"     \
+	" ORDER BY seq LIMIT 1)"
 #define LIST(where)                                                            \
 	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
 	" ORDER BY seq DESC LIMIT $1 OFFSET $2"
@@ -23,55 +39,138 @@ const struct pg_statement pg_statements[S_MAX] = {
 	 * of both: the queue is full, or another session inserted the key
 	 * meanwhile and this statement does not see it yet.
 	 * Bounded counts: nobody counts further than the queue may be long.
+	 * A tenant's limits are those of its row as it is once it is locked;
+	 * who has none is not waited for. refused: 1 filled, 2 spent.
 	 */
-	[S_SUBMIT] = { "tttbttttbbiiiiiiiitbbb",
+	[S_SUBMIT] = { "tttbttttbbiiiiiiiitbbbt",
 	    "WITH known AS (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1"
 	    " UNION ALL SELECT " JOB_COLUMNS " FROM jobs"
 	    " WHERE idempotency_key = $3 AND idempotency_key <> ''"
-	    " AND id <> $1),"
-	    " waiting AS (SELECT count(*) AS n FROM (SELECT 1 FROM jobs"
-	    " WHERE status = 'queued' LIMIT greatest($18, 1)) AS q),"
-	    " how AS (SELECT n, ($17 = 1 AND n = 0)::int AS go FROM waiting"
-	    " WHERE NOT EXISTS (SELECT 1 FROM known)),"
-	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ", owner, lease_until)"
-	    " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-	    " $14, CASE $15 WHEN 0 THEN " NOW_US
-	    " ELSE $15 END, CASE go WHEN 1 THEN 'running' ELSE 'queued' END,"
-	    " go, go, $16, go, CASE go WHEN 1 THEN " NOW_US " ELSE 0 END,"
-	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
-	    " -1, -1, -1, -1, CASE go WHEN 1 THEN $19 END,"
-	    " CASE go WHEN 1 THEN " LEASE " END"
-	    " FROM how WHERE go = 1 OR n < $18"
-	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
-	    " payload AS (INSERT INTO payloads"
-	    " SELECT id, $20, $21, $22 FROM fresh)"
-	    " SELECT found.*, n FROM waiting LEFT JOIN ("
-	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh FROM fresh UNION ALL"
-	    " SELECT " JOB_COLUMNS ", 0 FROM known) AS found ON true" },
-	[S_CLAIM] = { "it",
-	    "WITH due (due_id) AS (SELECT id FROM jobs"
-	    " WHERE status = 'queued' AND not_before <= " NOW_US
-	    " ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED),"
-	    " job AS (UPDATE jobs SET status = 'running', fence = fence + 1,"
-	    " attempt = attempt + 1, code_started = $1,"
-	    " started_at = " NOW_US ", owner = $2, lease_until = " LEASE
-	    " FROM due WHERE id = due_id RETURNING " JOB_COLUMNS ")"
-	    " SELECT job.*, code, input, requirements"
-	    " FROM job LEFT JOIN payloads ON payloads.id = job.id" },
+	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE(
+		"$23") " AND id <> $1),"
+		       " waiting AS (SELECT count(*) AS n FROM (SELECT 1 FROM "
+		       "jobs"
+		       " WHERE status = 'queued' LIMIT greatest($18, 1)) AS q),"
+		       " quota AS (SELECT " TENANT_SPENT(
+			   NOW_US) " AS spent,"
+				   " " TENANT_BUSY " AS busy, " TENANT_FILLED
+				   " AS filled"
+				   " FROM tenants WHERE name = $23 AND "
+				   "(max_queued > 0"
+				   " OR max_running > 0 OR max_jobs > 0 OR "
+				   "max_cpu_ms > 0)"
+				   " FOR UPDATE),"
+				   " how AS (SELECT n, go, CASE WHEN spent = 1 "
+				   "THEN 2"
+				   " WHEN go = 0 AND filled = 1 THEN 1 ELSE 0 "
+				   "END AS refused"
+				   " FROM (SELECT n, spent, filled,"
+				   " ($17 = 1 AND n = 0 AND coalesce(busy, 0) "
+				   "= 0)::int AS go"
+				   " FROM waiting LEFT JOIN quota ON true) AS w"
+				   " WHERE NOT EXISTS (SELECT 1 FROM known)),"
+				   " fresh AS (INSERT INTO jobs (" JOB_COLUMNS
+				   ", owner, lease_until)"
+				   " SELECT $1, $2, $3, $4, $5, $6, $7, $8, "
+				   "$9, $10, $11, $12, $13,"
+				   " $14, CASE $15 WHEN 0 THEN " NOW_US
+				   " ELSE $15 END, CASE go WHEN 1 THEN "
+				   "'running' ELSE 'queued' END,"
+				   " go, go, $16, go, CASE go WHEN 1 "
+				   "THEN " NOW_US " ELSE 0 END,"
+				   " 0, -1, NULL, NULL, '', -1, -1, -1, -1, "
+				   "NULL, NULL, 0, 0,"
+				   " -1, -1, -1, -1, $2, $23, CASE go WHEN 1 "
+				   "THEN $19 END,"
+				   " CASE go WHEN 1 THEN " LEASE " END"
+				   " FROM how WHERE refused = 0 AND (go = 1 OR "
+				   "n < $18)"
+				   " ON CONFLICT DO NOTHING "
+				   "RETURNING " JOB_COLUMNS "),"
+				   " payload AS (INSERT INTO payloads"
+				   " SELECT id, $20, $21, $22 FROM fresh)"
+				   " SELECT found.*, n, (SELECT refused FROM "
+				   "how)"
+				   " FROM waiting LEFT JOIN ("
+				   "SELECT " JOB_COLUMNS
+				   ", 1 AS is_fresh FROM fresh UNION ALL"
+				   " SELECT " JOB_COLUMNS
+				   ", 0 FROM known) AS found ON true" },
+	/*
+	 * Whose turn it is, then a job of theirs: the row of the tenant is
+	 * locked first, so that it is still ready. A row of nulls: what was
+	 * found has gone to another session meanwhile.
+	 */
+	[S_CLAIM] = { "itii",
+	    "WITH clock AS MATERIALIZED (SELECT " NOW_US " AS now),"
+	    " top AS (SELECT name, priority FROM tenants WHERE ready = 1"
+	    " AND " DUE(
+		"tenants.name") " IS NOT NULL"
+				" ORDER BY priority DESC, pass, name LIMIT 1),"
+				" aged AS (SELECT low.name"
+				" FROM top, generate_series(0, top.priority - "
+				"1) AS lower,"
+				" LATERAL (SELECT name, since FROM tenants "
+				"WHERE ready = 1"
+				" AND priority = lower AND since <= (SELECT "
+				"now FROM clock) - $4"
+				" AND " DUE(
+				    "tenants.name") " IS NOT NULL"
+						    " ORDER BY since LIMIT 1) "
+						    "AS low"
+						    " WHERE $3 = 1 ORDER BY "
+						    "low.since LIMIT 1),"
+						    " turn AS (SELECT name "
+						    "FROM tenants WHERE ready "
+						    "= 1 AND name ="
+						    " coalesce((SELECT name "
+						    "FROM aged), (SELECT name "
+						    "FROM top))"
+						    " FOR UPDATE),"
+						    " due (due_id) AS (SELECT "
+						    "id FROM jobs"
+						    " WHERE tenant = (SELECT "
+						    "name FROM turn) AND "
+						    "status = 'queued'"
+						    " AND not_before <= "
+						    "(SELECT now FROM clock)"
+						    " ORDER BY seq LIMIT 1 FOR "
+						    "UPDATE SKIP LOCKED),"
+						    " job AS (UPDATE jobs SET "
+						    "status = 'running', fence "
+						    "= fence + 1,"
+						    " attempt = attempt + 1, "
+						    "code_started = $1,"
+						    " started_at = " NOW_US
+						    ", owner = $2, lease_until "
+						    "= " LEASE
+						    " FROM due WHERE id = "
+						    "due_id "
+						    "RETURNING " JOB_COLUMNS ")"
+						    " SELECT job.*, code, "
+						    "input, "
+						    "requirements, " ATTEMPTS
+						    " FROM top LEFT JOIN job "
+						    "ON true"
+						    " LEFT JOIN payloads ON "
+						    "payloads.id = job.id" },
 	[S_START] = { "ti",
 	    "UPDATE jobs SET code_started = 1"
 	    " WHERE id = $1 AND fence = $2 AND status = 'running'" },
-	[S_RELEASE] = { "tii",
-	    "UPDATE jobs SET not_before ="
-	    " CASE $3 WHEN 0 THEN 0 ELSE " NOW_US " + $3 END, " SET_RELEASED
-	    " WHERE id = $1 AND fence = $2 AND status = 'running'"
-	    " AND code_started = 0" },
+	[S_RELEASE] = { "tiiittt",
+	    "WITH was AS (SELECT id AS was_id, id, attempt, started_at"
+	    " FROM jobs WHERE id = $1 AND fence = $2"
+	    " AND status = 'running' AND code_started = 0 FOR UPDATE),"
+	    " noted AS (" NOTE "greatest($4, started_at), $5, $6, $7"
+	    " FROM was WHERE $6 <> '' ON CONFLICT DO NOTHING)"
+	    " UPDATE jobs SET not_before = " NOW_US " + $3, " SET_RELEASED
+	    " FROM was WHERE jobs.id = was_id" },
 	/*
 	 * Written a second time by who wrote it, it is written: the first
 	 * answer may have been lost. Never ended before it started, however
 	 * far this host's clock is behind the database's.
 	 */
-	[S_FINISH] = { "titiitttiiiittiiiiiibbbbb",
+	[S_FINISH] = { "titiitttiiiittiiiiiibbbbbtttt",
 	    "WITH ended AS (UPDATE jobs SET status = $3,"
 	    " ended_at = greatest($4, started_at),"
 	    " exit_code = $5, error = $6, error_phase = $7,"
@@ -79,15 +178,22 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " execution_ms = $11, total_ms = $12, phase_at_exit = $13,"
 	    " runtime = $14, out_truncated = $15, err_truncated = $16,"
 	    " max_rss_kb = $17, cpu_ms = $18, wall_ms = $19,"
-	    " oom_kills = $20, owner = NULL, lease_until = NULL"
+	    " oom_kills = $20, job_type = $26, owner = NULL,"
+	    " lease_until = NULL"
 	    " WHERE id = $1 AND fence = $2 AND (status = 'running'"
 	    " OR (status = $3 AND ended_at = greatest($4, started_at)))"
-	    " RETURNING id)"
+	    " RETURNING *),"
+	    " noted AS (" NOTE "ended_at, error, $27, $28"
+	    " FROM ended WHERE $27 <> '' ON CONFLICT DO NOTHING),"
+	    " letter AS (" LETTER " FROM ended WHERE $27 <> ''"
+	    " ON CONFLICT DO NOTHING)"
 	    " INSERT INTO outputs (id, stdout, stderr, output, extras,"
-	    " artifacts) SELECT id, $21, $22, $23, $24, $25 FROM ended"
+	    " artifacts, artifact_store)"
+	    " SELECT id, $21, $22, $23, $24, $25, nullif($29, '') FROM ended"
 	    " ON CONFLICT (id) DO UPDATE SET stdout = excluded.stdout,"
 	    " stderr = excluded.stderr, output = excluded.output,"
-	    " extras = excluded.extras, artifacts = excluded.artifacts" },
+	    " extras = excluded.extras, artifacts = excluded.artifacts,"
+	    " artifact_store = excluded.artifact_store" },
 	[S_CANCEL] = { "t",
 	    "WITH job AS (UPDATE jobs SET status = 'cancelled',"
 	    " ended_at = " NOW_US ", error = 'cancelled',"
@@ -103,13 +209,12 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND NOT EXISTS (SELECT 1 FROM asked)" },
 	[S_GET] = { "tii",
 	    "SELECT job.*, code, input, requirements,"
-	    " stdout, stderr, output, extras, artifacts"
+	    " stdout, stderr, output, extras, artifacts, artifact_store,"
+	    " CASE WHEN $3 <> 0 THEN " ATTEMPTS " END"
 	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
 	    " LEFT JOIN payloads ON payloads.id = job.id AND $2 <> 0"
 	    " LEFT JOIN outputs ON outputs.id = job.id AND $3 <> 0" },
-	[S_POSITION] = { "t",
-	    "SELECT count(*) FROM jobs WHERE status = 'queued' AND seq <="
-	    " (SELECT seq FROM jobs WHERE id = $1 AND status = 'queued')" },
+	[S_POSITION] = { "t", TENANT_POSITION("$1") },
 	[S_LIST] = { "ii", LIST("") },
 	[S_LIST_STATUS] = { "iit", LIST(" WHERE status = $3") },
 	[S_LIST_TYPE] = { "iit", LIST(" WHERE job_type = $3") },
@@ -117,7 +222,8 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    LIST(" WHERE status = $3 AND job_type = $4") },
 	[S_COUNTS] = { "",
 	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
-	    " (SELECT count(*) FROM jobs WHERE status = 'running')" },
+	    " (SELECT count(*) FROM jobs WHERE status = 'running'),"
+	    " (SELECT count(*) FROM tenants WHERE waiting > 0)" },
 	/*
 	 * $1: what is held, $2: <node>#<life>, $3: <node>. What is held is
 	 * left alone by the second half, whose rows are taken by one of
@@ -127,14 +233,23 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    "WITH held AS (UPDATE jobs SET lease_until = " LEASE
 	    " WHERE id = ANY ($1::text[]) AND status = 'running'"
 	    " AND " OF_THIS_LIFE " RETURNING id, fence, cancel_requested),"
-	    " abandoned (old_id) AS (SELECT id FROM jobs"
+	    " was AS (SELECT id AS was_id, id, attempt, started_at,"
+	    " code_started, cancel_requested FROM jobs"
 	    " WHERE status = 'running' AND id <> ALL ($1::text[])"
 	    " AND ((" OF_THIS_NODE " AND NOT " OF_THIS_LIFE ")"
 	    " OR (" NOW_US " <= $10"
 	    " AND coalesce(lease_until, 0) < " NOW_US "))"
 	    " FOR UPDATE SKIP LOCKED),"
 	    " taken AS (UPDATE jobs SET " SET_ABANDONED
-	    " FROM abandoned WHERE id = old_id RETURNING id, fence, status),"
+	    " FROM was WHERE jobs.id = was_id RETURNING jobs.*),"
+	    " noted AS (" NOTE "greatest(" NOW_US ", started_at),"
+	    " 'interrupted', 'node', 'takod was ended before the code began'"
+	    " FROM was WHERE code_started = 0 AND cancel_requested = 0"
+	    " ON CONFLICT DO NOTHING),"
+	    " late AS (" NOTE "ended_at, error, 'node', error_message"
+	    " FROM taken WHERE status = 'failed' ON CONFLICT DO NOTHING),"
+	    " letter AS (" LETTER " FROM taken WHERE status = 'failed'"
+	    " ON CONFLICT DO NOTHING),"
 	    " node AS (INSERT INTO nodes (name, instance, version, started_at,"
 	    " seen_at, lease_until, running, max_workers, draining)"
 	    " VALUES ($3, $4, $5, " NOW_US " - $6, " NOW_US ", " LEASE
@@ -174,7 +289,92 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND ended_at < (SELECT " NOW_US " - $1)"
 	    " AND status NOT IN ('queued', 'running')"
 	    " ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
-	    " DELETE FROM jobs USING old WHERE id = old_id RETURNING id" },
+	    " DELETE FROM jobs USING old LEFT JOIN outputs"
+	    " ON outputs.id = old_id WHERE jobs.id = old_id"
+	    " RETURNING jobs.id, artifact_store" },
+	/* Two plans would be wanted for two filters: there are not so many. */
+	[S_LETTERS] = { "tiii",
+	    "SELECT " LETTER_COLUMNS " FROM dead_letters"
+	    " WHERE ($1 = '' OR error = $1) AND ($2 = 0 OR letter = $2)"
+	    " ORDER BY letter DESC LIMIT $3 OFFSET $4" },
+	[S_LETTER_COUNTS] = { "",
+	    "SELECT error, count(*) FROM dead_letters GROUP BY error" },
+	[S_LETTER_REMOVE] = { "i",
+	    "DELETE FROM dead_letters WHERE letter = $1" },
+	[S_LETTERS_EXPIRE] = { "ii",
+	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
+	    " FROM dead_letters WHERE created_at < (SELECT " NOW_US " - $1)"
+	    " ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)" },
+	/* What one statement changes the next one of it does not see yet. */
+	[S_SET_TENANTS] = { "t",
+	    "WITH p AS MATERIALIZED (SELECT * FROM "
+	    "jsonb_to_recordset($1::jsonb)"
+	    " AS p (name text, weight int, priority int, max_queued bigint,"
+	    " max_running bigint, max_jobs bigint, max_cpu_ms bigint,"
+	    " window_us bigint)),"
+	    " named AS (INSERT INTO tenants (" TENANT_POLICY ")"
+	    " SELECT " TENANT_POLICY " FROM p ON CONFLICT (name) DO UPDATE SET"
+	    " weight = excluded.weight, priority = excluded.priority,"
+	    " max_queued = excluded.max_queued,"
+	    " max_running = excluded.max_running,"
+	    " max_jobs = excluded.max_jobs, max_cpu_ms = excluded.max_cpu_ms,"
+	    " window_us = excluded.window_us),"
+	    " others AS (SELECT name AS other, waiting = 0 AND running = 0"
+	    " AND used_since <= " NOW_US " - window_us AS idle FROM tenants"
+	    " WHERE name NOT IN (SELECT name FROM p)),"
+	    " rest AS (UPDATE tenants SET weight = p.weight,"
+	    " priority = p.priority, max_queued = p.max_queued,"
+	    " max_running = p.max_running, max_jobs = p.max_jobs,"
+	    " max_cpu_ms = p.max_cpu_ms, window_us = p.window_us"
+	    " FROM p, others WHERE p.name = '*' AND tenants.name = other"
+	    " AND NOT idle),"
+	    " gone AS (DELETE FROM tenants USING others WHERE name = other"
+	    " AND idle AND waiting = 0 AND running = 0)"
+	    " SELECT count(*) FROM p" },
+	[S_TENANTS] = { "i",
+	    "SELECT " TENANT_POLICY ", waiting, running,"
+	    " CASE WHEN " TENANT_WINDOW(
+		NOW_US) " THEN used_jobs ELSE 0 END,"
+			" CASE WHEN " TENANT_WINDOW(
+			    NOW_US) " THEN used_cpu_ms ELSE 0 END"
+				    " FROM tenants WHERE name <> '*'"
+				    " ORDER BY waiting DESC, running DESC, "
+				    "name LIMIT $1" },
+	[S_GET_ARTIFACTS] = { "t",
+	    "SELECT job.*, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+	    " artifacts, artifact_store, NULL"
+	    " FROM (SELECT " JOB_COLUMNS " FROM jobs WHERE id = $1) AS job"
+	    " LEFT JOIN outputs ON outputs.id = job.id" },
+	/* While a claim's job runs, its end may still name the place. */
+	[S_ARTIFACT_KNOWN] = { "tit",
+	    "SELECT 1 FROM jobs LEFT JOIN outputs ON outputs.id = jobs.id"
+	    " WHERE jobs.id = $1 AND ($2 = 0 OR fence = $2)"
+	    " AND (status IN ('queued', 'running')"
+	    " OR coalesce(artifact_store, 'local') = $3)" },
+	[S_CHUNK_PUT] = { "tiiib",
+	    "INSERT INTO artifact_chunks (id, fence, number, chunk,"
+	    " written_at, data)"
+	    " VALUES ($1, $2, $3, $4, " NOW_US ", $5)"
+	    " ON CONFLICT (id, fence, number, chunk) DO UPDATE"
+	    " SET data = excluded.data, written_at = excluded.written_at" },
+	[S_CHUNK_GET] = { "tiii",
+	    "SELECT data FROM artifact_chunks WHERE id = $1"
+	    " AND fence = $2 AND number = $3 AND chunk = $4" },
+	[S_CHUNK_REMOVE] = { "ti",
+	    "DELETE FROM artifact_chunks WHERE ctid = ANY (ARRAY("
+	    "SELECT ctid FROM artifact_chunks"
+	    " WHERE id = $1 AND ($2 = 0 OR fence = $2) LIMIT 64))" },
+	/* From place to place by the index, however much lies in one. */
+	[S_CHUNK_PLACES] = { "tii",
+	    "WITH RECURSIVE place AS ("
+	    "(SELECT id, fence, written_at FROM artifact_chunks"
+	    " WHERE (id, fence) > ($1, $2)"
+	    " ORDER BY id, fence, number, chunk LIMIT 1)"
+	    " UNION ALL SELECT next.* FROM place, LATERAL ("
+	    "SELECT c.id, c.fence, c.written_at FROM artifact_chunks AS c"
+	    " WHERE (c.id, c.fence) > (place.id, place.fence)"
+	    " ORDER BY c.id, c.fence, c.number, c.chunk LIMIT 1) AS next)"
+	    " SELECT id, fence, written_at FROM place LIMIT $3" },
 	/* Nobody was told of it, so nothing of it has run. */
 	[S_UNDO] = { "t", "UPDATE jobs SET code_started = 0, " SET_RELEASED
 			  " WHERE owner = $1 AND status = 'running'" },

@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,7 @@ static uint64_t serial;
 
 static void slot_settle(struct slot *);
 static void slot_hand_stream(struct slot *);
+static void slot_prove(struct slot *);
 
 static unsigned
 count(enum slot_state state)
@@ -142,8 +144,7 @@ pool_init(void)
 	}
 	/* Names must not meet those of a former life. */
 	serial = (uint64_t)time_wall_us() / 1000;
-	if ((mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST) ||
-	    (mkdirat(env.data_fd, "artifacts", 0700) == -1 && errno != EEXIST))
+	if (mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST)
 		fatal("data_dir");
 	fd = openat(env.data_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1 || (d = fdopendir(fd)) == NULL)
@@ -158,14 +159,15 @@ pool_init(void)
  */
 
 static void
-slot_failed(struct slot *s, enum engine_error error, const char *detail)
+slot_failed(struct slot *s, enum engine_error error, const char *place,
+    const char *detail)
 {
 	struct run *run = s->run;
 
 	s->run = NULL;
 	pool_end(s, detail);
 	if (run != NULL)
-		run_slot_failed(run, error, detail);
+		run_slot_failed(run, error, place, detail);
 }
 
 static void
@@ -178,7 +180,8 @@ slot_late(int fd, short events, void *arg)
 	if (s->state != SLOT_STARTING)
 		return;
 	engine_state_failed(ENGINE_DEADLINE, "a slot was not ready in time");
-	slot_failed(s, ENGINE_DEADLINE, "the sandbox was not ready in time");
+	slot_failed(
+	    s, ENGINE_DEADLINE, "sandbox", "the sandbox was not ready in time");
 }
 
 static void
@@ -190,7 +193,7 @@ worker_gone(struct child *c, void *arg)
 	(void)c;
 	s->worker = NULL;
 	if (was == SLOT_STARTING)
-		slot_failed(s, ENGINE_TRANSIENT, "its worker ended");
+		slot_failed(s, ENGINE_TRANSIENT, "worker", "its worker ended");
 	else if (was == SLOT_READY)
 		pool_end(s, "its worker ended");
 	else if (was == SLOT_RUNNING && s->run != NULL)
@@ -210,7 +213,7 @@ container_exited(struct container *ct, void *arg)
 	case SLOT_STARTING:
 		engine_state_failed(
 		    ENGINE_TRANSIENT, "a sandbox ended before it was ready");
-		slot_failed(s, ENGINE_TRANSIENT,
+		slot_failed(s, ENGINE_TRANSIENT, "sandbox",
 		    "the sandbox ended before it was ready");
 		break;
 	case SLOT_READY:
@@ -236,7 +239,7 @@ container_created(struct container *ct, int fd, int mux,
 	if (error != ENGINE_OK) {
 		engine_state_failed(error, detail);
 		if (s->state == SLOT_STARTING)
-			slot_failed(s, error, detail);
+			slot_failed(s, error, "slot", detail);
 		else
 			slot_settle(s);
 		return;
@@ -250,6 +253,21 @@ container_created(struct container *ct, int fd, int mux,
 		return;
 	}
 	slot_hand_stream(s);
+	if (s->state == SLOT_STARTING)
+		slot_prove(s);
+}
+
+/*
+ * What is known of this container in particular, and of its engine and runtime
+ * since they were probed. Read while the worker shakes hands.
+ */
+static void
+slot_prove(struct slot *s)
+{
+	s->proof = env.engine_ops->proof(env.engine, s->container);
+	if (s->proof == NULL && (s->proof = json_object()) == NULL)
+		return;
+	json_object_set_new(s->proof, "kernel", json_string(env.probe.kernel));
 }
 
 /* The worker gets its caps, the artifact folder and the container's stream. */
@@ -265,7 +283,7 @@ slot_hand_stream(struct slot *s)
 	    env.worker_uid != 0 ? env.worker_gid : s->worker->uid);
 	if (dir == -1) {
 		log_warn("spool folder of %s", s->name);
-		slot_failed(s, ENGINE_TRANSIENT, "no spool folder");
+		slot_failed(s, ENGINE_TRANSIENT, "node", "no spool folder");
 		return;
 	}
 	s->max_stdout = cf->max_stdout_bytes;
@@ -291,7 +309,8 @@ slot_hand_stream(struct slot *s)
 	/* From here on the stream is the worker's alone. */
 	close_fd(&s->stream);
 	if (r == -1)
-		slot_failed(s, ENGINE_TRANSIENT, "its worker takes no frames");
+		slot_failed(s, ENGINE_TRANSIENT, "worker",
+		    "its worker takes no frames");
 	else
 		proc_deadline(s->worker, SETUP_LIMIT_MS);
 }
@@ -303,6 +322,7 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	struct container_spec spec;
 	struct slot *s = NULL;
 	struct timeval tv;
+	char app[PATH_MAX];
 	uid_t uid;
 	gid_t gid;
 	int i;
@@ -354,6 +374,11 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	spec.pids = cf->container_limits.pids_limit;
 	spec.limits = &cf->container_limits;
 	spec.environment = &jt->environment;
+	if (jt->shared_code.n > 0) {
+		s->shared = shared_code_hold();
+		shared_code_path(s->shared, jt->name, app, sizeof(app));
+		spec.app = app;
+	}
 	/* A page and its directory entry beside the one file. */
 	spec.code_size = cf->max_code_bytes + 65536;
 	spec.input_size = cf->max_input_bytes + 65536;
@@ -523,6 +548,10 @@ slot_settle(struct slot *s)
 	if (s->worker != NULL || s->creating || s->removing)
 		return;
 	spool_remove(s->name);
+	shared_code_release(s->shared);
+	s->shared = NULL;
+	json_decref(s->proof);
+	s->proof = NULL;
 	log_debug("%s: gone", s->name);
 	s->state = SLOT_FREE;
 	takod_check_stopped();

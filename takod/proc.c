@@ -408,9 +408,8 @@ proc_api_setup(void)
 	strlcpy(setup.version, TAKO_VERSION, sizeof(setup.version));
 	if (proc_send(api, MSG_T_API_SETUP, 0, &setup, -1) == -1)
 		return;
-	for (i = 0; i < listen_count(); i++) {
+	for (i = 0; (fd = listen_fd(i, &name)) != -1; i++) {
 		memset(&l, 0, sizeof(l));
-		fd = listen_fd(i, &name);
 		strlcpy(l.name, name, sizeof(l.name));
 		proc_send(api, MSG_T_API_LISTEN, 0, &l, fd);
 	}

@@ -17,31 +17,48 @@ static int claiming;
 static int64_t held_until; /* what is being claimed */
 static int again;	   /* something changed while a claim was under way */
 
-int
-queue_job_type(const char *asked, const struct conf_job_type **jt, char *detail,
-    size_t len)
+const struct conf_job_type *
+queue_job_type(const char *asked)
 {
-	*jt = conf_job_type(env.conf, asked);
-	if (*jt == NULL && !env.conf->production_mode)
-		*jt = conf_job_type(env.conf, "default");
-	if (*jt == NULL) {
-		snprintf(detail, len,
+	const struct conf_job_type *jt = conf_job_type(env.conf, asked);
+
+	if (jt == NULL && !env.conf->production_mode)
+		jt = conf_job_type(env.conf, "default");
+	return (jt);
+}
+
+enum job_error
+queue_refusal(const struct job *job, const struct conf_job_type **type,
+    char *detail, size_t len)
+{
+	const struct conf_job_type *jt = queue_job_type(job->job_type);
+
+	*type = jt;
+	if (jt == NULL) {
+		strlcpy(detail,
 		    "Unknown job type; production_mode runs only those that "
-		    "are configured");
-		return (-1);
+		    "are configured",
+		    len);
+		return (JERR_CONFIG);
 	}
-	if ((*jt)->network_enabled || (*jt)->gpu.enabled ||
-	    (*jt)->requirements.n > 0 || (*jt)->shared_code.n > 0) {
+	if (jt->network_enabled || jt->gpu.enabled || jt->requirements.n > 0) {
 		snprintf(detail, len,
 		    "Job type %s needs %s, which this takod cannot give",
-		    (*jt)->name,
-		    (*jt)->network_enabled	? "a network"
-		    : (*jt)->gpu.enabled	? "a GPU"
-		    : (*jt)->requirements.n > 0 ? "packages"
-						: "shared_code");
-		return (-1);
+		    jt->name,
+		    jt->network_enabled ? "a network"
+		    : jt->gpu.enabled	? "a GPU"
+					: "packages");
+		return (JERR_CONFIG);
 	}
-	return (0);
+	if (blob_len(job->requirements) == 0)
+		return (JERR_NONE);
+	strlcpy(detail,
+	    env.conf->allow_runtime_requirements
+		? "The request needs packages, which this takod cannot give"
+		: "Runtime dependency installation is disabled. Use pre-built "
+		  "images or set allow_runtime_requirements=True.",
+	    len);
+	return (JERR_DEPENDENCY);
 }
 
 static void

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "job.h"
 #include "util.h"
 
@@ -39,6 +41,7 @@ job_free(struct job *job)
 	blob_unref(job->output);
 	blob_unref(job->extras);
 	free(job->artifacts);
+	free(job->attempts);
 	free(job);
 }
 
@@ -62,8 +65,98 @@ job_lend(const struct job *j)
 		memcpy(copy->artifacts, j->artifacts,
 		    (size_t)j->n_artifacts * sizeof(*j->artifacts));
 	}
+	copy->attempts = NULL;
+	if (j->n_attempts > 0) {
+		copy->attempts =
+		    xcalloc((size_t)j->n_attempts, sizeof(*j->attempts));
+		memcpy(copy->attempts, j->attempts,
+		    (size_t)j->n_attempts * sizeof(*j->attempts));
+	}
 	return (copy);
 }
+
+/* ---- attempts ------------------------------------------------------------ */
+
+/* One more, zeroed, at the end; NULL: no memory. */
+static struct attempt *
+attempt_add(struct job *job)
+{
+	struct attempt *all;
+
+	all = reallocarray(
+	    job->attempts, (size_t)job->n_attempts + 1, sizeof(*all));
+	if (all == NULL)
+		return (NULL);
+	job->attempts = all;
+	all += job->n_attempts++;
+	memset(all, 0, sizeof(*all));
+	return (all);
+}
+
+int
+attempt_note(struct job *job, int64_t ended_at, enum job_error error,
+    const char *place, const char *message)
+{
+	struct attempt *a;
+
+	if ((a = attempt_add(job)) == NULL)
+		return (-1);
+	a->number = job->attempt;
+	a->started_at = job->started_at;
+	a->ended_at = ended_at < a->started_at ? a->started_at : ended_at;
+	a->error = error;
+	strlcpy(a->place, place, sizeof(a->place));
+	strlcpy(a->message, message, sizeof(a->message));
+	a->message[utf8_span(a->message, strlen(a->message))] = '\0';
+	return (0);
+}
+
+const struct attempt *
+attempt_present(const struct job *job)
+{
+	const struct attempt *last;
+
+	if (job->n_attempts == 0)
+		return (NULL);
+	last = &job->attempts[job->n_attempts - 1];
+	return (last->number == job->attempt ? last : NULL);
+}
+
+int
+attempts_parse(struct job *job, const char *text, size_t len)
+{
+	json_t *all, *item;
+	json_int_t started_at, ended_at;
+	const char *error, *place, *message;
+	struct attempt *a;
+	int number, kind, ret = 0;
+	size_t i;
+
+	if (len == 0)
+		return (0);
+	if ((all = json_loadb(text, len, 0, NULL)) == NULL)
+		return (-1);
+	json_array_foreach (all, i, item) {
+		if (json_unpack(item, "[i, I, I, s, s, s]", &number,
+			&started_at, &ended_at, &error, &place,
+			&message) == -1 ||
+		    (kind = job_error_byname(error)) == -1 ||
+		    (a = attempt_add(job)) == NULL) {
+			ret = -1;
+			break;
+		}
+		a->number = number;
+		a->started_at = started_at;
+		a->ended_at = ended_at;
+		a->error = (enum job_error)kind;
+		strlcpy(a->place, place, sizeof(a->place));
+		strlcpy(a->message, message, sizeof(a->message));
+	}
+	json_decref(all);
+	return (ret);
+}
+
+/* ---- artifacts ----------------------------------------------------------- */
 
 static uint8_t *
 put_le(uint8_t *p, uint64_t v, unsigned n)

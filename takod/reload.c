@@ -66,6 +66,23 @@ conf_swap(struct conf *a, struct conf *b)
 	*b = copy;
 }
 
+/* Files that have changed stand among the changes of keys. */
+static void
+change_of_files(struct reload *r)
+{
+	struct conf_change *c;
+
+	c = reallocarray(r->changes, r->n_changes + 1, sizeof(*c));
+	if (c == NULL)
+		fatal(NULL);
+	r->changes = c;
+	c += r->n_changes++;
+	c->key = "shared_code";
+	c->before = xstrdup("\"files as they were\"");
+	c->after = xstrdup("\"files as they are\"");
+	c->restart = 0;
+}
+
 /* fresh becomes the running one, which is left in it. */
 static int
 apply(struct reload *r, struct conf *fresh)
@@ -73,6 +90,9 @@ apply(struct reload *r, struct conf *fresh)
 	char again[512];
 	int listen = changed(r, "server_host") || changed(r, "server_port");
 
+	if (changed(r, "shared_code") &&
+	    shared_code_take(fresh, r->detail, sizeof(r->detail)) == -1)
+		return (-1);
 	conf_keep_fixed(fresh, env.conf);
 	conf_swap(env.conf, fresh);
 	if (listen && listen_again(r->detail, sizeof(r->detail)) == -1)
@@ -86,14 +106,20 @@ apply(struct reload *r, struct conf *fresh)
 		listen_keep();
 	if (changed(r, "log_level"))
 		proc_log_level((enum log_level)env.conf->log_level);
+	if (changed(r, "shared_code"))
+		shared_code_keep();
 	proc_api_setup();
 	pool_retire();
 	pool_fill();
 	queue_kick();
 	if (changed(r, "execution_record_ttl_days"))
 		retain_begin();
+	if (changed(r, "dlq_ttl_days"))
+		letters_sweep();
 	return (0);
 back:
+	if (changed(r, "shared_code"))
+		shared_code_drop();
 	conf_swap(env.conf, fresh);
 	conf_keep_fixed(fresh, env.conf);
 	/* Of the old configuration it succeeded before. */
@@ -107,6 +133,7 @@ reload_run(struct reload *r, int dry)
 	struct conf_errors warnings;
 	struct conf *fresh;
 	size_t i, live = 0;
+	int files = 0;
 
 	memset(r, 0, sizeof(*r));
 	if (env.stopping || takod_stopping()) {
@@ -121,6 +148,11 @@ reload_run(struct reload *r, int dry)
 		    "the configuration is not valid, nothing has changed");
 	else
 		r->n_changes = conf_changes(env.conf, fresh, &r->changes);
+	if (fresh != NULL && (files = shared_code_changed(
+				  fresh, r->detail, sizeof(r->detail))) == 1)
+		change_of_files(r);
+	if (files == -1)
+		dry = 1;
 	for (i = 0; i < r->n_changes; i++)
 		live += !r->changes[i].restart;
 	if (live > 0 && !dry)

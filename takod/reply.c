@@ -4,7 +4,10 @@
  * sealed memfd.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <jansson.h>
 
 #include "log.h"
 #include "takod.h"
@@ -36,9 +39,9 @@ record_fill(struct msg_rep_record *m, const struct job *job)
 	strlcpy(m->job_id, job->id, sizeof(m->job_id));
 	m->status = job->status;
 	strlcpy(m->job_type, job->job_type, sizeof(m->job_type));
-	/* 0.3 names every version so, unless the asker named one. */
-	snprintf(m->job_version, sizeof(m->job_version), "%s%s", job->job_type,
-	    strchr(job->job_type, '@') != NULL ? "" : "@latest");
+	/* As 0.3 names every version, also one that was asked for. */
+	snprintf(m->job_version, sizeof(m->job_version), "%s@latest",
+	    job->job_ref[0] != '\0' ? job->job_ref : job->job_type);
 	m->created_at = job->created_at;
 	m->started_at = job->started_at;
 	m->ended_at = job->ended_at;
@@ -72,6 +75,71 @@ record_fill(struct msg_rep_record *m, const struct job *job)
 	m->startup_timeout = (uint64_t)job->startup_timeout;
 }
 
+/* ---- takod's own object of a whole record -------------------------------- */
+
+static json_t *
+time_or_null(int64_t us)
+{
+	char buf[40];
+
+	return (us == 0 ? json_null()
+			: json_string(time_iso(buf, sizeof(buf), us)));
+}
+
+static json_t *
+attempt_json(int number, int64_t started_at, int64_t ended_at, const char *type,
+    const char *place, const char *message)
+{
+	return (json_pack("{s:i, s:o, s:o, s:s?, s:s?, s:s?}", "attempt",
+	    number, "started_at", time_or_null(started_at), "ended_at",
+	    time_or_null(ended_at), "error_type", type, "where", place,
+	    "message", message));
+}
+
+/* Those that failed by a fault that was not the job's, then the present one. */
+static json_t *
+attempts_json(const struct job *job)
+{
+	const struct attempt *a;
+	json_t *list = json_array();
+	int i;
+
+	for (i = 0; i < job->n_attempts; i++) {
+		a = &job->attempts[i];
+		json_array_append_new(
+		    list, attempt_json(a->number, a->started_at, a->ended_at,
+			      job_error_name(a->error), a->place, a->message));
+	}
+	if (job->started_at != 0 && attempt_present(job) == NULL)
+		json_array_append_new(list,
+		    attempt_json(job->attempt, job->started_at, job->ended_at,
+			job_error_name(job->error), NULL,
+			job->error == JERR_NONE ? NULL : job->error_message));
+	return (list);
+}
+
+/* What is stored of it, and what is known by other columns. NULL: no memory. */
+static struct blob *
+extras_full(const struct job *job)
+{
+	struct blob *b = NULL;
+	json_t *o = NULL;
+	char *text;
+
+	if (blob_len(job->extras) > 0)
+		o = json_loadb((const char *)blob_data(job->extras),
+		    blob_len(job->extras), 0, NULL);
+	if (!json_is_object(o)) {
+		json_decref(o);
+		o = json_object();
+	}
+	json_object_set_new(o, "attempts", attempts_json(job));
+	if ((text = json_dumps(o, JSON_COMPACT)) != NULL)
+		b = blob_take(text, strlen(text));
+	json_decref(o);
+	return (b);
+}
+
 int
 reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
     enum view view, int timed_out, int64_t queue_position)
@@ -88,7 +156,9 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
 		parts[1] = job->err;
 		parts[2] = job->output;
 		parts[3] = artifacts_pack(job->artifacts, job->n_artifacts);
-		parts[4] = job->extras;
+		/* Nobody else is shown it. */
+		if (view == VIEW_FULL)
+			parts[4] = extras_full(job);
 		m.stdout_len = blob_len(parts[0]);
 		m.stderr_len = blob_len(parts[1]);
 		m.output_len = blob_len(parts[2]);
@@ -103,6 +173,7 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
 				    job->id);
 				blob_unref(all);
 				blob_unref(parts[3]);
+				blob_unref(parts[4]);
 				return (-1);
 			}
 		}
@@ -110,6 +181,7 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
 	ret = imsgev_compose(iev, MSG_T_REP_RECORD, req, &m, fd);
 	blob_unref(all);
 	blob_unref(parts[3]);
+	blob_unref(parts[4]);
 	return (ret);
 }
 
@@ -136,6 +208,48 @@ reply_submit(uint32_t req, const struct job *job, enum job_status status)
 	strlcpy(m.job_id, job->id, sizeof(m.job_id));
 	m.status = status;
 	proc_send(api, MSG_T_REP_SUBMIT, req, &m, -1);
+}
+
+int
+reply_json_to(struct imsgev *iev, uint32_t req, const json_t *answer)
+{
+	struct msg_rep_json m;
+	struct blob *b = NULL;
+	char *text;
+	int fd, ret = -1;
+
+	if ((text = json_dumps(answer, JSON_COMPACT)) != NULL)
+		b = blob_take(text, strlen(text));
+	memset(&m, 0, sizeof(m));
+	m.len = blob_len(b);
+	if (b != NULL && (fd = blob_fd(b)) != -1)
+		ret = imsgev_compose(iev, MSG_T_REP_JSON, req, &m, fd);
+	blob_unref(b);
+	return (ret);
+}
+
+void
+reply_answer(enum rep error, const char *detail, json_t *answer, void *arg)
+{
+	uint64_t asker = (uintptr_t)arg;
+	uint32_t req = (uint32_t)asker;
+	struct child *api = proc_api();
+
+	/* Another one by now knows nothing of the request. */
+	if (api == NULL || api->iev == NULL ||
+	    (uint64_t)api->pid != asker >> 32)
+		return;
+	if (error != REP_NONE)
+		reply_error(req, error, NULL, detail);
+	else if (reply_json_to(api->iev, req, answer) == -1)
+		reply_error(req, REP_INTERNAL, NULL, "");
+}
+
+void *
+reply_asker(const struct child *api, uint32_t req)
+{
+	_Static_assert(sizeof(void *) == 8, "a pid and a number");
+	return ((void *)(uintptr_t)((uint64_t)api->pid << 32 | req));
 }
 
 void

@@ -1,20 +1,20 @@
 /*
  * retain.c: records that ended longer ago than execution_record_ttl_days are
  * removed, with their artifacts. Runs in the parent, in the background of all
- * else: the store removes some at a time, their folders go one a turn of the
- * loop, and the pauses between take nine times as long as the store's work.
+ * else: the store removes some at a time, their artifacts go one job a turn of
+ * the loop, and the pauses between take nine times as long as the store's work.
  *
- * The row goes first, so nobody is shown a record without its files. A folder
- * whose row is gone, because takod was ended between the two or because another
- * takod of the database removed the row, is found at the end of each sweep.
+ * The row goes first, so nobody is shown a record without its files. Artifacts
+ * that no record names, because takod was ended between the two, between the
+ * files and their row, or because another takod of the database removed the
+ * row, are found by going through the artifact stores now and then. One that is
+ * younger than an hour is left alone; of the others the store says whether a
+ * record names them, or may still come to.
  */
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "artifact_store.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -30,19 +30,23 @@
 /* A pause between two calls: at least this, and so many times the call. */
 #define PAUSE_US    (SECOND / 100)
 #define PAUSE_TIMES 9
-/* Folders that are looked at in a turn of the loop. */
-#define LOOKS 32
+/* Artifacts without a record are looked for so often, and by retain_begin. */
+#define STRAYS_US DAY
 
 static struct {
 	struct event *timer; /* the next sweep, or the next call of this one */
-	struct event *turn;  /* folders are left to do */
+	struct event *turn;  /* artifacts are left to do */
 	int sweeping, again;
-	store_id ids[STORE_EXPIRE_MAX];
-	size_t n_ids;
+	struct store_expired gone[STORE_EXPIRE_MAX];
+	size_t n_gone;
 	int empty; /* the store has no more */
-	DIR *folders;
-	store_id looked_up;
 	int64_t asked, pause, began, removed;
+
+	int strays;		   /* are looked for in this sweep */
+	int number, first, listed; /* the artifact store */
+	struct artifact_found found[ARTIFACT_LIST_MAX];
+	size_t n_found;
+	int64_t strays_done; /* monotonic; 0: never */
 } sweep;
 
 static void
@@ -77,85 +81,101 @@ sweep_end(void)
 		    (long long)sweep.removed,
 		    env.conf->execution_record_ttl_days,
 		    (long long)(time_mono_us() - sweep.began) / 1000);
-	if (sweep.folders != NULL)
-		closedir(sweep.folders);
-	sweep.folders = NULL;
 	sweep.sweeping = 0;
+	sweep.n_gone = sweep.n_found = 0;
 	sweep.removed = 0;
 	timer_in(sweep.again ? 0
 			     : SWEEP_US - SWEEP_US / 20 +
 				   arc4random_uniform(SWEEP_US / 10));
+	if (sweep.again)
+		sweep.strays_done = 0;
 	sweep.again = 0;
 }
 
-static void
-folder_remove(const char *id)
-{
-	char path[64];
+/* ---- the artifacts of those that went --------------------------------------
+ */
 
-	snprintf(path, sizeof(path), "artifacts/%s", id);
-	pool_folder_remove(path);
+static void
+removed(enum artifact_result result, void *arg)
+{
+	(void)result; /* what is left has no record: the strays' turn */
+	(void)arg;
+	turn_again();
 }
 
 static void
-looked_up(enum store_result result, struct job *job, void *arg)
+remove_next(void)
 {
+	const struct store_expired *e = &sweep.gone[--sweep.n_gone];
+	struct artifact_place place = { .fence = 0 };
+
+	strlcpy(place.job_id, e->id, sizeof(place.job_id));
+	artifact_remove(e->artifact_store, &place, removed, NULL);
+}
+
+/* ---- artifacts without a record -------------------------------------------
+ */
+
+static void
+stray_removed(enum artifact_result result, void *arg)
+{
+	(void)result; /* what is left of it is found again */
 	(void)arg;
-	job_free(job);
+	turn_again();
+}
+
+static void
+looked_up(enum store_result result, void *arg)
+{
+	const struct artifact_place *place = &sweep.found[sweep.n_found].place;
+
+	(void)arg;
 	if (result == STORE_NOT_FOUND) {
-		log_info("retention: artifacts of job %s, whose record is "
-			 "gone, are removed",
-		    sweep.looked_up);
-		folder_remove(sweep.looked_up);
-	}
-	if (result == STORE_AWAY)
+		log_info("retention: artifacts of job %s (%s, %lld), which no "
+			 "record names, are removed",
+		    place->job_id, artifact_store_name(sweep.listed),
+		    (long long)place->fence);
+		artifact_remove(artifact_store_name(sweep.listed), place,
+		    stray_removed, NULL);
+	} else if (result == STORE_AWAY)
 		sweep_end(); /* the next one begins when it is up again */
 	else
 		turn_again();
 }
 
-/* Looks at some folders. 1: the store was asked for the job of one. */
-static int
-folders_look(void)
+static void
+listed(enum artifact_result result, const struct artifact_found *found,
+    size_t n, void *arg)
 {
-	time_t before = (time_t)((time_wall_us() - age_us()) / SECOND);
-	struct dirent *d;
-	struct stat st;
-	int i;
+	int64_t before = time_wall_us() - ARTIFACT_YOUNG_US;
+	size_t i;
 
-	for (i = 0; i < LOOKS; i++) {
-		if ((d = readdir(sweep.folders)) == NULL) {
-			sweep_end();
-			return (1);
-		}
-		/* Not touched since before the record could have ended. */
-		if (d->d_name[0] == '.' || strlen(d->d_name) > MAX_JOB_ID ||
-		    fstatat(dirfd(sweep.folders), d->d_name, &st,
-			AT_SYMLINK_NOFOLLOW) == -1 ||
-		    !S_ISDIR(st.st_mode) || st.st_mtime >= before)
-			continue;
-		strlcpy(sweep.looked_up, d->d_name, sizeof(sweep.looked_up));
-		env.store_ops->get(
-		    env.store, sweep.looked_up, WANT_STATUS, looked_up, NULL);
-		return (1);
-	}
-	return (0);
+	(void)arg;
+	for (i = 0; i < n && sweep.n_found < nitems(sweep.found); i++)
+		if (found[i].written < before)
+			sweep.found[sweep.n_found++] = found[i];
+	/* The next store, or this one's next places. */
+	sweep.first = result != ARTIFACT_OK;
+	if (sweep.first)
+		sweep.number++;
+	turn_again();
 }
 
+/* Looks at what lies in the artifact stores, one place a turn. */
 static void
-folders_begin(void)
+strays_turn(void)
 {
-	int fd;
-
-	fd = openat(
-	    env.data_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1 || (sweep.folders = fdopendir(fd)) == NULL) {
-		log_warn("retention: artifacts");
-		close_fd(&fd);
+	if (sweep.n_found > 0)
+		env.store_ops->artifact_known(env.store,
+		    artifact_store_name(sweep.listed),
+		    &sweep.found[--sweep.n_found].place, looked_up, NULL);
+	else if (artifact_store_name(sweep.number) != NULL) {
+		sweep.listed = sweep.number;
+		artifact_list(sweep.number, sweep.first, listed, NULL);
+	} else {
+		sweep.strays_done = time_mono_us();
 		sweep_end();
-		return;
 	}
-	turn_again();
 }
 
 static void
@@ -168,22 +188,19 @@ turn(int fd, short events, void *arg)
 		sweep_end();
 		return;
 	}
-	if (sweep.folders != NULL) {
-		if (folders_look() == 0)
-			turn_again();
-		return;
-	}
-	if (sweep.n_ids > 0) {
-		folder_remove(sweep.ids[--sweep.n_ids]);
-		turn_again();
-	} else if (sweep.empty)
-		folders_begin();
-	else
+	if (sweep.n_gone > 0)
+		remove_next();
+	else if (!sweep.empty)
 		timer_in(sweep.pause);
+	else if (sweep.strays)
+		strays_turn();
+	else
+		sweep_end();
 }
 
 static void
-expired(enum store_result result, const store_id *ids, size_t n, void *arg)
+expired(enum store_result result, const struct store_expired *gone, size_t n,
+    void *arg)
 {
 	(void)arg;
 	if (result != STORE_OK) {
@@ -193,8 +210,8 @@ expired(enum store_result result, const store_id *ids, size_t n, void *arg)
 	if (n > STORE_EXPIRE_MAX)
 		fatalx("%s: %zu", __func__, n);
 	if (n > 0)
-		memcpy(sweep.ids, ids, n * sizeof(*ids));
-	sweep.n_ids = n;
+		memcpy(sweep.gone, gone, n * sizeof(*gone));
+	sweep.n_gone = n;
 	sweep.removed += (int64_t)n;
 	sweep.empty = n == 0;
 	sweep.pause = PAUSE_TIMES * (time_mono_us() - sweep.asked);
@@ -215,8 +232,13 @@ ask(int fd, short events, void *arg)
 		return;
 	}
 	sweep.asked = time_mono_us();
-	if (!sweep.sweeping)
+	if (!sweep.sweeping) {
 		sweep.began = sweep.asked;
+		sweep.strays = sweep.strays_done == 0 ||
+			       sweep.asked - sweep.strays_done >= STRAYS_US;
+		sweep.number = 0;
+		sweep.first = 1;
+	}
 	sweep.sweeping = 1;
 	env.store_ops->expire(
 	    env.store, age_us(), STORE_EXPIRE_MAX, expired, NULL);
@@ -234,8 +256,11 @@ retain_init(void)
 void
 retain_begin(void)
 {
+	letters_sweep();
 	if (sweep.sweeping)
 		sweep.again = 1;
-	else
+	else {
+		sweep.strays_done = 0;
 		timer_in(0);
+	}
 }

@@ -7,12 +7,17 @@
  *			over, so a row without it can safely run again
  *	went		JOB_START was sent: the execution timer runs
  *	ended		the worker's last word, or the container's death, is
- *here finishing	the terminal row is being committed; repeated until the
- *			store says yes or that somebody else ended it
+ *			here
+ *	keeping		its artifacts are being put into their store
+ *	finishing	the terminal row is being committed, or that the job
+ *			waits for another attempt
+ *
+ * Both are repeated until the store says yes, or that somebody else ended it.
  *
  * The limits come from the timers here alone; what a job is charged with is
  * decided in judge.c.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -21,6 +26,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "artifact_store.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -29,11 +35,15 @@
 #define LAST_WORD_MS 10000
 /* Between attempts at a store that does not answer. */
 #define FINISH_RETRY_MS 1000
+/* Between attempts at a job: not longer, but for the chance in it. */
+#define RETRY_MOST_US 30000000
 
 struct run_list runs = TAILQ_HEAD_INITIALIZER(runs);
 
 static void run_try_end(struct run *);
 static void run_finish(struct run *);
+static void run_kept(enum artifact_result, void *);
+static void run_drop_slot(struct run *);
 static void run_free(struct run *);
 
 struct run *
@@ -187,8 +197,8 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 		if (slot != NULL)
 			pool_end(slot, "no memory");
 		if (!started)
-			env.store_ops->release(env.store, job->id, job->fence,
-			    1000000, queue_released, NULL);
+			env.store_ops->release(
+			    env.store, job, 1000000, queue_released, NULL);
 		job_free(job);
 		return;
 	}
@@ -196,22 +206,31 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 	r->claimed = time_mono_us();
 	r->held_until = held_until;
 	r->started = started;
+	r->again = -1;
 	r->slot = slot;
 	r->facts.oom_kills = r->facts.memory_peak = r->facts.cpu_us = -1;
 	TAILQ_INSERT_TAIL(&runs, r, entry);
 	log_set_correlation(job->correlation_id);
 	arm(r, job->startup_timeout * 1000000LL);
-	if (queue_job_type(job->job_type, &jt, detail, sizeof(detail)) == -1) {
-		r->job->error = JERR_CONFIG;
+	r->job->error = queue_refusal(job, &jt, detail, sizeof(detail));
+	if (r->job->error != JERR_NONE) {
+		/* What its code printed, so to say: as 0.3 has it. */
+		if (r->job->error == JERR_DEPENDENCY)
+			r->job->err = blob_copy(detail, strlen(detail));
 		strlcpy(r->job->error_message, detail,
 		    sizeof(r->job->error_message));
 		r->dead = r->done = 1;
 		run_try_end(r);
-	} else if (slot != NULL) {
+		log_set_correlation(NULL);
+		return;
+	}
+	strlcpy(r->job->job_type, jt->name, sizeof(r->job->job_type));
+	if (slot != NULL) {
 		slot->run = r;
 		run_slot_ready(r);
 	} else if ((r->slot = pool_assign(jt->name, r)) == NULL)
-		run_slot_failed(r, ENGINE_TRANSIENT, "no slot could be made");
+		run_slot_failed(
+		    r, ENGINE_TRANSIENT, "node", "no slot could be made");
 	else if (r->slot->worker->state == CHILD_READY)
 		run_slot_ready(r);
 	log_set_correlation(NULL);
@@ -223,8 +242,21 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 void
 run_end(struct run *r, enum run_reason reason)
 {
-	if (r->reason != REASON_NONE || r->finishing)
+	if (r->finishing && !r->kept && reason == REASON_STOP) {
+		/* There is no more time to wait for the artifacts' store. */
+		r->hurry = 1;
+		if (r->finishing == 2)
+			run_kept(ARTIFACT_AWAY, r);
 		return;
+	}
+	if (r->reason != REASON_NONE)
+		return;
+	if (r->finishing) {
+		/* It is to wait for another attempt, and will not. */
+		if (r->again >= 0)
+			r->reason = reason;
+		return;
+	}
 	r->reason = reason;
 	log_debug("job %s: ended by takod (%d)", r->job->id, (int)reason);
 	if (r->went == 0) {
@@ -265,12 +297,95 @@ run_lost(struct run *r, const char *why)
 		run_free(r); /* whoever takes it up puts it back */
 }
 
-/* The slot could not be made: another try, or the end. */
-void
-run_slot_failed(struct run *r, enum engine_error error, const char *detail)
+/* By the store's clock, which this host's may differ from. */
+static int64_t
+run_store_now(const struct run *r)
+{
+	return (r->job->started_at + time_mono_us() - r->claimed);
+}
+
+/* Until the next attempt: the base, doubled each time, 30 s at the most. */
+static int64_t
+retry_delay(int attempt)
 {
 	int64_t delay = (int64_t)(env.conf->retry_base_delay * 1e6);
 	int i;
+
+	for (i = 1; i < attempt && delay < RETRY_MOST_US; i++)
+		delay *= 2;
+	if (delay > RETRY_MOST_US)
+		delay = RETRY_MOST_US;
+	/* Ten per cent either way: no herd. */
+	return (delay + (int64_t)arc4random_uniform((uint32_t)(delay / 5 + 1)) -
+		delay / 10);
+}
+
+#define HEX "0123456789abcdef"
+
+/*
+ * How much of p is not for records: a path of this host, a container's name or
+ * an id. before is the character in front of it.
+ */
+static size_t
+private_span(const char *p, char before, const char **word)
+{
+	size_t n = strspn(p, HEX);
+
+	*word = "<container-id>";
+	if (isalnum((unsigned char)before))
+		return (0);
+	if ((n == 12 || n == 64) && !isalnum((unsigned char)p[n]))
+		return (n);
+	if (strncmp(p, "takod-", 6) == 0)
+		return (strspn(p, "-" HEX "takodprbe"));
+	*word = "<path>";
+	return (*p == '/' ? strcspn(p, " \t:,;)\"'") : 0);
+}
+
+/* An engine's words, as they may leave; the log has them as they are. */
+static void
+fault_words(char *dst, size_t len, const char *src)
+{
+	const char *word;
+	char before = ' ';
+	size_t n, at = 0;
+
+	while (*src != '\0' && at + 1 < len) {
+		if ((n = private_span(src, before, &word)) == 0) {
+			dst[at++] = before = *src++;
+			continue;
+		}
+		dst[at] = '\0';
+		at = strlcat(dst, word, len);
+		src += n;
+		before = src[-1];
+		if (at >= len)
+			at = len - 1;
+	}
+	dst[at] = '\0';
+}
+
+static enum job_error
+fault_of(enum engine_error error)
+{
+	switch (error) {
+	case ENGINE_NO_IMAGE:
+	case ENGINE_CONFIG:
+		return (JERR_CONFIG);
+	case ENGINE_AWAY:
+		return (JERR_SERVICE_UNAVAILABLE);
+	default:
+		return (JERR_DOCKER);
+	}
+}
+
+/* The slot could not be made: another try, or the end. */
+void
+run_slot_failed(struct run *r, enum engine_error error, const char *place,
+    const char *detail)
+{
+	enum job_error fault = fault_of(error);
+	char words[MAX_ERROR_MESSAGE + 1];
 
 	r->slot = NULL;
 	if (r->finishing || r->reason != REASON_NONE) {
@@ -278,31 +393,23 @@ run_slot_failed(struct run *r, enum engine_error error, const char *detail)
 		run_try_end(r);
 		return;
 	}
-	if (error != ENGINE_NO_IMAGE && error != ENGINE_CONFIG && !r->started &&
-	    !r->starting &&
-	    (error == ENGINE_AWAY ||
-		r->job->attempt < env.conf->max_retry_attempts)) {
-		for (i = 1; i < r->job->attempt && delay < 30000000; i++)
-			delay *= 2;
-		if (delay > 30000000)
-			delay = 30000000;
-		/* Ten per cent either way: no herd. */
-		delay +=
-		    (int64_t)arc4random_uniform((uint32_t)(delay / 5 + 1)) -
-		    delay / 10;
+	fault_words(words, sizeof(words), detail);
+	attempt_note(r->job, run_store_now(r), fault, place, words);
+	r->dead = r->done = 1;
+	if (fault != JERR_CONFIG && !r->started && !r->starting &&
+	    r->job->attempt < env.conf->max_retry_attempts) {
+		r->again = retry_delay(r->job->attempt);
 		log_warnx("job %s: attempt %d failed (%s); again in %lld ms",
 		    r->job->id, r->job->attempt, detail,
-		    (long long)delay / 1000);
-		env.store_ops->release(env.store, r->job->id, r->job->fence,
-		    delay, queue_released, NULL);
-		run_free(r);
+		    (long long)r->again / 1000);
+		event_del(r->timer);
+		run_finish(r);
 		return;
 	}
-	r->job->error = error == ENGINE_NO_IMAGE || error == ENGINE_CONFIG
-			    ? JERR_CONFIG
-			    : JERR_DOCKER;
-	strlcpy(r->job->error_message, detail, sizeof(r->job->error_message));
-	r->dead = r->done = 1;
+	log_warnx("job %s: attempt %d failed (%s), the last one", r->job->id,
+	    r->job->attempt, detail);
+	r->job->error = fault;
+	strlcpy(r->job->error_message, words, sizeof(r->job->error_message));
 	run_try_end(r);
 }
 
@@ -320,7 +427,7 @@ run_slot_dead(struct run *r)
 		r->slot->run = NULL;
 		pool_end(r->slot, "its sandbox ended");
 		if (!r->starting && !r->started)
-			run_slot_failed(r, ENGINE_TRANSIENT,
+			run_slot_failed(r, ENGINE_TRANSIENT, "sandbox",
 			    "the sandbox ended before the job began");
 		else {
 			r->slot = NULL;
@@ -343,13 +450,13 @@ void
 run_worker_gone(struct run *r, const char *why)
 {
 	if (r->done && r->finishing) {
-		pool_end(r->slot, why);
+		run_drop_slot(r);
 		return;
 	}
 	if (r->went == 0 && !r->started && !r->starting) {
 		r->slot->run = NULL;
 		pool_end(r->slot, why);
-		run_slot_failed(r, ENGINE_TRANSIENT, why);
+		run_slot_failed(r, ENGINE_TRANSIENT, "worker", why);
 		return;
 	}
 	if (!r->done) {
@@ -419,7 +526,7 @@ run_artifact(struct run *r, const struct msg_job_artifact *m)
 	a = reallocarray(
 	    job->artifacts, (size_t)job->n_artifacts + 1, sizeof(*a));
 	if (a == NULL) {
-		r->incomplete = 1;
+		r->lost = 1;
 		return (0);
 	}
 	job->artifacts = a;
@@ -443,6 +550,8 @@ run_done(struct run *r, const struct msg_job_done *m)
 		r->ended = time_mono_us();
 	if (m->output_incomplete)
 		r->incomplete = 1;
+	if (m->artifacts_lost)
+		r->lost = 1;
 	/* Nothing more is wanted of the container. */
 	if (m->end == END_LOST)
 		pool_kill(r->slot);
@@ -479,37 +588,48 @@ run_try_end(struct run *r)
 }
 
 /*
- * Artifacts move from the slot's spool to the job's own folder before the row
- * that names them is committed: rows never point at files that are not there.
+ * The folder that the worker wrote into is taken away from it: its id is
+ * another job's next. It keeps what the store has not taken yet, also when the
+ * slot is gone.
  */
 static int
-keep_artifacts(struct run *r)
+spool_take(struct run *r)
 {
-	char from[128], to[128];
+	char from[128];
 	int fd, ret = -1;
 
-	if (r->job->n_artifacts == 0 || r->slot == NULL)
-		return (0);
+	if (r->slot == NULL) {
+		errno = ENOENT;
+		return (-1);
+	}
 	snprintf(from, sizeof(from), "spool/%s", r->slot->name);
-	snprintf(to, sizeof(to), "artifacts/%s", r->job->id);
+	snprintf(r->folder, sizeof(r->folder), "spool/%s.%lld", r->job->id,
+	    (long long)r->job->fence);
 	if ((fd = pool_spool_fd(r->slot)) == -1)
 		goto fail;
-	/* The worker's id is another job's next: take the folder away. */
 	if (fchown(fd, 0, 0) == -1 || fchmod(fd, 0700) == -1 ||
-	    fsync(fd) == -1 ||
-	    renameat(env.data_fd, from, env.data_fd, to) == -1)
-		goto fail;
-	close_fd(&fd);
-	fd = openat(
-	    env.data_fd, "artifacts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd == -1 || fsync(fd) == -1)
+	    renameat(env.data_fd, from, env.data_fd, r->folder) == -1)
 		goto fail;
 	ret = 0;
 fail:
 	if (ret == -1)
-		log_warn("job %s: artifacts cannot be kept", r->job->id);
+		r->folder[0] = '\0';
 	close_fd(&fd);
 	return (ret);
+}
+
+/* What its record was to name is not there: it did not succeed. */
+static void
+run_lost_artifacts(struct run *r)
+{
+	log_error("job %s: its artifacts are lost", r->job->id);
+	r->job->n_artifacts = 0;
+	r->job->artifact_store[0] = '\0';
+	r->lost = 1;
+	judge_lost(r);
+	if (r->job->error == JERR_INTERNAL)
+		attempt_note(r->job, r->job->ended_at, JERR_INTERNAL, "store",
+		    r->job->error_message);
 }
 
 /* The container goes once whoever waits has an answer. */
@@ -523,6 +643,43 @@ run_drop_slot(struct run *r)
 	r->slot = NULL;
 }
 
+/* It waits again, unless somebody wanted its end meanwhile. */
+static void
+run_released(struct run *r)
+{
+	queue_released(STORE_OK, NULL);
+	if (r->reason == REASON_CANCEL)
+		job_cancel_waiting(r->job->id);
+}
+
+/* Held until the store takes it: it fills a worker's place meanwhile. */
+static void
+run_hold(struct run *r)
+{
+	r->finishing = 2;
+	run_drop_slot(r);
+	arm(r, FINISH_RETRY_MS * 1000LL);
+}
+
+static void
+unkept(enum artifact_result result, void *arg)
+{
+	(void)result; /* what is left of them is swept up: retain.c */
+	(void)arg;
+}
+
+/* No record will name them. */
+static void
+run_unkeep(struct run *r)
+{
+	struct artifact_place place = { .fence = r->job->fence };
+
+	if (r->job->n_artifacts == 0)
+		return;
+	strlcpy(place.job_id, r->job->id, sizeof(place.job_id));
+	artifact_remove(r->job->artifact_store, &place, unkept, NULL);
+}
+
 static void
 run_finished(enum store_result result, void *arg)
 {
@@ -530,6 +687,10 @@ run_finished(enum store_result result, void *arg)
 
 	switch (result) {
 	case STORE_OK:
+		if (r->again >= 0) {
+			run_released(r);
+			break;
+		}
 		env.jobs_done++;
 		log_set_correlation(r->job->correlation_id);
 		log_info("job %s: %s%s%s after %lld ms", r->job->id,
@@ -545,33 +706,54 @@ run_finished(enum store_result result, void *arg)
 	case STORE_NOT_FOUND:
 		log_warnx("job %s: somebody else ended it; our end is dropped",
 		    r->job->id);
+		run_unkeep(r);
 		break;
 	case STORE_FAILED:
 		log_error("job %s: its end cannot be stored; trying again",
 		    r->job->id);
 		/* FALLTHROUGH */
 	default:
-		/* Held until the store takes it: it fills a worker's place. */
-		r->finishing = 2;
-		run_drop_slot(r);
-		arm(r, FINISH_RETRY_MS * 1000LL);
+		run_hold(r);
 		return;
 	}
 	run_free(r);
 }
 
 static void
+run_kept(enum artifact_result result, void *arg)
+{
+	struct run *r = arg;
+
+	if (result == ARTIFACT_AWAY && !r->hurry) {
+		if (!r->waits)
+			log_warnx("job %s: its artifacts wait for their store",
+			    r->job->id);
+		r->waits = 1;
+		run_hold(r);
+		return;
+	}
+	r->kept = 1;
+	if (result != ARTIFACT_OK)
+		run_lost_artifacts(r);
+	run_finish(r);
+}
+
+static void
 run_finish(struct run *r)
 {
-	if (!r->finishing && keep_artifacts(r) == -1) {
-		r->job->n_artifacts = 0;
-		r->job->status = JOB_FAILED;
-		r->job->error = JERR_INTERNAL;
-		strlcpy(r->job->error_message, "Artifacts could not be stored",
-		    sizeof(r->job->error_message));
-	}
+	int first = !r->finishing;
+
 	r->finishing = 1;
-	env.store_ops->finish(env.store, r->job, run_finished, r);
+	if (r->again >= 0)
+		env.store_ops->release(
+		    env.store, r->job, r->again, run_finished, r);
+	else if (r->kept || r->job->n_artifacts == 0)
+		env.store_ops->finish(env.store, r->job, run_finished, r);
+	else if (first && spool_take(r) == -1) {
+		log_warn("job %s: spool folder", r->job->id);
+		run_kept(ARTIFACT_FAILED, r);
+	} else
+		artifact_put(r->job, r->folder, run_kept, r);
 }
 
 static void
@@ -579,6 +761,8 @@ run_free(struct run *r)
 {
 	TAILQ_REMOVE(&runs, r, entry);
 	run_drop_slot(r);
+	if (r->folder[0] != '\0')
+		artifact_folder_remove(r->folder);
 	event_free(r->timer);
 	job_free(r->job);
 	free(r);

@@ -11,6 +11,11 @@
 #include "store_schema.h"
 #include "util.h"
 
+/* The oldest job of a tenant that may be taken now (?1). */
+#define DUE                                                                    \
+	"(SELECT id FROM jobs INDEXED BY jobs_waiting"                         \
+	" WHERE jobs.tenant = tenants.name AND status = 'queued'"              \
+	" AND not_before <= ?1 ORDER BY seq LIMIT 1)"
 #define LIST(where)                                                            \
 	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
 	" ORDER BY seq DESC LIMIT ?1 OFFSET ?2"
@@ -20,6 +25,20 @@
 #define OF_THIS_NODE  "substr(owner, 1, length(?2) + 1) = ?2 || '#'"
 #define SET_RELEASED  JOB_FATE_SET(JOB_RELEASED, "?4", "max")
 #define SET_ABANDONED JOB_FATE_SET(JOB_ABANDONED, "?1", "max")
+#define ABANDONED                                                              \
+	"status = 'running' AND ((" OF_THIS_NODE " AND NOT " OF_THIS_LIFE ")"  \
+	" OR (?1 <= ?4 AND coalesce(lease_until, 0) < ?1))"
+#define POLICY_FIELD(f) "json_extract(value, '$." f "')"
+#define POLICY_FIELDS                                                          \
+	POLICY_FIELD("name")                                                   \
+	", " POLICY_FIELD("weight") ", " POLICY_FIELD(                         \
+	    "priority") ", " POLICY_FIELD("max_queued") ", " POLICY_FIELD("ma" \
+									  "x_" \
+									  "ru" \
+									  "nn" \
+									  "in" \
+									  "g") ", " POLICY_FIELD("max_jobs") ", " POLICY_FIELD("max_cpu_ms") ", " POLICY_FIELD("window_us")
+#define POLICY_NAMES "(SELECT " POLICY_FIELD("name") " FROM json_each(?1))"
 
 static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
@@ -32,22 +51,36 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    "INSERT INTO jobs (" JOB_COLUMNS ", owner, lease_until) VALUES ("
 	    "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
 	    "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"
-	    "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40)",
+	    "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40,?41,?42)",
 	[S_INSERT_PAYLOAD] = "INSERT INTO payloads VALUES (?1, ?2, ?3, ?4)",
 	[S_BY_ID] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
 	[S_BY_KEY] =
 	    "SELECT " JOB_COLUMNS " FROM jobs WHERE idempotency_key = ?1"
-	    " AND idempotency_key <> ''",
+	    " AND idempotency_key <> ''"
+	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("?2"),
 	[S_QUEUED] = "SELECT count(*) FROM jobs WHERE status = 'queued'",
 	[S_RUNNING] = "SELECT count(*) FROM jobs WHERE status = 'running'",
-	[S_CLAIM_FIND] = "SELECT id FROM jobs WHERE status = 'queued'"
-			 " AND not_before <= ?1 ORDER BY seq LIMIT 1",
+	[S_QUOTA] =
+	    "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY ", " TENANT_FILLED
+					 " FROM tenants WHERE name = ?1",
+	[S_CLAIM_TURN] = "SELECT " DUE " AS due, priority"
+			 " FROM tenants INDEXED BY tenants_turn"
+			 " WHERE ready = 1 AND due IS NOT NULL"
+			 " ORDER BY priority DESC, pass, name LIMIT 1",
+	[S_CLAIM_AGED] = "SELECT " DUE " AS due, since"
+			 " FROM tenants INDEXED BY tenants_since"
+			 " WHERE ready = 1 AND priority = ?2 AND since <= ?3"
+			 " AND due IS NOT NULL ORDER BY since LIMIT 1",
 	[S_CLAIM] = "UPDATE jobs SET status = 'running', fence = fence + 1,"
 		    " attempt = attempt + 1, code_started = ?2,"
 		    " started_at = ?3, owner = ?4, lease_until = ?5"
 		    " WHERE id = ?1 AND status = 'queued'",
 	[S_START] = "UPDATE jobs SET code_started = 1"
 		    " WHERE id = ?1 AND fence = ?2 AND status = 'running'",
+	[S_NOTE] = "INSERT INTO attempts (id, " ATTEMPT_COLUMNS ")"
+		   " SELECT id, attempt, started_at, max(?3, started_at), ?4,"
+		   " ?5, ?6 FROM jobs WHERE id = ?1 AND fence = ?2"
+		   " ON CONFLICT DO NOTHING",
 	[S_RELEASE] = "UPDATE jobs SET not_before = ?3, " SET_RELEASED
 		      " WHERE id = ?1 AND fence = ?2 AND status = 'running'"
 		      " AND code_started = 0",
@@ -59,11 +92,20 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " total_ms = ?12, phase_at_exit = ?13, runtime = ?14,"
 		     " out_truncated = ?15, err_truncated = ?16,"
 		     " max_rss_kb = ?17, cpu_ms = ?18, wall_ms = ?19,"
-		     " oom_kills = ?20, owner = NULL, lease_until = NULL"
+		     " oom_kills = ?20, job_type = ?21, owner = NULL,"
+		     " lease_until = NULL"
 		     " WHERE id = ?1 AND fence = ?2 AND (status = 'running'"
 		     " OR (status = ?3 AND ended_at = max(?4, started_at)))",
-	[S_FINISH_OUTPUT] = "INSERT OR REPLACE INTO outputs VALUES"
-			    " (?1, ?2, ?3, ?4, ?5, ?6)",
+	[S_LETTER] = "INSERT INTO dead_letters (" LETTER_COPIED ")"
+		     " SELECT " LETTER_OF_JOB " FROM jobs"
+		     " WHERE id = ?1 AND fence = ?2 ON CONFLICT DO NOTHING",
+	[S_ATTEMPTS] = "SELECT json_group_array(json_array(" ATTEMPT_COLUMNS
+		       ")) FROM (SELECT " ATTEMPT_COLUMNS " FROM attempts"
+		       " WHERE id = ?1 ORDER BY attempt) HAVING count(*) > 0",
+	[S_FINISH_OUTPUT] =
+	    "INSERT OR REPLACE INTO outputs (id, stdout, stderr, output,"
+	    " extras, artifacts, artifact_store)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, nullif(?7, ''))",
 	[S_CANCEL] = "UPDATE jobs SET status = 'cancelled', ended_at = ?2,"
 		     " error = 'cancelled', error_phase = 'startup',"
 		     " error_message = 'Execution was cancelled'"
@@ -72,11 +114,11 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 			 " WHERE id = ?1 AND status = 'running'",
 	[S_PAYLOAD] = "SELECT code, input, requirements FROM payloads"
 		      " WHERE id = ?1",
-	[S_OUTPUT] = "SELECT stdout, stderr, output, extras, artifacts"
-		     " FROM outputs WHERE id = ?1",
-	[S_POSITION] = "SELECT count(*) FROM jobs WHERE status = 'queued'"
-		       " AND seq <= (SELECT seq FROM jobs WHERE id = ?1"
-		       " AND status = 'queued')",
+	[S_POSITION] = TENANT_POSITION("?1"),
+	[S_OUTPUT] = "SELECT artifacts, artifact_store, stdout, stderr,"
+		     " output, extras FROM outputs WHERE id = ?1",
+	[S_ARTIFACTS] = "SELECT artifacts, artifact_store FROM outputs"
+			" WHERE id = ?1",
 	[S_LIST] = LIST(""),
 	[S_LIST_STATUS] = LIST(" WHERE status = ?3"),
 	[S_LIST_TYPE] = LIST(" WHERE job_type = ?4"),
@@ -84,12 +126,17 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_HOLD] = "UPDATE jobs SET lease_until = ?2 WHERE id = ?1"
 		   " AND status = 'running' AND " OF_THIS_LIFE
 		   " RETURNING fence, cancel_requested",
-	/* Of a former life of this node, or of nobody any more. */
-	[S_ABANDONED] =
-	    "UPDATE jobs SET " SET_ABANDONED " WHERE status = 'running' AND"
-	    " ((" OF_THIS_NODE " AND NOT " OF_THIS_LIFE ")"
-	    " OR (?1 <= ?4 AND coalesce(lease_until, 0) < ?1))"
-	    " RETURNING id, fence, status",
+	/* Of a former life of this node, or of nobody any more: noted, then. */
+	[S_ABANDONED_NOTE] =
+	    "INSERT INTO attempts (id, " ATTEMPT_COLUMNS ")"
+	    " SELECT id, attempt, started_at, max(?1, started_at),"
+	    " 'interrupted', 'node', CASE code_started"
+	    " WHEN 0 THEN 'takod was ended before the code began'"
+	    " ELSE 'takod was ended while the job ran' END FROM jobs"
+	    " WHERE " ABANDONED " AND cancel_requested = 0"
+	    " ON CONFLICT DO NOTHING",
+	[S_ABANDONED] = "UPDATE jobs SET " SET_ABANDONED " WHERE " ABANDONED
+			" RETURNING id, fence, status",
 	[S_NODE] = "INSERT OR REPLACE INTO nodes (name, instance, version,"
 		   " started_at, seen_at, lease_until, running, max_workers,"
 		   " draining) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -103,11 +150,67 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		    " FROM nodes ORDER BY name",
 	[S_ENDED] = "SELECT 1 FROM jobs WHERE id = ?1"
 		    " AND status IN ('queued', 'running')",
-	[S_EXPIRED] = "SELECT id FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
+	[S_EXPIRED] = "SELECT id, (SELECT artifact_store FROM outputs"
+		      " WHERE outputs.id = jobs.id)"
+		      " FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
 		      " AND status NOT IN ('queued', 'running')"
 		      " ORDER BY ended_at LIMIT 1",
 	/* The rows of the other tables go with it. */
-	[S_EXPIRE] = "DELETE FROM jobs WHERE id = ?1" };
+	[S_EXPIRE] = "DELETE FROM jobs WHERE id = ?1",
+	/* Two plans would be wanted for two filters: there are not so many. */
+	[S_LETTERS] = "SELECT " LETTER_COLUMNS " FROM dead_letters"
+		      " WHERE (?1 = '' OR error = ?1)"
+		      " AND (?2 = 0 OR letter = ?2)"
+		      " ORDER BY letter DESC LIMIT ?3 OFFSET ?4",
+	[S_LETTER_COUNTS] = "SELECT error, count(*) FROM dead_letters"
+			    " GROUP BY error",
+	[S_LETTER_REMOVE] = "DELETE FROM dead_letters WHERE letter = ?1",
+	[S_LETTERS_EXPIRE] =
+	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
+	    " FROM dead_letters WHERE created_at < ?1"
+	    " ORDER BY created_at LIMIT ?2)",
+	[S_WAITING] = "SELECT count(*) FROM tenants WHERE waiting > 0",
+	[S_POLICY_NAMED] =
+	    "INSERT INTO tenants (" TENANT_POLICY ") SELECT " POLICY_FIELDS
+	    " FROM json_each(?1) WHERE true ON CONFLICT (name) DO UPDATE SET"
+	    " weight = excluded.weight, priority = excluded.priority,"
+	    " max_queued = excluded.max_queued,"
+	    " max_running = excluded.max_running,"
+	    " max_jobs = excluded.max_jobs, max_cpu_ms = excluded.max_cpu_ms,"
+	    " window_us = excluded.window_us",
+	[S_POLICY_REST] =
+	    "UPDATE tenants SET weight = d.weight, priority = d.priority,"
+	    " max_queued = d.max_queued, max_running = d.max_running,"
+	    " max_jobs = d.max_jobs, max_cpu_ms = d.max_cpu_ms,"
+	    " window_us = d.window_us FROM tenants AS d WHERE d.name = '*'"
+	    " AND tenants.name NOT IN " POLICY_NAMES,
+	[S_POLICY_GONE] =
+	    "DELETE FROM tenants WHERE waiting = 0 AND running = 0"
+	    " AND used_since <= ?2 - window_us AND name NOT IN " POLICY_NAMES,
+	[S_TENANTS] =
+	    "SELECT " TENANT_POLICY ", waiting, running,"
+	    " " TENANT_WINDOW(
+		"?2") ", used_jobs,"
+		      " used_cpu_ms FROM tenants WHERE name <> '*'"
+		      " ORDER BY waiting DESC, running DESC, name LIMIT ?1",
+	/* While a claim's job runs, its end may still name the place. */
+	[S_ARTIFACT_KNOWN] =
+	    "SELECT 1 FROM jobs LEFT JOIN outputs ON outputs.id = jobs.id"
+	    " WHERE jobs.id = ?1 AND (?2 = 0 OR fence = ?2)"
+	    " AND (status IN ('queued', 'running')"
+	    " OR coalesce(artifact_store, 'local') = ?3)",
+	[S_CHUNK_PUT] = "INSERT OR REPLACE INTO artifact_chunks (id, fence,"
+			" number, chunk, written_at, data)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[S_CHUNK_GET] = "SELECT data FROM artifact_chunks WHERE id = ?1"
+			" AND fence = ?2 AND number = ?3 AND chunk = ?4",
+	[S_CHUNK_REMOVE] = "DELETE FROM artifact_chunks WHERE rowid IN"
+			   " (SELECT rowid FROM artifact_chunks"
+			   " WHERE id = ?1 AND (?2 = 0 OR fence = ?2)"
+			   " LIMIT 4)",
+	[S_CHUNK_PLACES] = "SELECT id, fence, written_at FROM artifact_chunks"
+			   " WHERE (id, fence) > (?1, ?2)"
+			   " ORDER BY id, fence, number, chunk LIMIT 1" };
 
 /*
  * Old rows are removed for so long in one call: a large one takes longer than
@@ -271,6 +374,8 @@ get_job(sqlite3_stmt *st)
 	j->cpu_ms = sqlite3_column_int64(st, C_CPU_MS);
 	j->wall_ms = sqlite3_column_int64(st, C_WALL_MS);
 	j->oom_kills = sqlite3_column_int64(st, C_OOM_KILLS);
+	get_text(st, C_JOB_REF, j->job_ref, sizeof(j->job_ref));
+	get_text(st, C_TENANT, j->tenant, sizeof(j->tenant));
 	return (j);
 }
 
@@ -331,21 +436,43 @@ get_payload(struct store *s, struct job *j)
 }
 
 static enum store_result
-get_output(struct store *s, struct job *j)
+get_output(struct store *s, enum statement which, struct job *j)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_OUTPUT);
+	sqlite3_stmt *st = sqlite_stmt(s, which);
 	int rc, ok = 1;
 
 	bind_text(st, 1, j->id);
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
-		j->out = get_blob(st, 0);
-		j->err = get_blob(st, 1);
-		j->output = get_blob(st, 2);
-		j->extras = get_blob(st, 3);
-		const void *p = sqlite3_column_blob(st, 4);
-		ok = artifacts_unpack(p, (size_t)sqlite3_column_bytes(st, 4),
+		const void *p = sqlite3_column_blob(st, 0);
+		ok = artifacts_unpack(p, (size_t)sqlite3_column_bytes(st, 0),
 			 &j->artifacts, &j->n_artifacts) == 0;
+		get_text(st, 1, j->artifact_store, sizeof(j->artifact_store));
+	}
+	if (rc == SQLITE_ROW && which == S_OUTPUT) {
+		j->out = get_blob(st, 2);
+		j->err = get_blob(st, 3);
+		j->output = get_blob(st, 4);
+		j->extras = get_blob(st, 5);
+	}
+	sqlite3_reset(st);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (ok ? STORE_OK : STORE_FAILED);
+}
+
+static enum store_result
+get_attempts(struct store *s, struct job *j)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_ATTEMPTS);
+	int rc, ok = 1;
+
+	bind_text(st, 1, j->id);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		const void *text = sqlite3_column_text(st, 0);
+		ok = attempts_parse(
+			 j, text, (size_t)sqlite3_column_bytes(st, 0)) == 0;
 	}
 	sqlite3_reset(st);
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
@@ -361,7 +488,8 @@ static int
 texts_valid(const struct job *j)
 {
 	const char *const texts[] = { j->id, j->job_type, j->idempotency_key,
-		j->correlation_id, j->client, j->parent_id, j->error_message };
+		j->correlation_id, j->client, j->parent_id, j->error_message,
+		j->tenant };
 	size_t i;
 
 	for (i = 0; i < nitems(texts); i++)
@@ -400,8 +528,9 @@ insert_row(struct store *s, const struct job *j, int start)
 	sqlite3_bind_int(st, C_CODE_STARTED + 1, start);
 	sqlite3_bind_int64(st, C_STARTED_AT + 1, start ? now : 0);
 	sqlite3_bind_int(st, C_ENDED_AT + 1, 0);
-	for (i = C_EXIT_CODE; i < C_MAX; i++)
+	for (i = C_EXIT_CODE; i <= C_OOM_KILLS; i++)
 		sqlite3_bind_int(st, i + 1, -1);
+	bind_text(st, C_JOB_REF + 1, j->job_type);
 	bind_text(st, C_ERROR + 1, NULL);
 	bind_text(st, C_ERROR_PHASE + 1, NULL);
 	bind_text(st, C_ERROR_MESSAGE + 1, "");
@@ -409,10 +538,36 @@ insert_row(struct store *s, const struct job *j, int start)
 	bind_text(st, C_RUNTIME + 1, NULL);
 	sqlite3_bind_int(st, C_OUT_TRUNCATED + 1, 0);
 	sqlite3_bind_int(st, C_ERR_TRUNCATED + 1, 0);
+	bind_text(st, C_TENANT + 1, j->tenant);
 	bind_text(st, C_MAX + 1, start ? s->owner : NULL);
 	if (start)
 		sqlite3_bind_int64(st, C_MAX + 2, now + s->lease_us);
 	return (sqlite_run(st));
+}
+
+/* May its tenant have another one? Clears op->flag where it may not run now. */
+static enum store_result
+quota(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_QUOTA);
+	enum store_result r = STORE_OK;
+	int rc;
+
+	bind_text(st, 1, op->in->tenant);
+	sqlite3_bind_int64(st, 2, time_wall_us());
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		if (sqlite3_column_int(st, 1))
+			op->flag = 0;
+		if (sqlite3_column_int(st, 0))
+			r = STORE_SPENT;
+		else if (!op->flag && sqlite3_column_int(st, 2))
+			r = STORE_FILLED;
+	}
+	sqlite3_reset(st);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (r);
 }
 
 enum store_result
@@ -432,6 +587,7 @@ call_submit(struct store *s, struct store_op *op)
 	if (j->idempotency_key[0] != '\0') {
 		st = sqlite_stmt(s, S_BY_KEY);
 		bind_text(st, 1, j->idempotency_key);
+		bind_text(st, 2, j->tenant);
 		r = select_job(s, st, &op->job);
 		if (r == STORE_OK)
 			return (memcmp(op->job->fingerprint, j->fingerprint,
@@ -445,6 +601,8 @@ call_submit(struct store *s, struct store_op *op)
 		return (r);
 	if (queued > 0)
 		op->flag = 0; /* nobody overtakes */
+	if ((r = quota(s, op)) != STORE_OK)
+		return (r);
 	if (!op->flag && queued >= op->n1)
 		return (STORE_FULL);
 	if ((rc = insert_row(s, j, op->flag)) != SQLITE_DONE)
@@ -460,6 +618,55 @@ call_submit(struct store *s, struct store_op *op)
 	return (by_id(s, j->id, &op->job));
 }
 
+/* A job's id, and a number, by one of the statements that find who is next. */
+static enum store_result
+find_next(
+    struct store *s, sqlite3_stmt *st, char id[MAX_JOB_ID + 1], int64_t *number)
+{
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_ROW) {
+		get_text(st, 0, id, MAX_JOB_ID + 1);
+		*number = sqlite3_column_int64(st, 1);
+	}
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_OK);
+	return (rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_fault(s, rc));
+}
+
+/* The job whose turn it is. */
+static enum store_result
+claim_find(struct store *s, int64_t now, char id[MAX_JOB_ID + 1])
+{
+	char aged[MAX_JOB_ID + 1];
+	enum store_result r;
+	sqlite3_stmt *st;
+	int64_t highest, since, oldest = INT64_MAX;
+	int priority;
+
+	st = sqlite_stmt(s, S_CLAIM_TURN);
+	sqlite3_bind_int64(st, 1, now);
+	if ((r = find_next(s, st, id, &highest)) != STORE_OK)
+		return (r);
+	if (++s->claims % STORE_AGED_CLAIM != 0)
+		return (STORE_OK);
+	for (priority = 0; priority < highest; priority++) {
+		st = sqlite_stmt(s, S_CLAIM_AGED);
+		sqlite3_bind_int64(st, 1, now);
+		sqlite3_bind_int(st, 2, priority);
+		sqlite3_bind_int64(st, 3, now - s->age_us);
+		r = find_next(s, st, aged, &since);
+		if (r != STORE_OK && r != STORE_NOT_FOUND)
+			return (r);
+		if (r == STORE_OK && since < oldest) {
+			oldest = since;
+			strlcpy(id, aged, MAX_JOB_ID + 1);
+		}
+	}
+	return (STORE_OK);
+}
+
 enum store_result
 call_claim(struct store *s, struct store_op *op)
 {
@@ -469,15 +676,8 @@ call_claim(struct store *s, struct store_op *op)
 	int64_t now = time_wall_us();
 	int rc;
 
-	st = sqlite_stmt(s, S_CLAIM_FIND);
-	sqlite3_bind_int64(st, 1, now);
-	rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		get_text(st, 0, id, sizeof(id));
-	sqlite3_reset(st);
-	if (rc != SQLITE_ROW)
-		return (
-		    rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_fault(s, rc));
+	if ((r = claim_find(s, now, id)) != STORE_OK)
+		return (r);
 	st = sqlite_stmt(s, S_CLAIM);
 	bind_text(st, 1, id);
 	sqlite3_bind_int(st, 2, op->flag);
@@ -486,7 +686,8 @@ call_claim(struct store *s, struct store_op *op)
 	sqlite3_bind_int64(st, 5, now + s->lease_us);
 	if ((rc = sqlite_run(st)) != SQLITE_DONE)
 		return (sqlite_fault(s, rc));
-	if ((r = by_id(s, id, &op->job)) != STORE_OK)
+	if ((r = by_id(s, id, &op->job)) != STORE_OK ||
+	    (r = get_attempts(s, op->job)) != STORE_OK)
 		return (r);
 	return (get_payload(s, op->job));
 }
@@ -512,15 +713,60 @@ call_start(struct store *s, struct store_op *op)
 	return (guarded(s, st));
 }
 
+/* How the present attempt failed, where it did. */
+static enum store_result
+note_attempt(struct store *s, const struct job *j)
+{
+	const struct attempt *a = attempt_present(j);
+	sqlite3_stmt *st;
+	int rc;
+
+	if (a == NULL)
+		return (STORE_OK);
+	st = sqlite_stmt(s, S_NOTE);
+	bind_text(st, 1, j->id);
+	sqlite3_bind_int64(st, 2, j->fence);
+	sqlite3_bind_int64(st, 3, a->ended_at);
+	bind_text(st, 4, job_error_name(a->error));
+	bind_text(st, 5, a->place);
+	bind_text(st, 6, a->message);
+	rc = sqlite_run(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+/* A dead letter for one that failed so for good. */
+static enum store_result
+put_letter(struct store *s, const struct job *j)
+{
+	enum store_result r;
+	sqlite3_stmt *st;
+	int rc;
+
+	if (attempt_present(j) == NULL)
+		return (STORE_OK);
+	if ((r = note_attempt(s, j)) != STORE_OK)
+		return (r);
+	st = sqlite_stmt(s, S_LETTER);
+	bind_text(st, 1, j->id);
+	sqlite3_bind_int64(st, 2, j->fence);
+	rc = sqlite_run(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
 enum store_result
 call_release(struct store *s, struct store_op *op)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_RELEASE);
+	const struct job *j = op->in;
+	enum store_result r;
 	int64_t now = time_wall_us();
+	sqlite3_stmt *st;
 
-	bind_text(st, 1, op->id);
-	sqlite3_bind_int64(st, 2, op->n1);
-	sqlite3_bind_int64(st, 3, op->n2 == 0 ? 0 : now + op->n2);
+	if ((r = note_attempt(s, j)) != STORE_OK)
+		return (r);
+	st = sqlite_stmt(s, S_RELEASE);
+	bind_text(st, 1, j->id);
+	sqlite3_bind_int64(st, 2, j->fence);
+	sqlite3_bind_int64(st, 3, now + op->n1);
 	sqlite3_bind_int64(st, 4, now);
 	return (guarded(s, st));
 }
@@ -561,7 +807,9 @@ call_finish(struct store *s, struct store_op *op)
 	sqlite3_bind_int64(st, 18, j->cpu_ms);
 	sqlite3_bind_int64(st, 19, j->wall_ms);
 	sqlite3_bind_int64(st, 20, j->oom_kills);
-	if ((r = guarded(s, st)) != STORE_OK)
+	bind_text(st, 21, j->job_type);
+	if ((r = guarded(s, st)) != STORE_OK ||
+	    (r = put_letter(s, j)) != STORE_OK)
 		return (r);
 	if ((list = artifacts_pack(j->artifacts, j->n_artifacts)) == NULL)
 		return (STORE_AWAY);
@@ -572,6 +820,7 @@ call_finish(struct store *s, struct store_op *op)
 	bind_blob(st, 4, j->output);
 	bind_blob(st, 5, j->extras);
 	bind_blob(st, 6, list);
+	bind_text(st, 7, j->artifact_store);
 	rc = sqlite_run(st);
 	sqlite3_clear_bindings(st);
 	blob_unref(list);
@@ -608,8 +857,12 @@ call_get(struct store *s, struct store_op *op)
 
 	if ((r = by_id(s, op->id, &op->job)) != STORE_OK)
 		return (r);
+	if ((op->flag & (WANT_OUTPUT | WANT_ARTIFACTS)) &&
+	    (r = get_output(s, op->flag & WANT_OUTPUT ? S_OUTPUT : S_ARTIFACTS,
+		 op->job)) != STORE_OK)
+		return (r);
 	if ((op->flag & WANT_OUTPUT) &&
-	    (r = get_output(s, op->job)) != STORE_OK)
+	    (r = get_attempts(s, op->job)) != STORE_OK)
 		return (r);
 	if (op->flag & WANT_PAYLOAD)
 		r = get_payload(s, op->job);
@@ -671,6 +924,8 @@ call_counts(struct store *s, struct store_op *op)
 	r = number(s, sqlite_stmt(s, S_QUEUED), &op->counts.queued);
 	if (r == STORE_OK)
 		r = number(s, sqlite_stmt(s, S_RUNNING), &op->counts.running);
+	if (r == STORE_OK)
+		r = number(s, sqlite_stmt(s, S_WAITING), &op->counts.tenants);
 	return (r);
 }
 
@@ -722,24 +977,47 @@ beat_hold(struct store *s, struct store_op *op, int64_t now)
 	return (STORE_OK);
 }
 
-/* What is held was extended before: it is not among these. */
-static enum store_result
-beat_abandoned(struct store *s, struct store_op *op, int64_t now)
+static sqlite3_stmt *
+abandoned_stmt(struct store *s, enum statement which, const struct store_op *op)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_ABANDONED);
-	char id[MAX_JOB_ID + 1];
-	int rc, ok = 0;
+	sqlite3_stmt *st = sqlite_stmt(s, which);
 
-	sqlite3_bind_int64(st, 1, now);
+	sqlite3_bind_int64(st, 1, op->beat.now);
 	bind_text(st, 2, s->node);
 	bind_text(st, 3, s->life);
 	sqlite3_bind_int64(st, 4, op->pulse.reap_until);
+	return (st);
+}
+
+/* What is held was extended before: it is not among these. */
+static enum store_result
+beat_abandoned(struct store *s, struct store_op *op)
+{
+	const struct store_lease *l;
+	char id[MAX_JOB_ID + 1];
+	sqlite3_stmt *st;
+	size_t i, first = op->beat.n_jobs;
+	int rc, ok = 0;
+
+	if ((rc = sqlite_run(abandoned_stmt(s, S_ABANDONED_NOTE, op))) !=
+	    SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	st = abandoned_stmt(s, S_ABANDONED, op);
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		get_text(st, 0, id, sizeof(id));
 		ok |= lease_add(op, id, sqlite3_column_int64(st, 1),
 		    (enum job_status)get_enum(st, 2, job_status_byname), 0);
 	}
 	sqlite3_reset(st);
+	for (i = first; i < op->beat.n_jobs && rc == SQLITE_DONE; i++) {
+		l = &op->leases[i];
+		if (l->status != JOB_FAILED)
+			continue;
+		st = sqlite_stmt(s, S_LETTER);
+		bind_text(st, 1, l->id);
+		sqlite3_bind_int64(st, 2, l->fence);
+		rc = sqlite_run(st);
+	}
 	if (rc != SQLITE_DONE)
 		return (sqlite_fault(s, rc));
 	return (ok == -1 ? STORE_FAILED : STORE_OK);
@@ -788,7 +1066,7 @@ call_beat(struct store *s, struct store_op *op)
 	op->beat.n_jobs = 0;
 	op->beat.now = now;
 	if ((r = beat_hold(s, op, now)) != STORE_OK ||
-	    (r = beat_abandoned(s, op, now)) != STORE_OK ||
+	    (r = beat_abandoned(s, op)) != STORE_OK ||
 	    (r = beat_node(s, op, now)) != STORE_OK)
 		return (r);
 	return (number(s, sqlite_stmt(s, S_QUEUED), &op->beat.queued));
@@ -853,25 +1131,282 @@ call_expire(struct store *s, struct store_op *op)
 	int64_t until = time_mono_us() + EXPIRE_US;
 	int64_t before = time_wall_us() - op->n1;
 	sqlite3_stmt *st;
+	struct store_expired *e;
 	int rc;
 
-	op->n_ids = 0;
-	while ((int)op->n_ids < op->flag && time_mono_us() < until) {
+	op->n_gone = 0;
+	while ((int)op->n_gone < op->flag && time_mono_us() < until) {
+		e = &op->gone[op->n_gone];
 		st = sqlite_stmt(s, S_EXPIRED);
 		sqlite3_bind_int64(st, 1, before);
 		rc = sqlite3_step(st);
-		if (rc == SQLITE_ROW)
-			get_text(st, 0, op->ids[op->n_ids], sizeof(*op->ids));
+		if (rc == SQLITE_ROW) {
+			get_text(st, 0, e->id, sizeof(e->id));
+			get_text(st, 1, e->artifact_store,
+			    sizeof(e->artifact_store));
+		}
 		sqlite3_reset(st);
 		if (rc == SQLITE_DONE)
 			break;
 		if (rc != SQLITE_ROW)
 			return (sqlite_fault(s, rc));
 		st = sqlite_stmt(s, S_EXPIRE);
-		bind_text(st, 1, op->ids[op->n_ids]);
+		bind_text(st, 1, e->id);
 		if ((rc = sqlite_run(st)) != SQLITE_DONE)
 			return (sqlite_fault(s, rc));
-		op->n_ids++;
+		op->n_gone++;
 	}
 	return (STORE_OK);
+}
+
+/* ---- artifacts --------------------------------------------------------------
+ */
+
+/* An answer of one row or none. */
+static enum store_result
+is_there(struct store *s, sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_OK);
+	return (rc == SQLITE_DONE ? STORE_NOT_FOUND : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_artifact_known(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_ARTIFACT_KNOWN);
+
+	bind_text(st, 1, op->place.job_id);
+	sqlite3_bind_int64(st, 2, op->place.fence);
+	bind_text(st, 3, op->artifact_store);
+	return (is_there(s, st));
+}
+
+static sqlite3_stmt *
+chunk_stmt(struct store *s, enum statement which, const struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, which);
+
+	bind_text(st, 1, op->place.job_id);
+	sqlite3_bind_int64(st, 2, op->place.fence);
+	sqlite3_bind_int64(st, 3, op->n1);
+	sqlite3_bind_int64(st, 4, op->n2);
+	return (st);
+}
+
+enum store_result
+call_chunk_put(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = chunk_stmt(s, S_CHUNK_PUT, op);
+	int rc;
+
+	sqlite3_bind_int64(st, 5, time_wall_us());
+	bind_bytes(st, 6, blob_data(op->blob), blob_len(op->blob));
+	rc = sqlite_run(st);
+	sqlite3_clear_bindings(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_chunk_get(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = chunk_stmt(s, S_CHUNK_GET, op);
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_ROW)
+		op->blob = get_blob(st, 0);
+	sqlite3_reset(st);
+	if (rc == SQLITE_DONE)
+		return (STORE_NOT_FOUND);
+	if (rc != SQLITE_ROW)
+		return (sqlite_fault(s, rc));
+	return (op->blob == NULL ? STORE_FAILED : STORE_OK);
+}
+
+enum store_result
+call_chunk_remove(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_CHUNK_REMOVE);
+	int rc;
+
+	bind_text(st, 1, op->place.job_id);
+	sqlite3_bind_int64(st, 2, op->place.fence);
+	if ((rc = sqlite_run(st)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (sqlite3_changes(s->db) > 0 ? STORE_OK : STORE_NOT_FOUND);
+}
+
+enum store_result
+call_chunk_places(struct store *s, struct store_op *op)
+{
+	struct artifact_place *at = &op->place;
+	struct artifact_found *f;
+	sqlite3_stmt *st;
+	int rc;
+
+	for (op->n_found = 0; op->n_found < STORE_PLACES; op->n_found++) {
+		f = &op->found[op->n_found];
+		st = sqlite_stmt(s, S_CHUNK_PLACES);
+		bind_text(st, 1, at->job_id);
+		sqlite3_bind_int64(st, 2, at->fence);
+		if ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+			get_text(
+			    st, 0, f->place.job_id, sizeof(f->place.job_id));
+			f->place.fence = sqlite3_column_int64(st, 1);
+			f->written = sqlite3_column_int64(st, 2);
+			at = &f->place;
+		}
+		sqlite3_reset(st);
+		if (rc == SQLITE_DONE)
+			break;
+		if (rc != SQLITE_ROW)
+			return (sqlite_fault(s, rc));
+	}
+	return (STORE_OK);
+}
+
+/* ---- dead letters -------------------------------------------------------- */
+
+static void
+get_letter(sqlite3_stmt *st, struct dead_letter *l)
+{
+	memset(l, 0, sizeof(*l));
+	l->id = sqlite3_column_int64(st, L_ID);
+	get_text(st, L_JOB_ID, l->job_id, sizeof(l->job_id));
+	get_text(st, L_JOB_TYPE, l->job_type, sizeof(l->job_type));
+	l->error = (enum job_error)get_enum(st, L_ERROR, job_error_byname);
+	get_text(
+	    st, L_ERROR_MESSAGE, l->error_message, sizeof(l->error_message));
+	l->retry_count = sqlite3_column_int(st, L_RETRY_COUNT);
+	l->created_at = sqlite3_column_int64(st, L_CREATED_AT);
+	get_text(st, L_CLIENT, l->client, sizeof(l->client));
+	get_text(
+	    st, L_CORRELATION_ID, l->correlation_id, sizeof(l->correlation_id));
+	get_text(st, L_PARENT_ID, l->parent_id, sizeof(l->parent_id));
+	l->keyed = sqlite3_column_int(st, L_KEYED);
+	get_digest(st, L_CODE_HASH, l->code_hash);
+	get_digest(st, L_INPUT_HASH, l->input_hash);
+	l->code_len = sqlite3_column_int64(st, L_CODE_LEN);
+	l->input_len = sqlite3_column_int64(st, L_INPUT_LEN);
+	l->timeout = sqlite3_column_int(st, L_TIMEOUT);
+	l->startup_timeout = sqlite3_column_int(st, L_STARTUP_TIMEOUT);
+}
+
+enum store_result
+call_letters(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTERS);
+	struct dead_letter *more;
+	int rc;
+
+	bind_text(st, 1, op->job_type);
+	sqlite3_bind_int64(st, 2, op->position);
+	sqlite3_bind_int64(st, 3, op->n1);
+	sqlite3_bind_int64(st, 4, op->n2);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		more = reallocarray(
+		    op->letters, op->n_letters + 1, sizeof(*op->letters));
+		if (more == NULL)
+			break;
+		op->letters = more;
+		get_letter(st, &op->letters[op->n_letters++]);
+	}
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_FAILED); /* no memory */
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_letter_counts(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTER_COUNTS);
+	int rc;
+
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		op->errors[get_enum(st, 0, job_error_byname)] +=
+		    sqlite3_column_int64(st, 1);
+	sqlite3_reset(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_letter_remove(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTER_REMOVE);
+	enum store_result r;
+
+	sqlite3_bind_int64(st, 1, op->n1);
+	r = guarded(s, st);
+	return (r == STORE_STALE ? STORE_NOT_FOUND : r);
+}
+
+enum store_result
+call_letters_expire(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_LETTERS_EXPIRE);
+	int rc;
+
+	sqlite3_bind_int64(st, 1, time_wall_us() - op->n1);
+	sqlite3_bind_int64(st, 2, op->n2);
+	if ((rc = sqlite_run(st)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	op->position = sqlite3_changes(s->db);
+	return (STORE_OK);
+}
+
+/* ---- tenants ------------------------------------------------------------- */
+
+enum store_result
+call_set_tenants(struct store *s, struct store_op *op)
+{
+	static const enum statement all[] = { S_POLICY_NAMED, S_POLICY_REST,
+		S_POLICY_GONE };
+	sqlite3_stmt *st;
+	size_t i;
+	int rc;
+
+	for (i = 0; i < nitems(all); i++) {
+		st = sqlite_stmt(s, all[i]);
+		bind_text(st, 1, op->text);
+		if (all[i] == S_POLICY_GONE)
+			sqlite3_bind_int64(st, 2, time_wall_us());
+		if ((rc = sqlite_run(st)) != SQLITE_DONE)
+			return (sqlite_fault(s, rc));
+	}
+	s->age_us = op->n1;
+	return (STORE_OK);
+}
+
+enum store_result
+call_tenants(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_TENANTS);
+	struct tenant *t = op->tenants;
+	int rc;
+
+	sqlite3_bind_int(st, 1, op->flag);
+	sqlite3_bind_int64(st, 2, time_wall_us());
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		get_text(st, 0, t->policy.name, sizeof(t->policy.name));
+		t->policy.weight = sqlite3_column_int(st, 1);
+		t->policy.priority = sqlite3_column_int(st, 2);
+		t->policy.max_queued = sqlite3_column_int64(st, 3);
+		t->policy.max_running = sqlite3_column_int64(st, 4);
+		t->policy.max_jobs = sqlite3_column_int64(st, 5);
+		t->policy.max_cpu_ms = sqlite3_column_int64(st, 6);
+		t->waiting = sqlite3_column_int64(st, 8);
+		t->running = sqlite3_column_int64(st, 9);
+		if (sqlite3_column_int(st, 10)) {
+			t->used_jobs = sqlite3_column_int64(st, 11);
+			t->used_cpu_ms = sqlite3_column_int64(st, 12);
+		}
+		t++;
+	}
+	sqlite3_reset(st);
+	op->n_tenants = (size_t)(t - op->tenants);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }

@@ -17,6 +17,12 @@ enum kind {
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
+	LETTERS_CB,
+	ERRORS_CB,
+	TENANTS_CB,
+	EXPIRED_CB,
+	BLOB_CB,
+	PLACES_CB,
 	IDS_CB,
 	BEAT_CB,
 	NODES_CB
@@ -35,7 +41,13 @@ struct store_op {
 		store_ids_cb ids;
 		store_beat_cb beat;
 		store_nodes_cb nodes;
-		void (*position)(enum store_result, int64_t, void *);
+		store_letters_cb letters;
+		store_errors_cb errors;
+		store_number_cb position;
+		store_tenants_cb tenants;
+		store_expired_cb expired;
+		store_blob_cb blob;
+		store_places_cb places;
 	} cb;
 	void *arg;
 	/* arguments */
@@ -43,8 +55,11 @@ struct store_op {
 	char job_type[MAX_JOB_TYPE + 1];
 	int64_t n1, n2;
 	int flag;
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
+	struct artifact_place place;
 	struct job *in; /* a copy that shares the blobs */
 	struct store_pulse pulse;
+	char *text;
 	/* results */
 	enum store_result result;
 	struct job *job;
@@ -56,6 +71,16 @@ struct store_op {
 	struct store_beat beat;
 	struct store_node *nodes;
 	size_t n_nodes;
+	struct dead_letter *letters;
+	size_t n_letters;
+	int64_t *errors; /* JERR_MAX of them */
+	struct tenant *tenants;
+	size_t n_tenants;
+	struct store_expired *gone;
+	size_t n_gone;
+	struct blob *blob; /* put: what is written */
+	struct artifact_found found[STORE_PLACES];
+	size_t n_found;
 	struct store_counts counts;
 	int64_t position;
 };
@@ -73,12 +98,17 @@ enum statement {
 	S_BY_ID,
 	S_BY_KEY,
 	S_QUEUED,
-	S_CLAIM_FIND,
+	S_QUOTA,
+	S_CLAIM_TURN,
+	S_CLAIM_AGED,
 	S_CLAIM,
 	S_START,
+	S_NOTE,
 	S_RELEASE,
 	S_FINISH,
 	S_FINISH_OUTPUT,
+	S_LETTER,
+	S_ATTEMPTS,
 	S_CANCEL,
 	S_CANCEL_ASK,
 	S_PAYLOAD,
@@ -90,6 +120,7 @@ enum statement {
 	S_LIST_BOTH,
 	S_RUNNING,
 	S_HOLD,
+	S_ABANDONED_NOTE,
 	S_ABANDONED,
 	S_NODE,
 	S_NODES_OLD,
@@ -98,6 +129,21 @@ enum statement {
 	S_ENDED,
 	S_EXPIRED,
 	S_EXPIRE,
+	S_LETTERS,
+	S_LETTER_COUNTS,
+	S_LETTER_REMOVE,
+	S_LETTERS_EXPIRE,
+	S_WAITING,
+	S_POLICY_NAMED,
+	S_POLICY_REST,
+	S_POLICY_GONE,
+	S_TENANTS,
+	S_ARTIFACTS,
+	S_ARTIFACT_KNOWN,
+	S_CHUNK_PUT,
+	S_CHUNK_GET,
+	S_CHUNK_REMOVE,
+	S_CHUNK_PLACES,
 	S_MAX
 };
 
@@ -117,6 +163,8 @@ struct store {
 	struct event *idle;  /* the WAL is copied back */
 	int up, told;	     /* told: the first state was reported */
 	int wal_pages;
+	unsigned claims; /* every fourth looks at lower priorities */
+	int64_t age_us;	 /* of such a turn */
 	char fault[256]; /* what SQLite said last when it failed */
 	TAILQ_HEAD(, store_op) queue;
 };
@@ -144,5 +192,16 @@ enum store_result call_beat(struct store *, struct store_op *);
 enum store_result call_ended(struct store *, struct store_op *);
 enum store_result call_nodes(struct store *, struct store_op *);
 enum store_result call_expire(struct store *, struct store_op *);
+enum store_result call_letters(struct store *, struct store_op *);
+enum store_result call_letter_counts(struct store *, struct store_op *);
+enum store_result call_letter_remove(struct store *, struct store_op *);
+enum store_result call_letters_expire(struct store *, struct store_op *);
+enum store_result call_set_tenants(struct store *, struct store_op *);
+enum store_result call_tenants(struct store *, struct store_op *);
+enum store_result call_artifact_known(struct store *, struct store_op *);
+enum store_result call_chunk_put(struct store *, struct store_op *);
+enum store_result call_chunk_get(struct store *, struct store_op *);
+enum store_result call_chunk_remove(struct store *, struct store_op *);
+enum store_result call_chunk_places(struct store *, struct store_op *);
 
 #endif

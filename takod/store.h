@@ -22,6 +22,7 @@
 
 #include <event2/event.h>
 
+#include "artifact_store.h"
 #include "job.h"
 
 struct store;
@@ -31,6 +32,8 @@ enum store_result {
 	STORE_EXISTS,	/* idempotency key and fingerprint known: that job */
 	STORE_CONFLICT, /* key known with another fingerprint: that job */
 	STORE_FULL,	/* max_queue jobs wait already */
+	STORE_FILLED,	/* as many of its tenant's as may */
+	STORE_SPENT,	/* its tenant's budget is used up */
 	STORE_NOT_FOUND,
 	STORE_STALE, /* the guard did not hold: nothing was changed */
 	STORE_AWAY,  /* no connection, or it broke: outcome as in text */
@@ -46,6 +49,7 @@ typedef void (*store_cb)(enum store_result, void *arg);
 
 struct store_counts {
 	int64_t queued, running;
+	int64_t tenants; /* that have jobs waiting */
 };
 typedef void (*store_counts_cb)(
     enum store_result, const struct store_counts *, void *arg);
@@ -53,12 +57,61 @@ typedef void (*store_counts_cb)(
 typedef char store_id[MAX_JOB_ID + 1];
 typedef void (*store_ids_cb)(
     enum store_result, const store_id *ids, size_t n, void *arg);
+typedef void (*store_number_cb)(enum store_result, int64_t n, void *arg);
+/* letters: n of them, the store's, for as long as the call takes. */
+typedef void (*store_letters_cb)(
+    enum store_result, const struct dead_letter *, size_t n, void *arg);
+/* counts: how many of each error, the store's. */
+typedef void (*store_errors_cb)(
+    enum store_result, const int64_t counts[JERR_MAX], void *arg);
+
+/*
+ * What the configuration says of a tenant (job.tenant). 0: no such limit. The
+ * cpu time of a job counts when it ends, so a budget may be overdrawn by what
+ * was taken before.
+ */
+struct tenant_policy {
+	char name[MAX_TENANT + 1]; /* "*": of all that have none of their own */
+	int weight;		   /* 1 or more: its part of the turns */
+	int priority;		   /* 0 or more: the highest go first */
+	int64_t max_queued, max_running;
+	int64_t max_jobs, max_cpu_ms; /* in a window */
+};
+struct tenant_policies {
+	struct tenant_policy *list; /* the one of "*" among them */
+	size_t n;
+	int64_t window_us; /* of a budget; begins at multiples of itself */
+	int64_t age_us;	   /* of the turn of a lower priority: claim */
+};
+struct tenant {
+	struct tenant_policy policy;
+	int64_t waiting, running;
+	int64_t used_jobs, used_cpu_ms; /* in this window */
+};
+/* list: n of them, the store's, for as long as the call takes. */
+typedef void (*store_tenants_cb)(
+    enum store_result, const struct tenant *list, size_t n, void *arg);
+
+/* A record that was removed, and which store its artifacts are in, if any. */
+struct store_expired {
+	char id[MAX_JOB_ID + 1];
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
+};
+/* gone: n of them, the store's, for as long as the call takes. */
+typedef void (*store_expired_cb)(
+    enum store_result, const struct store_expired *gone, size_t n, void *arg);
+/* blob: a piece of an artifact, the callee's. */
+typedef void (*store_blob_cb)(enum store_result, struct blob *, void *arg);
+/* found: n of them, the store's, for as long as the call takes. */
+typedef void (*store_places_cb)(
+    enum store_result, const struct artifact_found *found, size_t n, void *arg);
 
 /* What a get is to bring. */
 enum store_want {
-	WANT_STATUS = 0, /* no blobs, no artifacts */
-	WANT_OUTPUT = 1, /* out, err, output, extras, artifacts */
-	WANT_PAYLOAD = 2 /* code, input, requirements */
+	WANT_STATUS = 0,   /* no blobs, no artifacts */
+	WANT_OUTPUT = 1,   /* out, err, output, extras, artifacts, attempts */
+	WANT_PAYLOAD = 2,  /* code, input, requirements */
+	WANT_ARTIFACTS = 4 /* the artifacts alone, of the output */
 };
 
 /* How this takod is known to all that share the store; copied by open. */
@@ -144,32 +197,42 @@ struct store_ops {
 	    void *arg, char *detail, size_t);
 	void (*close)(struct store *);
 	/*
-	 * Inserts a job; created_at 0 is now, by the store's clock. Where start
-	 * is 1, it goes in as running (fence 1, attempt 1, code_started 1)
-	 * instead of queued, which the caller asks only when a ready slot is in
-	 * its hand and nothing waits; if rows wait all the same it goes in as
-	 * queued. job is only read. Answer: the row as it stands without blobs.
+	 * Inserts a job; created_at 0 is now, by the store's clock. Where
+	 * start is 1, it goes in as running (fence 1,
+	 * attempt 1, code_started 1) instead of queued, which the caller asks
+	 * only when a ready slot is in its hand and nothing waits; if rows
+	 * wait all the same, or its tenant may have no more running, it goes
+	 * in as queued. job is only read. Answer: the row as it stands without
+	 * blobs; where it is refused nothing is written, no key either.
 	 */
 	void (*submit)(struct store *, const struct job *, int start,
 	    int64_t max_queue, store_job_cb, void *);
 	/*
-	 * Takes the oldest waiting job that is due: running, fence + 1,
+	 * Takes a waiting job that is due: the oldest of the tenant whose turn
+	 * it is. That is one of the highest priority; among those whoever had
+	 * least for its weight. Every fourth claim goes to a tenant of a lower
+	 * priority that has not been served for age_us, if there is one: the
+	 * one that waits longest. running, fence + 1,
 	 * attempt + 1, started_at now, code_started as given. Brings the
-	 * payload. STORE_NOT_FOUND: none is due.
+	 * payload and former attempts. STORE_NOT_FOUND: none is due.
 	 */
 	void (*claim)(struct store *, int code_started, store_job_cb, void *);
 	/* The code is about to be handed over: code_started becomes 1. */
 	void (*start)(
 	    struct store *, const char *id, int64_t fence, store_cb, void *);
 	/*
-	 * Back to queued, for delay_us from now at least, or cancelled where
-	 * that was asked; refused (STALE) once code_started is 1.
+	 * Back to queued, to be claimed again in delay_us, and how the present
+	 * attempt failed where job says so (attempt_present). Refused (STALE)
+	 * once code_started is 1. Cancelled instead, where somebody has asked
+	 * for its end. AWAY: nothing is known; ask again.
 	 */
-	void (*release)(struct store *, const char *id, int64_t fence,
-	    int64_t delay_us, store_cb, void *);
+	void (*release)(struct store *, const struct job *, int64_t delay_us,
+	    store_cb, void *);
 	/*
-	 * Writes the end of a running job with all fields of "how it ended".
-	 * STALE: somebody else ended it. AWAY: nothing is known; ask again.
+	 * Writes the end of a running job with all fields of "how it ended",
+	 * and its job_type. Where its present attempt failed, that is kept
+	 * with a dead letter of it. STALE: somebody else ended it. AWAY:
+	 * nothing is known; ask again.
 	 */
 	void (*finish)(struct store *, const struct job *, store_cb, void *);
 	/*
@@ -178,7 +241,10 @@ struct store_ops {
 	 * end it, and it does not wait again. Terminal: NOT_FOUND.
 	 */
 	void (*cancel)(struct store *, const char *id, store_job_cb, void *);
-	/* want: WANT_ bits. queue_position: 1-based among waiting, else 0. */
+	/*
+	 * want: WANT_ bits. queue_position: the number of claims until it is
+	 * taken if nothing else comes or goes, else 0.
+	 */
 	void (*get)(
 	    struct store *, const char *id, int want, store_job_cb, void *);
 	void (*queue_position)(struct store *, const char *id,
@@ -193,7 +259,8 @@ struct store_ops {
 	 * that nobody holds any more: those of its own former lives and, when
 	 * it is told to, all whose lease has run out. Of these, who had
 	 * code_started 0 waits again; the others end as failed, interrupted,
-	 * or as cancelled where that was asked.
+	 * with a dead letter, or as cancelled where that was asked. Both the
+	 * first are failed attempts.
 	 */
 	void (*beat)(
 	    struct store *, const struct store_pulse *, store_beat_cb, void *);
@@ -206,14 +273,62 @@ struct store_ops {
 	 * Removes jobs that ended more than age_us ago, the oldest first, with
 	 * all that the store has of them: payload, output, idempotency key.
 	 * At most max (1..STORE_EXPIRE_MAX) of them, or as many as can be done
-	 * in a few milliseconds. Answer: their ids; none: nothing is left.
+	 * in a few milliseconds. Answer: which; none: nothing is left. Their
+	 * artifacts are the caller's to remove.
 	 */
 	void (*expire)(
-	    struct store *, int64_t age_us, int max, store_ids_cb, void *);
+	    struct store *, int64_t age_us, int max, store_expired_cb, void *);
+	/*
+	 * Does a record name, or may one come to name, what lies in that place
+	 * of that artifact store? STORE_NOT_FOUND: none ever will.
+	 */
+	void (*artifact_known)(struct store *, const char *artifact_store,
+	    const struct artifact_place *, store_cb, void *);
+	/*
+	 * Artifacts in the database, for artifact_db.c: rows of their own,
+	 * which no record's end takes along. number is the file's, chunk counts
+	 * its pieces from 0. A put that is repeated replaces.
+	 */
+	void (*chunk_put)(struct store *, const struct artifact_place *,
+	    int number, int chunk, struct blob *, store_cb, void *);
+	void (*chunk_get)(struct store *, const struct artifact_place *,
+	    int number, int chunk, store_blob_cb, void *);
+	/* Some of a place; NOT_FOUND: nothing of it is left. */
+	void (*chunk_remove)(
+	    struct store *, const struct artifact_place *, store_cb, void *);
+	/* The next places behind one, STORE_PLACES at most; none: the end. */
+	void (*chunk_places)(struct store *, const struct artifact_place *,
+	    store_places_cb, void *);
+	/*
+	 * Dead letters, newest first. error: of that type alone, "" for all;
+	 * id: that one alone, 0 for all.
+	 */
+	void (*letters)(struct store *, const char *error, int64_t id,
+	    int64_t limit, int64_t offset, store_letters_cb, void *);
+	void (*letter_counts)(struct store *, store_errors_cb, void *);
+	void (*letter_remove)(struct store *, int64_t id, store_cb, void *);
+	/* As expire does jobs; answer: how many. */
+	void (*letters_expire)(
+	    struct store *, int64_t age_us, int max, store_number_cb, void *);
+	/*
+	 * From now on these policies hold, for waiting jobs too. Among takods
+	 * of one database those of the last one. Tenants of which nothing is
+	 * left to know are forgotten.
+	 */
+	void (*set_tenants)(
+	    struct store *, const struct tenant_policies *, store_cb, void *);
+	/* Those that have most waiting first, max (1..STORE_TENANTS_MAX). */
+	void (*tenants)(struct store *, int max, store_tenants_cb, void *);
 };
 
-#define STORE_EXPIRE_MAX 50
-#define STORE_ENDED_MAX	 256
+#define STORE_EXPIRE_MAX  50
+#define STORE_ENDED_MAX	  256
+#define STORE_PLACES	  16
+#define STORE_TENANTS_MAX 1000
+#define STORE_AGED_CLAIM  4 /* one in so many may go to those who aged */
+
+/* Policies as JSON, as both drivers give them to their SQL; the caller's. */
+char *tenant_policies_pack(const struct tenant_policies *);
 
 extern const struct store_ops store_sqlite, store_pg;
 

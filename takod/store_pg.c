@@ -25,7 +25,8 @@
 
 #define MAX_OWNER (MAX_NODE + 1 + 16 + 1 + 16 + 1)
 /* Words of a NOTIFY: it may have 8000 bytes. */
-#define MAX_WAKE 4000
+#define MAX_WAKE    4000
+#define CLAIM_TRIES 4
 
 /* ---- a call under way -------------------------------------------------------
  */
@@ -41,15 +42,22 @@ struct op {
 		store_ids_cb ids;
 		store_beat_cb beat;
 		store_nodes_cb nodes;
-		void (*position)(enum store_result, int64_t, void *);
+		store_letters_cb letters;
+		store_errors_cb errors;
+		store_number_cb position;
+		store_tenants_cb tenants;
+		store_expired_cb expired;
+		store_blob_cb blob;
+		store_places_cb places;
 	} cb;
 	void *arg;
 	/* what the parameters point to */
 	char id[MAX_JOB_ID + 1];
 	char job_type[MAX_JOB_TYPE + 1];
 	char owner[MAX_OWNER];
-	struct job *in; /* a copy that shares the blobs */
-	struct blob *artifacts;
+	struct job *in;		/* a copy that shares the blobs */
+	struct blob *artifacts; /* or a piece of one */
+	char artifact_store[MAX_ARTIFACT_STORE + 1];
 	char *text;
 	int64_t max_queue;
 	int want;
@@ -72,6 +80,7 @@ struct store {
 	int others;
 	char wake[MAX_WAKE];
 	struct event *wake_ev;
+	int64_t age_us; /* of a turn of a lower priority */
 	TAILQ_HEAD(, orphan) orphans;
 	store_state_cb state_cb;
 	store_wakeup_cb wakeup_cb;
@@ -315,10 +324,19 @@ get_job(const PGresult *res, int row)
 	INT(C_CPU_MS, cpu_ms);
 	INT(C_WALL_MS, wall_ms);
 	INT(C_OOM_KILLS, oom_kills);
+	TEXT(C_JOB_REF, job_ref);
+	TEXT(C_TENANT, tenant);
 #undef TEXT
 #undef INT
 #undef ENUM
 	return (j);
+}
+
+static int
+get_attempts(const PGresult *res, int col, struct job *j)
+{
+	return (attempts_parse(
+	    j, PQgetvalue(res, 0, col), (size_t)PQgetlength(res, 0, col)));
 }
 
 /* -1: not there, which cannot be, or no memory. */
@@ -340,9 +358,14 @@ get_output(const PGresult *res, struct job *j)
 	    get_blob(res, 0, GET_OUTPUT, &j->output) == -1 ||
 	    get_blob(res, 0, GET_EXTRAS, &j->extras) == -1)
 		return (-1);
-	return (artifacts_unpack(PQgetvalue(res, 0, GET_ARTIFACTS),
-	    (size_t)PQgetlength(res, 0, GET_ARTIFACTS), &j->artifacts,
-	    &j->n_artifacts));
+	if (!PQgetisnull(res, 0, GET_ARTIFACT_STORE))
+		get_text(res, 0, GET_ARTIFACT_STORE, j->artifact_store,
+		    sizeof(j->artifact_store));
+	if (artifacts_unpack(PQgetvalue(res, 0, GET_ARTIFACTS),
+		(size_t)PQgetlength(res, 0, GET_ARTIFACTS), &j->artifacts,
+		&j->n_artifacts) == -1)
+		return (-1);
+	return (get_attempts(res, GET_ATTEMPTS, j));
 }
 
 /* ---- the calls --------------------------------------------------------------
@@ -387,6 +410,12 @@ submitted(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, result, NULL));
 	row = submitted_row(res, op->in->id);
 	if (PQgetisnull(res, row, C_ID)) {
+		switch (get_int(res, row, SUBMIT_REFUSED)) {
+		case 1:
+			return (op_done_job(op, STORE_FILLED, NULL));
+		case 2:
+			return (op_done_job(op, STORE_SPENT, NULL));
+		}
 		/* Full; or somebody's insert was faster, and is seen now. */
 		if (get_int(res, row, SUBMIT_WAITING) < op->max_queue)
 			return (PG_AGAIN);
@@ -439,6 +468,7 @@ pg_submit(struct store *s, const struct job *job, int start, int64_t max_queue,
 	bind_bytes(op, j->code);
 	bind_bytes(op, j->input);
 	bind_bytes(op, j->requirements);
+	pg_text(r, j->tenant);
 	op_send(op);
 }
 
@@ -452,7 +482,14 @@ claimed(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, result, NULL));
 	if (PQntuples(res) == 0)
 		return (op_done_job(op, STORE_NOT_FOUND, NULL));
-	if ((j = get_job(res, 0)) == NULL || get_payload(res, j) == -1)
+	if (PQgetisnull(res, 0, C_ID)) {
+		/* Another takod was faster, again and again: it has work. */
+		if (r->tries < CLAIM_TRIES)
+			return (PG_AGAIN);
+		return (op_done_job(op, STORE_NOT_FOUND, NULL));
+	}
+	if ((j = get_job(res, 0)) == NULL || get_payload(res, j) == -1 ||
+	    get_attempts(res, CLAIM_ATTEMPTS, j) == -1)
 		result = STORE_FAILED;
 	return (op_done_job(op, result, j));
 }
@@ -466,6 +503,8 @@ pg_claim(struct store *s, int code_started, store_job_cb cb, void *arg)
 	op_number_claim(op);
 	pg_int(&op->req, code_started != 0);
 	pg_text(&op->req, op->owner);
+	pg_int(&op->req, s->claims % STORE_AGED_CLAIM == 0);
+	pg_int(&op->req, s->age_us);
 	op_send(op);
 }
 
@@ -499,16 +538,23 @@ pg_start(struct store *s, const char *id, int64_t fence, store_cb cb, void *arg)
 }
 
 static void
-pg_release(struct store *s, const char *id, int64_t fence, int64_t delay_us,
+pg_release(struct store *s, const struct job *job, int64_t delay_us,
     store_cb cb, void *arg)
 {
 	struct op *op = op_new(s, S_RELEASE, guarded, arg);
+	struct pg_request *r = &op->req;
+	const struct attempt *a;
 
 	op->cb.plain = cb;
-	strlcpy(op->id, id, sizeof(op->id));
-	pg_text(&op->req, op->id);
-	pg_int(&op->req, fence);
-	pg_int(&op->req, delay_us);
+	op->in = job_lend(job);
+	a = attempt_present(op->in);
+	pg_text(r, op->in->id);
+	pg_int(r, op->in->fence);
+	pg_int(r, delay_us);
+	pg_int(r, a != NULL ? a->ended_at : 0);
+	pg_text(r, a != NULL ? job_error_name(a->error) : NULL);
+	pg_text(r, a != NULL ? a->place : "");
+	pg_text(r, a != NULL ? a->message : "");
 	op_send(op);
 }
 
@@ -517,6 +563,7 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 {
 	struct op *op = op_new(s, S_FINISH, guarded, arg);
 	struct pg_request *r = &op->req;
+	const struct attempt *a;
 	const struct job *j;
 
 	op->cb.plain = cb;
@@ -549,6 +596,11 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 	bind_blob(op, j->output);
 	bind_blob(op, j->extras);
 	bind_blob(op, op->artifacts);
+	pg_text(r, j->job_type);
+	a = attempt_present(j);
+	pg_text(r, a != NULL ? a->place : "");
+	pg_text(r, a != NULL ? a->message : "");
+	pg_text(r, j->artifact_store);
 	op_send(op);
 }
 
@@ -607,7 +659,8 @@ got(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, STORE_NOT_FOUND, NULL));
 	if ((j = get_job(res, 0)) == NULL ||
 	    ((op->want & WANT_PAYLOAD) && get_payload(res, j) == -1) ||
-	    ((op->want & WANT_OUTPUT) && get_output(res, j) == -1))
+	    ((op->want & (WANT_OUTPUT | WANT_ARTIFACTS)) &&
+		get_output(res, j) == -1))
 		result = STORE_FAILED;
 	return (op_done_job(op, result, j));
 }
@@ -615,14 +668,18 @@ got(struct pg_request *r, enum store_result result, PGresult *res)
 static void
 pg_get(struct store *s, const char *id, int want, store_job_cb cb, void *arg)
 {
-	struct op *op = op_new(s, S_GET, got, arg);
+	int artifacts = want == WANT_ARTIFACTS;
+	struct op *op =
+	    op_new(s, artifacts ? S_GET_ARTIFACTS : S_GET, got, arg);
 
 	op->cb.job = cb;
 	op->want = want;
 	strlcpy(op->id, id, sizeof(op->id));
 	pg_text(&op->req, op->id);
-	pg_int(&op->req, want & WANT_PAYLOAD);
-	pg_int(&op->req, want & WANT_OUTPUT);
+	if (!artifacts) {
+		pg_int(&op->req, want & WANT_PAYLOAD);
+		pg_int(&op->req, want & (WANT_OUTPUT | WANT_ARTIFACTS));
+	}
 	op_send(op);
 }
 
@@ -700,11 +757,12 @@ static int
 counted(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = op_of(r);
-	struct store_counts counts = { 0, 0 };
+	struct store_counts counts = { 0, 0, 0 };
 
 	if (result == STORE_OK) {
 		counts.queued = get_int(res, 0, 0);
 		counts.running = get_int(res, 0, 1);
+		counts.tenants = get_int(res, 0, 2);
 	}
 	op->cb.counts(result, &counts, op->arg);
 	op_free(op);
@@ -848,6 +906,38 @@ pg_nodes(struct store *s, store_nodes_cb cb, void *arg)
 }
 
 static int
+expired(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct store_expired *gone = NULL;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		gone = xcalloc((size_t)n, sizeof(*gone));
+	for (i = 0; i < n; i++) {
+		get_text(res, i, 0, gone[i].id, sizeof(gone[i].id));
+		get_text(res, i, 1, gone[i].artifact_store,
+		    sizeof(gone[i].artifact_store));
+	}
+	op->cb.expired(result, gone, (size_t)n, op->arg);
+	free(gone);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_expire(
+    struct store *s, int64_t age_us, int max, store_expired_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_EXPIRE, expired, arg);
+
+	op->cb.expired = cb;
+	pg_int(&op->req, age_us);
+	pg_int(&op->req, max);
+	op_send(op);
+}
+
+static int
 ids_found(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = op_of(r);
@@ -865,17 +955,6 @@ ids_found(struct pg_request *r, enum store_result result, PGresult *res)
 }
 
 static void
-pg_expire(struct store *s, int64_t age_us, int max, store_ids_cb cb, void *arg)
-{
-	struct op *op = op_new(s, S_EXPIRE, ids_found, arg);
-
-	op->cb.ids = cb;
-	pg_int(&op->req, age_us);
-	pg_int(&op->req, max);
-	op_send(op);
-}
-
-static void
 pg_ended(
     struct store *s, const store_id *ids, size_t n, store_ids_cb cb, void *arg)
 {
@@ -883,6 +962,336 @@ pg_ended(
 
 	op->cb.ids = cb;
 	bind_ids(op, ids, n);
+	op_send(op);
+}
+
+/* ---- artifacts --------------------------------------------------------------
+ */
+
+static int
+is_there(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && PQntuples(res) == 0)
+		result = STORE_NOT_FOUND;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+/* With the place as the first two parameters. */
+static struct op *
+op_place(struct store *s, enum pg_call statement,
+    int (*answer)(struct pg_request *, enum store_result, PGresult *),
+    const struct artifact_place *place, void *arg)
+{
+	struct op *op = op_new(s, statement, answer, arg);
+
+	strlcpy(op->id, place->job_id, sizeof(op->id));
+	pg_text(&op->req, op->id);
+	pg_int(&op->req, place->fence);
+	return (op);
+}
+
+static void
+pg_artifact_known(struct store *s, const char *artifact_store,
+    const struct artifact_place *place, store_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_ARTIFACT_KNOWN, is_there, place, arg);
+
+	op->cb.plain = cb;
+	strlcpy(op->artifact_store, artifact_store, sizeof(op->artifact_store));
+	pg_text(&op->req, op->artifact_store);
+	op_send(op);
+}
+
+static void
+pg_chunk_put(struct store *s, const struct artifact_place *place, int number,
+    int chunk, struct blob *blob, store_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_PUT, guarded, place, arg);
+
+	op->cb.plain = cb;
+	op->artifacts = blob_ref(blob);
+	pg_int(&op->req, number);
+	pg_int(&op->req, chunk);
+	bind_bytes(op, blob);
+	op_send(op);
+}
+
+static int
+got_chunk(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct blob *blob = NULL;
+
+	if (result == STORE_OK && PQntuples(res) == 0)
+		result = STORE_NOT_FOUND;
+	else if (result == STORE_OK && get_blob(res, 0, 0, &blob) == -1)
+		result = STORE_FAILED; /* no memory */
+	op->cb.blob(result, blob, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_chunk_get(struct store *s, const struct artifact_place *place, int number,
+    int chunk, store_blob_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_GET, got_chunk, place, arg);
+
+	op->cb.blob = cb;
+	pg_int(&op->req, number);
+	pg_int(&op->req, chunk);
+	op_send(op);
+}
+
+static int
+removed_chunks(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && strcmp(PQcmdTuples(res), "0") == 0)
+		result = STORE_NOT_FOUND;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_chunk_remove(
+    struct store *s, const struct artifact_place *place, store_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_REMOVE, removed_chunks, place, arg);
+
+	op->cb.plain = cb;
+	op_send(op);
+}
+
+static int
+got_places(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct artifact_found found[STORE_PLACES];
+	struct op *op = op_of(r);
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	for (i = 0; i < n && i < STORE_PLACES; i++) {
+		get_text(res, i, 0, found[i].place.job_id,
+		    sizeof(found[i].place.job_id));
+		found[i].place.fence = get_int(res, i, 1);
+		found[i].written = get_int(res, i, 2);
+	}
+	op->cb.places(result, found, (size_t)i, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_chunk_places(struct store *s, const struct artifact_place *after,
+    store_places_cb cb, void *arg)
+{
+	struct op *op = op_place(s, S_CHUNK_PLACES, got_places, after, arg);
+
+	op->cb.places = cb;
+	pg_int(&op->req, STORE_PLACES);
+	op_send(op);
+}
+
+/* ---- dead letters -----------------------------------------------------------
+ */
+
+static void
+get_letter(const PGresult *res, int row, struct dead_letter *l)
+{
+#define TEXT(col, field) get_text(res, row, col, l->field, sizeof(l->field))
+#define INT(col, field)	 l->field = (__typeof__(l->field))get_int(res, row, col)
+	INT(L_ID, id);
+	TEXT(L_JOB_ID, job_id);
+	TEXT(L_JOB_TYPE, job_type);
+	l->error =
+	    (enum job_error)get_enum(res, row, L_ERROR, job_error_byname);
+	TEXT(L_ERROR_MESSAGE, error_message);
+	INT(L_RETRY_COUNT, retry_count);
+	INT(L_CREATED_AT, created_at);
+	TEXT(L_CLIENT, client);
+	TEXT(L_CORRELATION_ID, correlation_id);
+	TEXT(L_PARENT_ID, parent_id);
+	INT(L_KEYED, keyed);
+	get_digest(res, row, L_CODE_HASH, l->code_hash);
+	get_digest(res, row, L_INPUT_HASH, l->input_hash);
+	INT(L_CODE_LEN, code_len);
+	INT(L_INPUT_LEN, input_len);
+	INT(L_TIMEOUT, timeout);
+	INT(L_STARTUP_TIMEOUT, startup_timeout);
+#undef TEXT
+#undef INT
+}
+
+static int
+letters_listed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct dead_letter *letters = NULL;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		letters = xcalloc((size_t)n, sizeof(*letters));
+	for (i = 0; i < n; i++)
+		get_letter(res, i, &letters[i]);
+	op->cb.letters(result, letters, (size_t)n, op->arg);
+	free(letters);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letters(struct store *s, const char *error, int64_t id, int64_t limit,
+    int64_t offset, store_letters_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTERS, letters_listed, arg);
+
+	op->cb.letters = cb;
+	strlcpy(op->job_type, error, sizeof(op->job_type));
+	pg_text(&op->req, op->job_type);
+	pg_int(&op->req, id);
+	pg_int(&op->req, limit);
+	pg_int(&op->req, offset);
+	op_send(op);
+}
+
+static int
+letters_counted(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	int64_t counts[JERR_MAX] = { 0 };
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	for (i = 0; i < n; i++)
+		counts[get_enum(res, i, 0, job_error_byname)] +=
+		    get_int(res, i, 1);
+	op->cb.errors(result, counts, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letter_counts(struct store *s, store_errors_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTER_COUNTS, letters_counted, arg);
+
+	op->cb.errors = cb;
+	op_send(op);
+}
+
+static int
+letter_removed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	if (result == STORE_OK && strcmp(PQcmdTuples(res), "1") != 0)
+		result = STORE_NOT_FOUND;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letter_remove(struct store *s, int64_t id, store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTER_REMOVE, letter_removed, arg);
+
+	op->cb.plain = cb;
+	pg_int(&op->req, id);
+	op_send(op);
+}
+
+static int
+letters_expired(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	op->cb.position(
+	    result, result == STORE_OK ? atoll(PQcmdTuples(res)) : 0, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_letters_expire(
+    struct store *s, int64_t age_us, int max, store_number_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_LETTERS_EXPIRE, letters_expired, arg);
+
+	op->cb.position = cb;
+	pg_int(&op->req, age_us);
+	pg_int(&op->req, max);
+	op_send(op);
+}
+
+/* ---- tenants ---------------------------------------------------------------
+ */
+
+static int
+tenants_set(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+
+	(void)res;
+	op->cb.plain(result, op->arg);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_set_tenants(struct store *s, const struct tenant_policies *policies,
+    store_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_SET_TENANTS, tenants_set, arg);
+
+	op->cb.plain = cb;
+	op->text = tenant_policies_pack(policies);
+	s->age_us = policies->age_us;
+	pg_text(&op->req, op->text);
+	op_send(op);
+}
+
+static int
+tenants_listed(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct tenant *list = NULL, *t;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		list = xcalloc((size_t)n, sizeof(*list));
+	for (i = 0; i < n; i++) {
+		t = &list[i];
+		get_text(res, i, 0, t->policy.name, sizeof(t->policy.name));
+		t->policy.weight = (int)get_int(res, i, 1);
+		t->policy.priority = (int)get_int(res, i, 2);
+		t->policy.max_queued = get_int(res, i, 3);
+		t->policy.max_running = get_int(res, i, 4);
+		t->policy.max_jobs = get_int(res, i, 5);
+		t->policy.max_cpu_ms = get_int(res, i, 6);
+		t->waiting = get_int(res, i, 8);
+		t->running = get_int(res, i, 9);
+		t->used_jobs = get_int(res, i, 10);
+		t->used_cpu_ms = get_int(res, i, 11);
+	}
+	op->cb.tenants(result, list, (size_t)n, op->arg);
+	free(list);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_tenants(struct store *s, int max, store_tenants_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_TENANTS, tenants_listed, arg);
+
+	op->cb.tenants = cb;
+	pg_int(&op->req, max);
 	op_send(op);
 }
 
@@ -1009,4 +1418,15 @@ const struct store_ops store_pg = {
 	.ended = pg_ended,
 	.nodes = pg_nodes,
 	.expire = pg_expire,
+	.letters = pg_letters,
+	.letter_counts = pg_letter_counts,
+	.letter_remove = pg_letter_remove,
+	.letters_expire = pg_letters_expire,
+	.set_tenants = pg_set_tenants,
+	.tenants = pg_tenants,
+	.artifact_known = pg_artifact_known,
+	.chunk_put = pg_chunk_put,
+	.chunk_get = pg_chunk_get,
+	.chunk_remove = pg_chunk_remove,
+	.chunk_places = pg_chunk_places,
 };

@@ -72,6 +72,299 @@
 	"CREATE INDEX jobs_ended ON jobs (ended_at) WHERE ended_at > 0;"
 
 /*
+ * job_ref: the job type as it was asked for, where job_type changes at the end
+ * to what the job ran as; "" in rows of before. A dead letter stays when its
+ * job's record is gone, so it has copies.
+ */
+#define FAULTS(BIG, BYTES, SERIAL)                                             \
+	"ALTER TABLE jobs ADD COLUMN job_ref TEXT NOT NULL DEFAULT '';"        \
+	"CREATE TABLE attempts ("                                              \
+	" id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"            \
+	" attempt INTEGER NOT NULL,"                                           \
+	" started_at " BIG " NOT NULL,"                                        \
+	" ended_at " BIG " NOT NULL,"                                          \
+	" error TEXT NOT NULL,"                                                \
+	" place TEXT NOT NULL,"                                                \
+	" message TEXT NOT NULL,"                                              \
+	" PRIMARY KEY (id, attempt));"                                         \
+	"CREATE TABLE dead_letters ("                                          \
+	" letter " SERIAL ","                                                  \
+	" job_id TEXT NOT NULL UNIQUE,"                                        \
+	" job_type TEXT NOT NULL,"                                             \
+	" error TEXT NOT NULL,"                                                \
+	" error_message TEXT NOT NULL,"                                        \
+	" retry_count INTEGER NOT NULL,"                                       \
+	" created_at " BIG " NOT NULL,"                                        \
+	" client TEXT NOT NULL,"                                               \
+	" correlation_id TEXT NOT NULL,"                                       \
+	" parent_id TEXT NOT NULL,"                                            \
+	" keyed INTEGER NOT NULL,"                                             \
+	" code_hash " BYTES " NOT NULL,"                                       \
+	" input_hash " BYTES " NOT NULL,"                                      \
+	" code_len " BIG " NOT NULL,"                                          \
+	" input_len " BIG " NOT NULL,"                                         \
+	" timeout INTEGER NOT NULL,"                                           \
+	" startup_timeout INTEGER NOT NULL);"                                  \
+	"CREATE INDEX dead_letters_age ON dead_letters (created_at);"          \
+	"CREATE INDEX dead_letters_error ON dead_letters (error, letter);"
+
+/*
+ * Who takes turns. A row for each tenant that has jobs waiting or running, or
+ * a budget that it began to use, and one, "*", for what holds for those whom
+ * the configuration does not name.
+ *
+ *	ready	it has a job waiting and may have another one running
+ *	pass	its virtual time: grows by 1000000 / weight with each job that
+ *		begins. The next turn is the one of the least. Who becomes
+ *		ready joins at the least of its priority, or at one turn more
+ *		if it was served just now: neither idleness nor a queue that
+ *		was worked off is paid back
+ *	since	when it became ready, or was served last (us)
+ *
+ * The counts are kept by triggers of jobs, so that no statement can forget
+ * them, whichever moves a job.
+ */
+#define TENANTS(BIG)                                                           \
+	"ALTER TABLE jobs ADD COLUMN tenant TEXT NOT NULL DEFAULT '';"         \
+	"DROP INDEX jobs_idempotency;"                                         \
+	"CREATE UNIQUE INDEX jobs_idempotency ON jobs (" TENANT_SCOPE(         \
+	    "tenant") ", idempotency_key)"                                     \
+		      " WHERE idempotency_key <> '';"                          \
+		      "DROP INDEX jobs_waiting;"                               \
+		      "CREATE INDEX jobs_waiting ON jobs (tenant, seq)"        \
+		      " WHERE status = 'queued';"                              \
+		      "CREATE TABLE tenants ("                                 \
+		      " name TEXT NOT NULL PRIMARY KEY,"                       \
+		      " weight INTEGER NOT NULL,"                              \
+		      " priority INTEGER NOT NULL,"                            \
+		      " max_queued " BIG " NOT NULL,"                          \
+		      " max_running " BIG " NOT NULL,"                         \
+		      " max_jobs " BIG " NOT NULL,"                            \
+		      " max_cpu_ms " BIG " NOT NULL,"                          \
+		      " window_us " BIG " NOT NULL,"                           \
+		      " waiting " BIG " NOT NULL DEFAULT 0,"                   \
+		      " running " BIG " NOT NULL DEFAULT 0,"                   \
+		      " ready INTEGER NOT NULL DEFAULT 0,"                     \
+		      " pass " BIG " NOT NULL DEFAULT 0,"                      \
+		      " since " BIG " NOT NULL DEFAULT 0,"                     \
+		      " used_since " BIG " NOT NULL DEFAULT 0,"                \
+		      " used_jobs " BIG " NOT NULL DEFAULT 0,"                 \
+		      " used_cpu_ms " BIG " NOT NULL DEFAULT 0);"              \
+		      "CREATE INDEX tenants_turn ON tenants (priority DESC, "  \
+		      "pass, name)"                                            \
+		      " WHERE ready = 1;"                                      \
+		      "CREATE INDEX tenants_since ON tenants (priority, "      \
+		      "since)"                                                 \
+		      " WHERE ready = 1;"                                      \
+		      "INSERT INTO tenants (" TENANT_POLICY ")"                \
+		      " VALUES ('*', 1, 0, 0, 0, 0, 0, 3600000000);"           \
+		      "UPDATE jobs SET tenant = 'addr:' || client"             \
+		      " WHERE status IN ('queued', 'running');"                \
+		      "INSERT INTO tenants (" TENANT_POLICY                    \
+		      ", waiting, running, ready)"                             \
+		      " SELECT tenant, 1, 0, 0, 0, 0, 0, 3600000000,"          \
+		      " sum(CASE status WHEN 'queued' THEN 1 ELSE 0 END),"     \
+		      " sum(CASE status WHEN 'running' THEN 1 ELSE 0 END),"    \
+		      " max(CASE status WHEN 'queued' THEN 1 ELSE 0 END)"      \
+		      " FROM jobs WHERE status IN ('queued', 'running') "      \
+		      "GROUP BY tenant;"
+
+/* A job has come, moved or gone: what its tenant has more of, and served. */
+#define TENANT_MOVE(who, now, waits, runs, served, jobs, cpu)                  \
+	"UPDATE tenants SET waiting = waiting + " waits ","                    \
+	" running = running + " runs ","                                       \
+	" pass = pass + " served " * (1000000 / weight),"                      \
+	" since = CASE WHEN " served " > 0 THEN " now " ELSE since END,"       \
+	" used_jobs = " jobs " + CASE WHEN"                                    \
+	" used_since = " now " - " now " % window_us"                          \
+	" THEN used_jobs ELSE 0 END,"                                          \
+	" used_cpu_ms = " cpu " + CASE WHEN"                                   \
+	" used_since = " now " - " now " % window_us"                          \
+	" THEN used_cpu_ms ELSE 0 END,"                                        \
+	" used_since = " now " - " now " % window_us"                          \
+	" WHERE name = " who ";"
+
+/* One of whom nothing was known. */
+#define TENANT_NEW(who)                                                        \
+	"INSERT INTO tenants (" TENANT_POLICY ")"                              \
+	" SELECT " who ", weight, priority, max_queued, max_running,"          \
+	" max_jobs, max_cpu_ms, window_us FROM tenants WHERE name = '*'"
+
+#define TENANT_READY                                                           \
+	"CASE WHEN NEW.waiting > 0 AND (NEW.max_running = 0"                   \
+	" OR NEW.running < NEW.max_running) THEN 1 ELSE 0 END"
+/* The least pass of those it comes to, or leaves. */
+#define TENANT_LEAST                                                           \
+	"(SELECT pass FROM tenants WHERE ready = 1"                            \
+	" AND priority = NEW.priority AND name <> NEW.name"                    \
+	" ORDER BY pass LIMIT 1)"
+
+/* ---- in SQLite's words --------------------------------------------------- */
+
+#define LITE_NOW	    "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+#define LITE_IS(row, state) "(" row ".status = '" state "')"
+#define LITE_MORE(state)                                                       \
+	"(" LITE_IS("NEW", state) " - " LITE_IS("OLD", state) ")"
+#define LITE_SERVED                                                            \
+	"(" LITE_IS("OLD", "queued") " * " LITE_IS(                            \
+	    "NEW", "running") " - " LITE_IS("OLD",                             \
+	    "running") " * " LITE_IS("NEW", "queued") ")"
+#define LITE_CPU                                                               \
+	"(CASE WHEN NEW.status IN ('queued', 'running') THEN 0"                \
+	" WHEN NEW.cpu_ms >= 0 THEN NEW.cpu_ms"                                \
+	" ELSE max(NEW.execution_ms, 0) END)"
+
+#define TENANTS_SQLITE                                                         \
+	TENANTS("INTEGER")                                                     \
+	"CREATE TRIGGER tenants_ready"                                         \
+	" AFTER UPDATE OF waiting, running, max_running, priority ON tenants"  \
+	" WHEN NEW.ready <> " TENANT_READY                                     \
+	" OR NEW.priority <> OLD.priority BEGIN"                               \
+	" UPDATE tenants SET ready = " TENANT_READY ", since = " LITE_NOW ","  \
+	" pass = coalesce(min(max(NEW.pass, " TENANT_LEAST "),"                \
+	" " TENANT_LEAST " + 1000000 / NEW.weight), NEW.pass)"                 \
+	" WHERE name = NEW.name; END;"                                         \
+	"CREATE TRIGGER jobs_come AFTER INSERT ON jobs"                        \
+	" WHEN NEW.status IN ('queued', 'running') BEGIN " TENANT_NEW(         \
+	    "NEW.tenant") " AND NOT EXISTS"                                    \
+			  " (SELECT 1 FROM tenants WHERE name = "              \
+			  "NEW.tenant); " TENANT_MOVE("NEW.tenant", LITE_NOW,  \
+			      LITE_IS("NEW", "queued"),                        \
+			      LITE_IS("NEW", "running"),                       \
+			      LITE_IS("NEW", "running"), "1",                  \
+			      "0") " END;"                                     \
+				   "CREATE TRIGGER jobs_move AFTER UPDATE OF " \
+				   "status ON jobs"                            \
+				   " WHEN NEW.status <> OLD.status "           \
+				   "BEGIN " TENANT_MOVE("NEW.tenant",          \
+				       LITE_NOW, LITE_MORE("queued"),          \
+				       LITE_MORE("running"), LITE_SERVED, "0", \
+				       LITE_CPU) " END;"                       \
+						 "CREATE TRIGGER jobs_go "     \
+						 "AFTER DELETE ON jobs"        \
+						 " WHEN OLD.status IN "        \
+						 "('queued', 'running') "      \
+						 "BEGIN " TENANT_MOVE(         \
+						     "OLD.tenant", LITE_NOW,   \
+						     "-" LITE_IS(              \
+							 "OLD", "queued"),     \
+						     "-" LITE_IS(              \
+							 "OLD", "running"),    \
+						     "0", "0", "0") " END;"
+
+/* ---- and in PostgreSQL's ------------------------------------------------- */
+
+#define PG_NOW		  "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+#define PG_IS(row, state) "(" row ".status = '" state "')::int"
+
+#define TENANTS_PG                                                                                                                                                                         \
+	TENANTS("BIGINT")                                                                                                                                                                  \
+	"CREATE FUNCTION tenant_ready() RETURNS trigger"                                                                                                                                   \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                                                                                                                             \
+	" DECLARE least_pass BIGINT := " TENANT_LEAST ";"                                                                                                                                  \
+	" BEGIN"                                                                                                                                                                           \
+	" NEW.ready := " TENANT_READY ";"                                                                                                                                                  \
+	" NEW.since := " PG_NOW ";"                                                                                                                                                        \
+	" NEW.pass := least(greatest(NEW.pass, least_pass),"                                                                                                                               \
+	" least_pass + 1000000 / NEW.weight);"                                                                                                                                             \
+	" RETURN NEW; END $$;"                                                                                                                                                             \
+	"CREATE TRIGGER tenants_ready BEFORE UPDATE ON tenants"                                                                                                                            \
+	" FOR EACH ROW WHEN (NEW.ready <> " TENANT_READY                                                                                                                                   \
+	" OR NEW.priority <> OLD.priority)"                                                                                                                                                \
+	" EXECUTE FUNCTION tenant_ready();"                                                                                                                                                \
+	"CREATE FUNCTION job_moved() RETURNS trigger"                                                                                                                                      \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                                                                                                                             \
+	" DECLARE"                                                                                                                                                                         \
+	" moment BIGINT := " PG_NOW ";"                                                                                                                                                    \
+	" who TEXT; waits INT := 0; runs INT := 0; served INT := 0;"                                                                                                                       \
+	" fresh INT := 0; cpu BIGINT := 0;"                                                                                                                                                \
+	" BEGIN"                                                                                                                                                                           \
+	" IF TG_OP <> 'INSERT' THEN"                                                                                                                                                       \
+	" who := OLD.tenant;"                                                                                                                                                              \
+	" waits := -" PG_IS("OLD",                                                                                                                                                         \
+	    "queued") ";"                                                                                                                                                                  \
+		      " runs := -" PG_IS("OLD",                                                                                                                                            \
+			  "running") ";"                                                                                                                                                   \
+				     " END IF;"                                                                                                                                            \
+				     " IF TG_OP <> 'DELETE' THEN"                                                                                                                          \
+				     " who := NEW.tenant;"                                                                                                                                 \
+				     " served := CASE WHEN NEW.status = "                                                                                                                  \
+				     "'running' THEN 1 + runs"                                                                                                                             \
+				     " WHEN NEW.status = 'queued' THEN runs "                                                                                                              \
+				     "ELSE 0 END;"                                                                                                                                         \
+				     " waits := waits + " PG_IS("NEW",                                                                                                                     \
+					 "queued") ";"                                                                                                                                     \
+						   " runs := runs + " PG_IS(                                                                                                               \
+						       "NEW",                                                                                                                              \
+						       "running") ";"                                                                                                                      \
+								  " IF TG_OP "                                                                                                             \
+								  "= "                                                                                                                     \
+								  "'INSERT' "                                                                                                              \
+								  "THEN "                                                                                                                  \
+								  "fresh := "                                                                                                              \
+								  "1;"                                                                                                                     \
+								  " ELSIF "                                                                                                                \
+								  "NEW."                                                                                                                   \
+								  "status "                                                                                                                \
+								  "NOT IN "                                                                                                                \
+								  "('queued',"                                                                                                             \
+								  " 'running'"                                                                                                             \
+								  ") THEN"                                                                                                                 \
+								  " cpu := "                                                                                                               \
+								  "CASE WHEN "                                                                                                             \
+								  "NEW.cpu_"                                                                                                               \
+								  "ms >= 0 "                                                                                                               \
+								  "THEN "                                                                                                                  \
+								  "NEW.cpu_ms"                                                                                                             \
+								  " ELSE "                                                                                                                 \
+								  "greatest("                                                                                                              \
+								  "NEW."                                                                                                                   \
+								  "execution_"                                                                                                             \
+								  "ms, 0) "                                                                                                                \
+								  "END;"                                                                                                                   \
+								  " END IF; "                                                                                                              \
+								  "END IF;"                                                                                                                \
+								  " FOR i IN "                                                                                                             \
+								  "1..2 "                                                                                                                  \
+								  "LOOP"                                                                                                                   \
+								  " " TENANT_MOVE(                                                                                                         \
+								      "who",                                                                                                               \
+								      "momen"                                                                                                              \
+								      "t",                                                                                                                 \
+								      "waits",                                                                                                             \
+								      "runs",                                                                                                              \
+								      "serve"                                                                                                              \
+								      "d",                                                                                                                 \
+								      "fresh",                                                                                                             \
+								      "cpu") " EXIT WHEN FOUND; " TENANT_NEW("who") " ON CONFLICT DO NOTHING;"                                             \
+														    " END LOOP;"                                                           \
+														    " RETURN NULL; END $$;"                                                \
+														    "CREATE TRIGGER jobs_come AFTER INSERT ON jobs FOR EACH ROW"           \
+														    " WHEN (NEW.status IN ('queued', 'running'))"                          \
+														    " EXECUTE FUNCTION job_moved();"                                       \
+														    "CREATE TRIGGER jobs_move AFTER UPDATE OF status ON jobs FOR EACH ROW" \
+														    " WHEN (NEW.status <> OLD.status)"                                     \
+														    " EXECUTE FUNCTION job_moved();"                                       \
+														    "CREATE TRIGGER jobs_go AFTER DELETE ON jobs FOR EACH ROW"             \
+														    " WHEN (OLD.status IN ('queued', 'running'))"                          \
+														    " EXECUTE FUNCTION job_moved();"
+
+/*
+ * Where the artifacts of a record lie, and those that lie here. The pieces
+ * refer to no job: with a job's row would go all of them at one stroke.
+ */
+#define ARTIFACTS(BIG, BYTES)                                                  \
+	"ALTER TABLE outputs ADD COLUMN artifact_store TEXT;"                  \
+	"CREATE TABLE artifact_chunks ("                                       \
+	" id TEXT NOT NULL,"                                                   \
+	" fence " BIG " NOT NULL,"                                             \
+	" number INTEGER NOT NULL,"                                            \
+	" chunk INTEGER NOT NULL,"                                             \
+	" written_at " BIG " NOT NULL,"                                        \
+	" data " BYTES " NOT NULL,"                                            \
+	" PRIMARY KEY (id, fence, number, chunk));"
+
+/*
  * Who shares the store, and requests that running jobs end. A job that an older
  * takod runs has no lease: it counts as run out.
  */
@@ -91,11 +384,23 @@
 
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
-	JOBS_ENDED, NODES("INTEGER")
+	JOBS_ENDED,
+	FAULTS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
+	TENANTS_SQLITE,
+	ARTIFACTS("INTEGER", "BLOB"),
+	NODES("INTEGER"),
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
 	JOBS("BIGINT", "BYTEA",
 	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
-	JOBS_ENDED, NODES("BIGINT")
+	JOBS_ENDED,
+	FAULTS("BIGINT", "BYTEA",
+	    "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"),
+	TENANTS_PG,
+	/* Not compressed: artifacts mostly are already. */
+	ARTIFACTS("BIGINT", "BYTEA") "ALTER TABLE artifact_chunks"
+				     " ALTER COLUMN data"
+				     " SET STORAGE EXTERNAL;",
+	NODES("BIGINT"),
 };

@@ -27,6 +27,8 @@
 /* Pages in the WAL after which they are copied back, and how soon. */
 #define CHECKPOINT_PAGES   2000
 #define CHECKPOINT_IDLE_MS 200
+/* Artifacts make it grow without a pause: then it is not waited for one. */
+#define CHECKPOINT_BUSY_PAGES (2 * CHECKPOINT_PAGES)
 
 /* ---- the queue
  * ------------------------------------------------------------------- */
@@ -48,6 +50,8 @@ op_answer(struct store_op *op)
 		op->n_ids = 0;
 		op->n_nodes = 0;
 		memset(&op->beat, 0, sizeof(op->beat));
+		op->n_letters = op->n_tenants = 0;
+		op->n_gone = op->n_found = 0;
 	} else if (op->result == STORE_NOT_FOUND) {
 		job_free(job);
 		job = NULL;
@@ -68,6 +72,29 @@ op_answer(struct store_op *op)
 	case POSITION_CB:
 		op->cb.position(op->result, op->position, op->arg);
 		break;
+	case EXPIRED_CB:
+		op->cb.expired(op->result, op->gone, op->n_gone, op->arg);
+		break;
+	case BLOB_CB:
+		if (op->result != STORE_OK) {
+			blob_unref(op->blob);
+			op->blob = NULL;
+		}
+		op->cb.blob(op->result, op->blob, op->arg);
+		op->blob = NULL;
+		break;
+	case PLACES_CB:
+		op->cb.places(op->result, op->found, op->n_found, op->arg);
+		break;
+	case LETTERS_CB:
+		op->cb.letters(op->result, op->letters, op->n_letters, op->arg);
+		break;
+	case ERRORS_CB:
+		op->cb.errors(op->result, op->errors, op->arg);
+		break;
+	case TENANTS_CB:
+		op->cb.tenants(op->result, op->tenants, op->n_tenants, op->arg);
+		break;
 	case IDS_CB:
 		op->cb.ids(op->result, op->ids, op->n_ids, op->arg);
 		break;
@@ -81,6 +108,12 @@ op_answer(struct store_op *op)
 	free(op->leases);
 	free(op->nodes);
 	free(op->ids);
+	free(op->letters);
+	free(op->errors);
+	free(op->tenants);
+	free(op->text);
+	free(op->gone);
+	blob_unref(op->blob);
 	job_free(op->in);
 	free(op);
 }
@@ -175,6 +208,7 @@ static void
 turn(int fd, short events, void *arg)
 {
 	static const struct timeval idle = { 0, CHECKPOINT_IDLE_MS * 1000 };
+	static const struct timeval at_once = { 0, 0 };
 	struct store *s = arg;
 	struct op_list batch = TAILQ_HEAD_INITIALIZER(batch);
 	struct store_op *op;
@@ -200,8 +234,10 @@ turn(int fd, short events, void *arg)
 		op_answer(op);
 	}
 	/* From when it grew too long, not put off by what goes on coming. */
-	if (s->wal_pages > CHECKPOINT_PAGES &&
-	    !event_pending(s->idle, EV_TIMEOUT, NULL))
+	if (s->wal_pages > CHECKPOINT_BUSY_PAGES)
+		event_add(s->idle, &at_once);
+	else if (s->wal_pages > CHECKPOINT_PAGES &&
+		 !event_pending(s->idle, EV_TIMEOUT, NULL))
 		event_add(s->idle, &idle);
 }
 
@@ -295,15 +331,14 @@ sqlite_start(
 }
 
 static void
-sqlite_release(struct store *s, const char *id, int64_t fence, int64_t delay_us,
+sqlite_release(struct store *s, const struct job *j, int64_t delay_us,
     store_cb cb, void *arg)
 {
 	struct store_op *op = op_new(s, PLAIN_CB, 1, call_release, arg);
 
 	op->cb.plain = cb;
-	strlcpy(op->id, id, sizeof(op->id));
-	op->n1 = fence;
-	op->n2 = delay_us;
+	op->in = job_lend(j);
+	op->n1 = delay_us;
 }
 
 static void
@@ -405,14 +440,134 @@ sqlite_nodes(struct store *s, store_nodes_cb cb, void *arg)
 
 static void
 sqlite_expire(
-    struct store *s, int64_t age_us, int max, store_ids_cb cb, void *arg)
+    struct store *s, int64_t age_us, int max, store_expired_cb cb, void *arg)
 {
-	struct store_op *op = op_new(s, IDS_CB, 1, call_expire, arg);
+	struct store_op *op = op_new(s, EXPIRED_CB, 1, call_expire, arg);
 
-	op->cb.ids = cb;
+	op->cb.expired = cb;
 	op->n1 = age_us;
 	op->flag = max;
-	op->ids = xcalloc((size_t)max, sizeof(*op->ids));
+	op->gone = xcalloc((size_t)max, sizeof(*op->gone));
+}
+
+static void
+sqlite_artifact_known(struct store *s, const char *artifact_store,
+    const struct artifact_place *place, store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 0, call_artifact_known, arg);
+
+	op->cb.plain = cb;
+	op->place = *place;
+	strlcpy(op->artifact_store, artifact_store, sizeof(op->artifact_store));
+}
+
+static void
+sqlite_chunk_put(struct store *s, const struct artifact_place *place,
+    int number, int chunk, struct blob *blob, store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_chunk_put, arg);
+
+	op->cb.plain = cb;
+	op->place = *place;
+	op->n1 = number;
+	op->n2 = chunk;
+	op->blob = blob_ref(blob);
+}
+
+static void
+sqlite_chunk_get(struct store *s, const struct artifact_place *place,
+    int number, int chunk, store_blob_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, BLOB_CB, 0, call_chunk_get, arg);
+
+	op->cb.blob = cb;
+	op->place = *place;
+	op->n1 = number;
+	op->n2 = chunk;
+}
+
+static void
+sqlite_chunk_remove(
+    struct store *s, const struct artifact_place *place, store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_chunk_remove, arg);
+
+	op->cb.plain = cb;
+	op->place = *place;
+}
+
+static void
+sqlite_chunk_places(struct store *s, const struct artifact_place *after,
+    store_places_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLACES_CB, 0, call_chunk_places, arg);
+
+	op->cb.places = cb;
+	op->place = *after;
+}
+
+static void
+sqlite_letters(struct store *s, const char *error, int64_t id, int64_t limit,
+    int64_t offset, store_letters_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, LETTERS_CB, 0, call_letters, arg);
+
+	op->cb.letters = cb;
+	strlcpy(op->job_type, error, sizeof(op->job_type));
+	op->n1 = limit;
+	op->n2 = offset;
+	op->position = id;
+}
+
+static void
+sqlite_letter_counts(struct store *s, store_errors_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, ERRORS_CB, 0, call_letter_counts, arg);
+
+	op->cb.errors = cb;
+	op->errors = xcalloc(JERR_MAX, sizeof(*op->errors));
+}
+
+static void
+sqlite_letter_remove(struct store *s, int64_t id, store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_letter_remove, arg);
+
+	op->cb.plain = cb;
+	op->n1 = id;
+}
+
+static void
+sqlite_letters_expire(
+    struct store *s, int64_t age_us, int max, store_number_cb cb, void *arg)
+{
+	struct store_op *op =
+	    op_new(s, POSITION_CB, 1, call_letters_expire, arg);
+
+	op->cb.position = cb;
+	op->n1 = age_us;
+	op->n2 = max;
+}
+
+static void
+sqlite_set_tenants(struct store *s, const struct tenant_policies *policies,
+    store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_set_tenants, arg);
+
+	op->cb.plain = cb;
+	op->text = tenant_policies_pack(policies);
+	op->n1 = policies->age_us;
+}
+
+static void
+sqlite_tenants(struct store *s, int max, store_tenants_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, TENANTS_CB, 0, call_tenants, arg);
+
+	op->cb.tenants = cb;
+	op->flag = max;
+	op->tenants = xcalloc((size_t)max, sizeof(*op->tenants));
 }
 
 /* ---- open and close
@@ -575,4 +730,15 @@ const struct store_ops store_sqlite = {
 	.ended = sqlite_ended,
 	.nodes = sqlite_nodes,
 	.expire = sqlite_expire,
+	.letters = sqlite_letters,
+	.letter_counts = sqlite_letter_counts,
+	.letter_remove = sqlite_letter_remove,
+	.letters_expire = sqlite_letters_expire,
+	.set_tenants = sqlite_set_tenants,
+	.tenants = sqlite_tenants,
+	.artifact_known = sqlite_artifact_known,
+	.chunk_put = sqlite_chunk_put,
+	.chunk_get = sqlite_chunk_get,
+	.chunk_remove = sqlite_chunk_remove,
+	.chunk_places = sqlite_chunk_places,
 };

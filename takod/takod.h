@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "conf.h"
 #include "engine.h"
@@ -137,16 +138,16 @@ void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 int listen_open(char *detail, size_t);
-void listen_close(void);
 /*
- * Opens anew what the configuration says now, beside what is open; then
- * either keep, which closes the former ones, or back, which returns to them.
- * -1: nothing has changed.
+ * Opens what the configuration says now, beside what is open; then either
+ * keep, which lets the former ones go, or back, which returns to them. -1:
+ * nothing has changed.
  */
 int listen_again(char *detail, size_t);
 void listen_keep(void);
 void listen_back(void);
 size_t listen_count(void);
+/* Those that leave come after the listen_count() others; -1 at the end. */
 int listen_fd(size_t i, const char **name);
 
 /* ---- dispatch.c: what children may say, and who hears it ----------------- */
@@ -168,6 +169,7 @@ enum slot_state {
 };
 
 struct run; /* job.c: a job that this takod runs */
+struct shared_copy;
 
 struct slot {
 	int index;
@@ -183,9 +185,11 @@ struct slot {
 	int mux;
 	uint64_t token;
 	int64_t began; /* monotonic */
+	json_t *proof; /* what it is under; for its job's record */
 	/* Bytes, as its worker was told: a reload may change them. */
 	uint64_t max_stdout, max_stderr, max_artifact, max_artifacts_total;
 	struct run *run;
+	struct shared_copy *shared; /* what its container may have mounted */
 	struct event *deadline;
 };
 extern struct slot slots[MAX_SLOTS];
@@ -211,16 +215,57 @@ int pool_spool_fd(const struct slot *); /* -1; the caller closes */
 /* Removes a folder below data_dir and the files in it; logs if it cannot. */
 void pool_folder_remove(const char *path);
 
+/* ---- shared_code.c: the operator's files that jobs import ---------------- */
+/* At the start. -1 with detail, which names what to mend. */
+int shared_code_open(char *detail, size_t);
+/* 1: the files are not those of the copy any more; -1 as above. */
+int shared_code_changed(const struct conf *, char *detail, size_t);
+/*
+ * Takes a copy of what the job types of a configuration share; then either
+ * keep, which makes it the running one, or drop. -1 with detail.
+ */
+int shared_code_take(const struct conf *, char *detail, size_t);
+void shared_code_keep(void);
+void shared_code_drop(void);
+/* The running copy, which stays until it is released. */
+struct shared_copy *shared_code_hold(void);
+void shared_code_release(struct shared_copy *); /* NULL is allowed */
+/* What is mounted for a job type that shares something. */
+void shared_code_path(
+    const struct shared_copy *, const char *job_type, char *path, size_t);
+
 /* ---- engine_state.c: is the engine there, may it be asked ---------------- */
 void engine_state_start(void (*done)(void));
 int engine_state_usable(void);
 void engine_state_failed(enum engine_error, const char *detail);
 void engine_state_worked(void);
 
+/*
+ * How a question of tako-api or takoctl is answered: REP_NONE with an answer
+ * of our own facts (lent), or why not, in words. Called once, also from within
+ * the call that asks.
+ */
+typedef void (*answer_cb)(
+    enum rep, const char *detail, json_t *answer, void *arg);
+
 /* ---- job.c: from submit to the terminal row ------------------------------ */
 void job_submit(uint32_t req, const struct msg_req_submit *, struct blob *);
 void job_get(uint32_t req, const struct msg_req_get *);
 void job_cancel(uint32_t req, const struct msg_req_cancel *);
+
+/* A job with another one's input, requirements and timeouts. */
+struct rerun {
+	char job_id[MAX_JOB_ID + 1]; /* the other one */
+	enum relationship relationship;
+	int timeout;			 /* s; 0: the other one's */
+	char job_type[MAX_JOB_TYPE + 1]; /* "": the other one's */
+	char correlation_id[MAX_CORRELATION + 1];
+	char client[MAX_CLIENT + 1];
+};
+/* code: of a fork, given away; else NULL. Answers with job_id and status. */
+void job_rerun(const struct rerun *, struct blob *code, answer_cb, void *);
+/* Ends a job that waits, if it still does. */
+void job_cancel_waiting(const char *id);
 void job_gone(uint32_t req); /* the client of that request went away */
 void job_api_died(void);
 
@@ -250,9 +295,15 @@ struct run {
 	int done;      /* the worker's last word is here */
 	int dead;      /* the container is gone */
 	int finishing; /* 1: being written, 2: held */
+	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
 	struct container_facts facts;
-	int incomplete; /* output was lost */
+	int incomplete;	 /* output was lost */
+	int lost;	 /* an artifact was, and it was not the job's fault */
+	char folder[96]; /* of artifacts that are not kept yet; or "" */
+	int kept;	 /* they are, or it was given up */
+	int waits;	 /* that they wait was logged */
+	int hurry;	 /* takod stops: they wait no longer */
 };
 TAILQ_HEAD(run_list, run);
 extern struct run_list runs;
@@ -266,7 +317,9 @@ void run_cancel(const char *job_id);	     /* that job, where it runs here */
 /* It is not surely ours any more: what runs is killed, if it began. */
 void run_lost(struct run *, const char *why);
 void run_slot_ready(struct run *);
-void run_slot_failed(struct run *, enum engine_error, const char *detail);
+/* place: as in struct attempt. */
+void run_slot_failed(
+    struct run *, enum engine_error, const char *place, const char *detail);
 void run_slot_dead(struct run *);
 void run_worker_gone(struct run *, const char *why);
 void run_phase(struct run *, enum job_phase);
@@ -286,18 +339,52 @@ int lease_over(const struct run *);
 
 /* ---- judge.c: how a job ended, from facts it cannot forge ---------------- */
 void judge(struct run *);
+void judge_lost(struct run *); /* after judge: an artifact was lost */
 
 /* ---- queue.c: from waiting rows to runs ---------------------------------- */
 void queue_init(void);
 void queue_kick(void);
 void queue_released(enum store_result, void *);
-int queue_job_type(
-    const char *asked, const struct conf_job_type **, char *detail, size_t);
+/* The type that a job of that name is run as, or NULL. */
+const struct conf_job_type *queue_job_type(const char *asked);
+/* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */
+enum job_error queue_refusal(
+    const struct job *, const struct conf_job_type **, char *detail, size_t);
 
 /* ---- retain.c: records that are kept long enough ------------------------- */
 void retain_init(void);
 /* A sweep at once, or another one after that which is under way. */
 void retain_begin(void);
+
+/* ---- letters.c: dead letters --------------------------------------------- */
+void letters_list(const char *error, int64_t id, int64_t limit, int64_t offset,
+    answer_cb, void *);
+void letters_stats(answer_cb, void *);
+void letters_remove(int64_t id, answer_cb, void *);
+/* Runs its job again, and removes it. */
+void letters_retry(int64_t id, answer_cb, void *);
+/* Begins to remove old ones, now and then every hour. */
+void letters_sweep(void);
+
+/* ---- job_types.c ----------------------------------------------------------
+ */
+/* One type by its name, or "": all of them. */
+void job_types_show(const char *name, answer_cb, void *);
+void job_types_build(const char *name, answer_cb, void *);
+/* ---- artifact.c: artifacts for who asks -----------------------------------
+ */
+struct artifact_ask {
+	char job_id[MAX_JOB_ID + 1];
+	/* Its name; where none has it, another. 0 bytes: no name. */
+	uint8_t name[MAX_ARTIFACT_NAME], other[MAX_ARTIFACT_NAME];
+	size_t name_len, other_len;
+	int body; /* its bytes are wanted too */
+};
+/* fd: -1 where no bytes are wanted, or with an error; the caller's. */
+typedef void (*artifact_answer_cb)(
+    enum rep, const struct msg_rep_artifact *, int fd, uint64_t arg);
+void artifact_ask(
+    const struct artifact_ask *, artifact_answer_cb, uint64_t arg);
 
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
@@ -316,6 +403,10 @@ void reply_error(
 void reply_record(struct child *, uint32_t req, const struct job *, enum view,
     int timed_out, int64_t queue_position);
 void reply_submit(uint32_t req, const struct job *, enum job_status);
+/* An answer_cb for a request of tako-api, and what it is to be given. */
+void reply_answer(enum rep, const char *detail, json_t *answer, void *asker);
+void *reply_asker(const struct child *, uint32_t req);
+int reply_json_to(struct imsgev *, uint32_t req, const json_t *);
 void reply_stats_fill(struct msg_rep_stats *);
 int reply_record_to(struct imsgev *, uint32_t req, const struct job *,
     enum view, int timed_out, int64_t queue_position);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf_int.h"
 #include "util.h"
@@ -134,6 +135,59 @@ conf_check_docker_host(char **text)
 	return (NULL);
 }
 
+const char *
+conf_check_s3_endpoint(char **text)
+{
+	const char *p = *text;
+
+	conf_trim(*text);
+	if (strncmp(p, "https://", 8) == 0)
+		p += 8;
+	else if (strncmp(p, "http://", 7) == 0)
+		p += 7;
+	else
+		return ("must be http://host[:port] or https://host[:port]");
+	if (*p == '\0' || strlen(p) > 300 ||
+	    p[strspn(p, NAME_CHARS ".:[]")] != '\0')
+		return ("must have a host and, if need be, a port; no path, no "
+			"user");
+	return (NULL);
+}
+
+const char *
+conf_check_s3_bucket(char **text)
+{
+	size_t len = strlen(*text);
+
+	if (len < 3 || len > 63 ||
+	    (*text)[strspn(*text, "abcdefghijklmnopqrstuvwxyz0123456789.-")] !=
+		'\0' ||
+	    strchr(".-", **text) != NULL)
+		return ("must be a bucket's name: 3 to 63 small letters, "
+			"digits, . and -");
+	return (NULL);
+}
+
+const char *
+conf_check_s3_region(char **text)
+{
+	size_t len = strlen(*text);
+
+	if (len < 1 || len > 64 || (*text)[strspn(*text, NAME_CHARS)] != '\0')
+		return ("must consist of letters, digits, - and _");
+	return (NULL);
+}
+
+const char *
+conf_check_s3_prefix(char **text)
+{
+	if (strlen(*text) > 200 || **text == '/' ||
+	    (*text)[strspn(*text, NAME_CHARS "./")] != '\0')
+		return ("must be at most 200 letters, digits, -, _, . and /, "
+			"and not begin with /");
+	return (NULL);
+}
+
 /* ---- rules between keys ---------------------------------------------------
  */
 
@@ -237,6 +291,16 @@ rule(struct conf_loading *ld, const char *path, const char *other,
 }
 
 static void
+warn(struct conf_loading *ld, const char *key, const char *text)
+{
+	const struct conf_node *node = doc_place(&ld->doc, key);
+
+	conf_error_add(ld->warnings, node != NULL ? ld->conf->path : NULL,
+	    node != NULL ? node->line : 0, node != NULL ? node->column : 0, key,
+	    "%s", text);
+}
+
+static void
 check_unique(struct conf_loading *ld, const char *path,
     const struct conf_list *list, int anycase)
 {
@@ -314,7 +378,7 @@ check_shared_code(
     struct conf_loading *ld, const struct conf_list *list, size_t i)
 {
 	char path[CONF_MAX_PATH];
-	char *folder, *slash;
+	char *folder, *slash, *file;
 	size_t j;
 
 	if (list->n == 0 || ld->conf->path == NULL)
@@ -324,13 +388,21 @@ check_shared_code(
 		folder = xstrdup("/");
 	if ((slash = strrchr(folder, '/')) != NULL)
 		slash[slash == folder] = '\0';
-	for (j = 0; j < list->n; j++)
+	for (j = 0; j < list->n; j++) {
+		snprintf(
+		    path, sizeof(path), "job_types.%zu.shared_code.%zu", i, j);
 		if (!path_inside(folder, list->items[j])) {
-			snprintf(path, sizeof(path),
-			    "job_types.%zu.shared_code.%zu", i, j);
 			rule(ld, path, NULL,
 			    "must stay below the folder of this file");
+			continue;
 		}
+		file = list->items[j][0] == '/'
+			   ? xstrdup(list->items[j])
+			   : xasprintf("%s/%s", folder, list->items[j]);
+		if (access(file, F_OK) == -1)
+			warn(ld, path, "is not there: takod would not start");
+		free(file);
+	}
 	free(folder);
 }
 
@@ -381,16 +453,6 @@ host_loopback(const char *host)
 		return (ntohl(in.s_addr) >> 24 == 127);
 	return (strcasecmp(host, "localhost") == 0 ||
 		strcmp(host, "::1") == 0 || strcmp(host, "[::1]") == 0);
-}
-
-static void
-warn(struct conf_loading *ld, const char *key, const char *text)
-{
-	const struct conf_node *node = doc_place(&ld->doc, key);
-
-	conf_error_add(ld->warnings, node != NULL ? ld->conf->path : NULL,
-	    node != NULL ? node->line : 0, node != NULL ? node->column : 0, key,
-	    "%s", text);
 }
 
 static void
@@ -456,6 +518,13 @@ conf_check(struct conf_loading *ld)
 		rule(ld, "api_max_connections_per_source",
 		    "api_max_connections",
 		    "must not exceed api_max_connections");
+	if (conf->artifact_store == ARTIFACTS_S3 && conf->s3_bucket == NULL)
+		rule(ld, "s3_bucket", "artifact_store",
+		    "must name a bucket where artifact_store is s3");
+	if (conf->s3_bucket != NULL && conf->s3_credentials_file == NULL)
+		rule(ld, "s3_credentials_file", "s3_bucket",
+		    "must name the file with the access key where s3_bucket "
+		    "is given");
 	check_limits(ld);
 	for (i = 0; i < conf->n_job_types; i++)
 		check_job_type(ld, i);

@@ -107,6 +107,8 @@ conf_error_print(FILE *f, const struct conf_error *e)
 /* ---- the file -------------------------------------------------------------
  */
 
+#define FIRST_ROOM 4096
+
 /* The user's home; NULL: none is known. */
 static const char *
 home(void)
@@ -150,9 +152,25 @@ conf_find(int *named)
 	return (NULL);
 }
 
-/* All of the file; NULL with an error. Pipes are read too, devices not. */
+/* Twice as much room; what is left behind may be secret, and is wiped. */
 static char *
-slurp(struct conf_loading *ld, size_t *len)
+grow(char *data, size_t *room)
+{
+	size_t more = *room == 0 ? FIRST_ROOM : *room * 2;
+
+	data = recallocarray(data, *room, more, 1);
+	if (data == NULL)
+		fatal(NULL);
+	*room = more;
+	return (data);
+}
+
+/*
+ * All of the file, len bytes in *room; NULL with an error. Pipes are read
+ * too, devices not.
+ */
+static char *
+slurp(struct conf_loading *ld, size_t *len, size_t *room)
 {
 	const char *path = ld->conf->path, *wrong = NULL;
 	struct stat st;
@@ -160,15 +178,17 @@ slurp(struct conf_loading *ld, size_t *len)
 	ssize_t n = 0;
 	int fd;
 
-	*len = 0;
-	data = xmalloc(CONF_MAX_FILE + 1);
+	*len = *room = 0;
+	data = grow(NULL, room);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) == -1 ||
 	    fstat(fd, &st) == -1)
 		wrong = strerror(errno);
 	else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
 		wrong = "is not a file";
 	while (wrong == NULL && *len <= CONF_MAX_FILE) {
-		n = read(fd, data + *len, CONF_MAX_FILE + 1 - *len);
+		if (*len == *room)
+			data = grow(data, room);
+		n = read(fd, data + *len, *room - *len);
 		if (n == 0)
 			break;
 		if (n > 0)
@@ -182,7 +202,7 @@ slurp(struct conf_loading *ld, size_t *len)
 	if (wrong == NULL)
 		return (data);
 	conf_error_add(ld->errors, path, 0, 0, NULL, "%s", wrong);
-	free(data);
+	freezero(data, *room);
 	return (NULL);
 }
 
@@ -191,14 +211,14 @@ static int
 read_document(struct conf_loading *ld)
 {
 	char *data;
-	size_t len;
+	size_t len, room;
 	int r;
 
-	if ((data = slurp(ld, &len)) == NULL)
+	if ((data = slurp(ld, &len, &room)) == NULL)
 		return (-1);
 	if ((r = conf_doc_read(ld, data, len)) == 0)
 		conf_set_document(ld);
-	freezero(data, CONF_MAX_FILE + 1);
+	freezero(data, room);
 	return (r);
 }
 

@@ -1,8 +1,8 @@
 /*
  * conf_print.c: the configuration in effect, as YAML with comments or as
  * JSON; both load again with the same meaning. Lists and inner mappings are
- * written in the form that the two languages share. Secrets are masked. Used
- * by takoctl, and by takod for its log.
+ * written in the form that the two languages share. Secrets are masked, unless
+ * it is asked for them. Used by takoctl, and by takod for its log.
  */
 #include <locale.h>
 #include <stdarg.h>
@@ -17,8 +17,14 @@
 struct printer {
 	FILE *f;
 	const struct conf *conf;
-	int defaults;
+	unsigned flags;
 };
+
+static int
+masked(const struct printer *p, const struct conf_key *key)
+{
+	return ((key->flags & CK_SECRET) && !(p->flags & CONF_PRINT_SECRETS));
+}
 
 static void print_value(
     struct printer *, const struct conf_key *, const void *);
@@ -116,14 +122,14 @@ print_bytes(FILE *f, uint64_t bytes)
 
 /* Masked keys differ, so that they load again. */
 static void
-print_list(FILE *f, const struct conf_list *list, int secret)
+print_list(FILE *f, const struct conf_list *list, int mask)
 {
 	size_t i;
 
 	putc('[', f);
 	for (i = 0; i < list->n; i++) {
 		fputs(i > 0 ? ", " : "", f);
-		if (secret)
+		if (mask)
 			fprintf(f, "\"*** masked key %zu ***\"", i + 1);
 		else
 			conf_print_string(f, list->items[i]);
@@ -147,21 +153,21 @@ print_pairs(FILE *f, const struct conf_env *env)
 }
 
 static void
-print_text(FILE *f, const struct conf_key *key, const char *text)
+print_text(FILE *f, const char *text, int mask)
 {
-	char *masked;
+	char *shown;
 
 	if (text == NULL) {
 		fputs("null", f);
 		return;
 	}
-	if ((key->flags & CK_SECRET) == 0) {
+	if (!mask) {
 		conf_print_string(f, text);
 		return;
 	}
-	masked = conf_url_mask(text);
-	conf_print_string(f, masked);
-	free(masked);
+	shown = conf_url_mask(text);
+	conf_print_string(f, shown);
+	free(shown);
 }
 
 static void
@@ -228,13 +234,13 @@ print_value(struct printer *p, const struct conf_key *key, const void *field)
 		print_bytes(f, *(const uint64_t *)field);
 		break;
 	case CONF_TEXT:
-		print_text(f, key, *(char *const *)field);
+		print_text(f, *(char *const *)field, masked(p, key));
 		break;
 	case CONF_ENUM:
 		print_enum(f, key, *(const int *)field);
 		break;
 	case CONF_TEXTS:
-		print_list(f, field, (key->flags & CK_SECRET) != 0);
+		print_list(f, field, masked(p, key));
 		break;
 	case CONF_PAIRS:
 		print_pairs(f, field);
@@ -264,9 +270,13 @@ print_comment(struct printer *p, const struct conf_key *key)
 		fputs("  # default", p->f);
 		break;
 	}
-	if (p->defaults && o->from != CONF_FROM_DEFAULT && key->def != NULL)
+	if ((p->flags & CONF_PRINT_DEFAULTS) == 0) {
+		putc('\n', p->f);
+		return;
+	}
+	if (o->from != CONF_FROM_DEFAULT && key->def != NULL)
 		fprintf(p->f, "; default %s", key->def);
-	if (p->defaults && key->reload == RELOAD_RESTART)
+	if (key->reload == RELOAD_RESTART)
 		fputs("; a change needs a restart", p->f);
 	putc('\n', p->f);
 }
@@ -399,11 +409,11 @@ conf_print_key(const struct conf *conf, const struct conf_key *key)
 }
 
 int
-conf_print(FILE *f, const struct conf *conf, int json, int defaults)
+conf_print(FILE *f, const struct conf *conf, unsigned flags)
 {
-	struct printer p = { .f = f, .conf = conf, .defaults = defaults };
+	struct printer p = { .f = f, .conf = conf, .flags = flags };
 
-	if (json)
+	if (flags & CONF_PRINT_JSON)
 		json_print(&p);
 	else
 		yaml_print(&p);

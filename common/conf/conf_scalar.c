@@ -592,19 +592,11 @@ conf_to_int(const struct conf_value *v, const char *text, int64_t *n)
 		*n = v->i;
 		return (0);
 	case VALUE_FLOAT:
-		if (!isfinite(v->f))
+		/* 0.3 has no such integers either */
+		if (!(fabs(v->f) < 0x1p63))
 			return (-1);
-		/* 2^62 and beyond are whole, and out of any bounds */
-		if (v->f >= 4611686018427387904.0)
-			*n = INT64_MAX;
-		else if (v->f <= -4611686018427387904.0)
-			*n = -INT64_MAX;
-		else
-			*n = (int64_t)v->f;
-		return (
-		    *n == INT64_MAX || *n == -INT64_MAX || (double)*n == v->f
-			? 0
-			: -1);
+		*n = (int64_t)v->f;
+		return ((double)*n == v->f ? 0 : -1);
 	case VALUE_TEXT:
 		return (text_whole(text, n));
 	default:

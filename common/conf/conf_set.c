@@ -14,6 +14,8 @@
 #include "log.h"
 #include "util.h"
 
+#define BAD_FORM "has a form or a tag that is not allowed"
+
 static void set_fields(struct conf_loading *, const struct conf_key *,
     void *base, const struct conf_node *, const char *path);
 
@@ -301,7 +303,7 @@ conf_set_scalar(const struct conf_key *key, void *base,
 	int b;
 
 	if (v->kind == VALUE_BAD)
-		return ("has a form or a tag that is not allowed");
+		return (BAD_FORM);
 	if (v->kind == VALUE_NULL) {
 		if ((key->flags & CK_NULL) == 0)
 			return ("must not be null or left out");
@@ -392,14 +394,34 @@ visit(struct conf_loading *ld, const struct conf_node *node)
 	return (-1);
 }
 
+/* at: where it stands, for the message. */
 static int
-text_sound(
-    struct conf_loading *ld, const struct conf_node *node, const char *path)
+text_sound(struct conf_loading *ld, const struct conf_node *at,
+    const struct conf_node *node, const char *path)
 {
 	if (strlen(node->text) == node->len)
 		return (1);
-	conf_error_at(ld, node, path, "must not contain a NUL");
+	conf_error_at(ld, at, path, "must not contain a NUL");
 	return (0);
+}
+
+/* A text of a list or a mapping; NULL with an error. */
+static const char *
+inner_text(struct conf_loading *ld, unsigned number, const char *path)
+{
+	const struct conf_node *at = &ld->doc.nodes[number];
+	const struct conf_node *node = conf_doc_node(&ld->doc, number);
+
+	if (node->kind == NODE_BAD_TAG ||
+	    (node->kind == NODE_SCALAR && node->value.kind == VALUE_BAD))
+		conf_error_at(ld, at, path, BAD_FORM);
+	else if (node->kind != NODE_SCALAR)
+		conf_error_at(ld, at, path, "must be a text");
+	else if (node->value.kind != VALUE_TEXT)
+		conf_error_at(ld, at, path, "must be a text: put it in quotes");
+	else if (text_sound(ld, at, node, path))
+		return (node->text);
+	return (NULL);
 }
 
 static size_t
@@ -431,7 +453,7 @@ own_pair(struct conf_loading *ld, unsigned number, struct conf_pair *pairs,
 		conf_error_at(ld, at, path, "a key must be a text");
 		return (0);
 	}
-	if (!text_sound(ld, key, path))
+	if (!text_sound(ld, at, key, path))
 		return (0);
 	if (pair_find(doc, pairs, *n, key->text) < *n) {
 		conf_error_at(
@@ -539,9 +561,8 @@ set_texts(struct conf_loading *ld, const struct conf_key *key,
 {
 	char buf[CONF_MAX_PATH];
 	const struct conf_doc *doc = &ld->doc;
-	const struct conf_node *item;
 	struct conf_key single = *key;
-	const char *wrong;
+	const char *item, *wrong;
 	char *text;
 	unsigned number;
 	size_t i = 0;
@@ -556,20 +577,11 @@ set_texts(struct conf_loading *ld, const struct conf_key *key,
 	     number = doc->nodes[number].next, i++) {
 		if (visit(ld, &doc->nodes[number]) == -1)
 			return;
-		item = conf_doc_node(doc, number);
 		join_number(buf, path, i);
-		if (item->kind != NODE_SCALAR ||
-		    item->value.kind != VALUE_TEXT) {
-			conf_error_at(ld, &doc->nodes[number], buf,
-			    "must be a text%s",
-			    item->kind == NODE_SCALAR ? ": put it in quotes"
-						      : "");
-			continue;
-		}
-		if (!text_sound(ld, item, buf))
+		if ((item = inner_text(ld, number, buf)) == NULL)
 			continue;
 		text = NULL;
-		if ((wrong = set_text(&single, &text, item->text)) != NULL)
+		if ((wrong = set_text(&single, &text, item)) != NULL)
 			conf_error_at(
 			    ld, &doc->nodes[number], buf, "%s", wrong);
 		else
@@ -583,29 +595,21 @@ set_pairs(struct conf_loading *ld, struct conf_env *env,
 {
 	char buf[CONF_MAX_PATH];
 	const struct conf_doc *doc = &ld->doc;
-	const struct conf_node *value;
 	struct conf_pair *pairs;
-	const char *name;
+	const char *name, *value;
 	size_t i, n = 0;
 
 	pairs = xcalloc(CONF_MAX_PAIRS, sizeof(*pairs));
 	collect(ld, node, pairs, &n, path, 0);
 	for (i = 0; i < n; i++) {
 		name = doc->nodes[pairs[i].key].text;
-		value = conf_doc_node(doc, pairs[i].value);
 		join(buf, path, name);
 		if (*name == '\0' || strchr(name, '=') != NULL)
 			conf_error_at(ld, &doc->nodes[pairs[i].key], path,
 			    "the name of a variable must not be empty or "
 			    "contain =");
-		else if (value->kind != NODE_SCALAR ||
-			 value->value.kind != VALUE_TEXT)
-			conf_error_at(ld, &doc->nodes[pairs[i].value], buf,
-			    "must be a text%s",
-			    value->kind == NODE_SCALAR ? ": put it in quotes"
-						       : "");
-		else if (text_sound(ld, value, buf))
-			pairs_add(env, xstrdup(name), xstrdup(value->text));
+		else if ((value = inner_text(ld, pairs[i].value, buf)) != NULL)
+			pairs_add(env, xstrdup(name), xstrdup(value));
 	}
 	free(pairs);
 }
@@ -653,11 +657,11 @@ set_key(struct conf_loading *ld, const struct conf_key *key, void *base,
 	const char *wrong = NULL;
 
 	if (node->kind == NODE_SCALAR) {
-		if (text_sound(ld, node, path))
+		if (text_sound(ld, at, node, path))
 			wrong = conf_set_scalar(key, base, &node->value,
 			    node->text, msg, sizeof(msg));
 	} else if (node->kind == NODE_BAD_TAG)
-		wrong = "has a tag that is not allowed";
+		wrong = BAD_FORM;
 	else if (key->type == CONF_TEXTS && node->kind == NODE_LIST)
 		set_texts(ld, key, field(base, key), node, path);
 	else if (key->type == CONF_TYPES && node->kind == NODE_LIST)
@@ -709,6 +713,14 @@ note_origin(struct conf_loading *ld, const struct conf_key *keys,
 	origin->line = line;
 }
 
+/* A variable counts instead: a value that is one may be a placeholder. */
+static int
+overridden(const struct conf_key *key, const struct conf_node *value)
+{
+	return (key->env != NULL && getenv(key->env) != NULL &&
+		(value->kind != NODE_SCALAR || value->value.kind != VALUE_BAD));
+}
+
 static void
 set_fields(struct conf_loading *ld, const struct conf_key *keys, void *base,
     const struct conf_node *map, const char *path)
@@ -716,7 +728,7 @@ set_fields(struct conf_loading *ld, const struct conf_key *keys, void *base,
 	char buf[CONF_MAX_PATH];
 	unsigned char seen[CONF_MAX_PAIRS] = { 0 };
 	const struct conf_doc *doc = &ld->doc;
-	const struct conf_node *at;
+	const struct conf_node *at, *value;
 	const struct conf_key *key;
 	struct conf_pair *pairs;
 	size_t i, n = 0;
@@ -734,9 +746,11 @@ set_fields(struct conf_loading *ld, const struct conf_key *keys, void *base,
 			conf_error_at(ld, at, buf, "stands here twice");
 			continue;
 		}
+		value = conf_doc_node(doc, pairs[i].value);
+		if (keys == conf_keys && overridden(key, value))
+			continue;
 		note_origin(ld, keys, key, at->line);
-		set_key(ld, key, base, &doc->nodes[pairs[i].value],
-		    conf_doc_node(doc, pairs[i].value), buf);
+		set_key(ld, key, base, &doc->nodes[pairs[i].value], value, buf);
 	}
 	for (key = keys; key->name != NULL; key++)
 		if ((key->flags & CK_REQUIRED) && !seen[key - keys])

@@ -3,6 +3,7 @@
  * dependency_proxy_url: what forms are taken, and how they are shown without
  * their passwords. Nothing is connected to here. Used by takod and takoctl.
  */
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,24 @@ struct url {
 	int has_user;
 };
 
-/* s is what stands behind "//"; -1: brackets that do not match. */
+/* In brackets: an IPv6 address, perhaps with a zone. */
+static int
+host6_ok(const char *host, size_t len)
+{
+	struct in6_addr in6;
+	char copy[INET6_ADDRSTRLEN];
+	const char *zone = memchr(host, '%', len);
+
+	if (zone != NULL)
+		len = (size_t)(zone - host);
+	if (len >= sizeof(copy))
+		return (0);
+	memcpy(copy, host, len);
+	copy[len] = '\0';
+	return (inet_pton(AF_INET6, copy, &in6) == 1);
+}
+
+/* s is what stands behind "//"; -1: brackets that hold no IPv6 address. */
 static int
 url_split(const char *s, struct url *u)
 {
@@ -40,6 +58,8 @@ url_split(const char *s, struct url *u)
 			return (-1);
 		u->host++;
 		u->host_len = (size_t)(p - s) - 1;
+		if (!host6_ok(u->host, u->host_len))
+			return (-1);
 	} else {
 		if (memchr(s, '[', (size_t)(end - s)) != NULL ||
 		    memchr(s, ']', (size_t)(end - s)) != NULL)
@@ -106,7 +126,8 @@ check_postgres(char **text, const char *rest)
 	char *normal;
 
 	if (url_split(rest, &u) == -1)
-		return ("must have brackets around an IPv6 address only");
+		return ("must have brackets around an IPv6 address, and "
+			"nowhere else");
 	if (u.host_len == 0 && query_value(&u, "host", &value) == 0)
 		return ("must name a host, or have a host= parameter");
 	if (u.path_len <= 1)

@@ -2,8 +2,9 @@
 The configuration that takod would use, read and checked by takod's own code:
 both functions run the command "tako-vm", so that there is one set of rules.
 
-The password in database_url and the API keys are masked, as the command
-prints them. TAKO_VM_COMMAND names the command where it is not in PATH.
+What load_config gives has the password in database_url and the API keys as
+they are, as in 0.3: the command shows them to those who can read the file.
+TAKO_VM_COMMAND names the command where it is not in PATH.
 """
 from __future__ import annotations
 
@@ -137,7 +138,7 @@ def load_config(
     would find, with the environment variables. Raises ConfigurationError.
     """
     named = [] if config_path is None else ["--config", os.fspath(config_path)]
-    done = _run(*named, "config", "--json")
+    done = _run(*named, "config", "--json", "--show-secrets")
     if done.returncode != 0:
         prefix = "Configuration error: "
         errors = [line[len(prefix):] for line in done.stderr.splitlines()

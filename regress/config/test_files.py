@@ -77,7 +77,13 @@ WRONG = [
     ("max_workers: 2001-01-01", 1, "max_workers", "must be a whole number"),
     ("max_workers: !!binary NA==", 1, "max_workers",
      "has a form or a tag that is not allowed"),
-    ("max_workers: !x {}", 1, "max_workers", "has a tag that is not allowed"),
+    ("max_workers: !x {}", 1, "max_workers",
+     "has a form or a tag that is not allowed"),
+    ("api_hostnames: [!!binary YQ==]", 1, "api_hostnames.0",
+     "has a form or a tag that is not allowed"),
+    ("rootfs: &a \"\\0\"\n", 1, "rootfs", "must not contain a NUL"),
+    ("session_max_concurrent: 1.0e+20", 1, "session_max_concurrent",
+     "must be a whole number"),
     ("retry_base_delay: 0.05", 1, "retry_base_delay",
      "must be between 0.1 and 60"),
     ("retry_base_delay: .nan", 1, "retry_base_delay", "must be a number"),
@@ -118,6 +124,9 @@ WRONG = [
     ("database_url: postgresql://h/", 1, "database_url",
      "must name a database"),
     ("database_url: postgresql://[h/d", 1, "database_url", "brackets"),
+    ("database_url: postgresql://[::x]/d", 1, "database_url", "brackets"),
+    ("dependency_proxy_url: http://[::x]", 1, "dependency_proxy_url",
+     "must name a host"),
     ("database_url: 'sqlite:///'", 1, "database_url", "must name a file"),
     ("dependency_proxy_url: ftp://h", 1, "dependency_proxy_url",
      "must begin with http://, https:// or socks5://"),
@@ -228,6 +237,12 @@ def test_wrong(check, text, line, key, message):
     found = [e for e in errors if e[:2] == (line, key) and message in e[2]]
     assert len(found) == 1, errors
     assert len(errors) == 1 or key is None, errors
+
+
+def test_an_alias_is_wrong_where_it_stands(check):
+    assert check("rootfs: &a \"\\0\"\nserver_host: *a\n") == [
+        (1, "rootfs", "must not contain a NUL"),
+        (2, "server_host", "must not contain a NUL")]
 
 
 def test_all_errors_at_once(vm, tmp_path):
@@ -356,6 +371,17 @@ def test_variable(effective, vm, name, key, text, value):
     assert effective("", env)[key] == value
     _, out, _ = vm("config", "-c", "x.yaml", env=env)
     assert re.search(r"(?m)^%s: .*  # TAKO_VM_%s$" % (key, name), out)
+
+
+def test_what_is_overridden_is_not_judged(effective, check):
+    """As in 0.3: a file may have placeholders."""
+    text = "database_url: ${DATABASE_URL}\napi_keys: [changeme]\n"
+    env = {"TAKO_VM_DATABASE_URL": "postgresql://h/d",
+           "TAKO_VM_API_KEYS": KEY}
+    assert effective(text, env)["database_url"] == "postgresql://h/d"
+    assert [e[1] for e in check(text)] == ["database_url", "api_keys.0"]
+    env["TAKO_VM_API_KEYS"] = "x"
+    assert [e[1] for e in check(text, env)] == ["TAKO_VM_API_KEYS"]
 
 
 @pytest.mark.parametrize("name,text,message", [

@@ -18,6 +18,7 @@ FILE = """\
 max_workers: 7
 data_dir: /var/lib/elsewhere
 database_url: postgresql://u:secret@db/x
+api_keys: [0123456789abcdef]
 container_limits:
   pids_limit: 50
 job_types:
@@ -56,7 +57,10 @@ def test_as_the_document_has_it(place):
         True, "nvidia", 2)
     assert config.get("max_timeout") == config.max_timeout == 300
     assert config.get("nothing", 5) == 5
-    assert "secret" not in config.database_url
+    # As they are, for the program that asks; not where all of it is printed.
+    assert config.database_url == "postgresql://u:secret@db/x"
+    assert config.api_keys == ["0123456789abcdef"]
+    assert "secret" not in repr(config) and "0123" not in repr(config)
     with pytest.raises(AttributeError):
         config.max_worker
 

@@ -128,6 +128,75 @@ def test_another_port(start):
     assert takod.execute("print(1)")["stdout"] == "1\n"
 
 
+def test_other_addresses_under_load(start):
+    """To every address of the host and back: no client is lost, and the
+    port is takod's alone all the time."""
+    takod = start("oci", "runc", config={"api_max_connections_per_source":
+                                         200})
+    wrong, sent, over = [], [], threading.Event()
+
+    def client():
+        while not over.is_set():
+            try:
+                status, _, health = takod.get("/health", timeout=20)
+                if status != 200:
+                    wrong.append(health)
+            except Exception as error:  # any at all is what is looked for
+                wrong.append(repr(error))
+            sent.append(1)
+    threads = [threading.Thread(target=client) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    other = host.own_address()
+    for _ in range(4):
+        for name in ("0.0.0.0", "127.0.0.1"):
+            takod.write_config(server_host=name)
+            reload(takod)
+            before = len(sent)
+            host.wait_for("clients are served",
+                          lambda: len(sent) > before + 20, 20)
+            with socket.socket() as thief, \
+                    pytest.raises(OSError, match="in use"):
+                thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                thief.bind(("127.0.0.1", takod.port))
+                thief.listen()
+            if name == "0.0.0.0":
+                with socket.create_connection((other, takod.port), 5):
+                    pass
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong, wrong[:3]
+
+    def refused():
+        try:
+            socket.create_connection((other, takod.port), 5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+    host.wait_for("nobody listens there any more", refused, 20)
+    assert takod.execute("print(1)")["stdout"] == "1\n"
+
+
+def test_wildcard_that_goes_accepts_who_waits(start):
+    """Clients whose connection the front has not accepted yet when their
+    listener goes: the front is stopped meanwhile."""
+    takod = start("oci", "runc", config={"server_host": "0.0.0.0"})
+    front = takod.children("tako-api")[0]
+    host.signal_pid(front, signal.SIGSTOP)
+    waiting = [socket.create_connection(("127.0.0.1", takod.port), 10)
+               for _ in range(20)]
+    takod.write_config(server_host="127.0.0.1")
+    reload(takod)
+    host.signal_pid(front, signal.SIGCONT)
+    for connection in waiting:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+                           b"Connection: close\r\n\r\n")
+        assert connection.makefile("rb").readline().startswith(
+            b"HTTP/1.1 200 ")
+        connection.close()
+
+
 def test_port_that_is_taken(start):
     takod = start("oci", "runc", config={"max_timeout": 100})
     with socket.socket() as taken:

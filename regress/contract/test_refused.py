@@ -8,7 +8,6 @@ NEEDS = {
     "network": ({"network_enabled": True}, "needs a network"),
     "gpu": ({"gpu": {"enabled": True, "vendor": "nvidia"}}, "needs a GPU"),
     "packages": ({"requirements": ["numpy"]}, "needs packages"),
-    "shared": ({"shared_code": ["lib"]}, "needs shared_code"),
 }
 
 
@@ -29,6 +28,37 @@ def test_refused(daemon, name):
     assert record["status"] == "failed", record
     assert record["error"]["type"] == "config_error", record
     assert NEEDS[name][1] in record["error"]["message"], record
+
+
+@pytest.mark.parametrize("allowed,text", [
+    (False, "Runtime dependency installation is disabled. Use pre-built "
+     "images or set allow_runtime_requirements=True."),
+    (True, "The request needs packages, which this takod cannot give")])
+def test_packages_of_a_request(daemon, allowed, text):
+    daemon.write_config(allow_runtime_requirements=allowed)
+    daemon.takoctl("reload", check=True)
+    answer = daemon.execute("print('it ran')", requirements=["numpy"])
+    assert answer["success"] is False and answer["stdout"] == ""
+    assert answer["exit_code"] == -1 and answer["error"] == text, answer
+    record = daemon.record(answer["execution_id"])
+    assert record["error"]["type"] == "config_error", record
+    # None are none.
+    assert daemon.execute("print(1)", requirements=[])["stdout"] == "1\n"
+
+
+def test_sessions(daemon):
+    """Switched on, there are none yet; a type that may be used for them runs
+    its jobs as ever."""
+    daemon.write_config(
+        sessions_enabled=True, session_idle_timeout_seconds=30,
+        session_max_ttl_seconds=60, session_max_concurrent=1,
+        dlq_ttl_days=1, dependency_proxy_url="http://proxy.example:3128",
+        enable_runtime_dependency_cache=True,
+        job_types=[{"name": "lasting", "session_enabled": True,
+                    "python_version": "3.12"}])
+    daemon.takoctl("reload", check=True)
+    assert daemon.post("/sessions", {"job_type": "lasting"})[0] == 404
+    assert daemon.execute("print(1)", job_type="lasting")["stdout"] == "1\n"
 
 
 def test_others_run(daemon):

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -336,6 +337,29 @@ def test_a_server_that_is_no_takod(runc, words):
     os.unlink(path)
     assert (child.returncode, out) == (PROTOCOL, "")
     assert err.startswith("takoctl: takod closed the connection"), err
+
+
+def test_daemon_that_ends_with_its_answer(runc, tmp_path):
+    """The end of the connection comes together with the last frame: takod
+    stops as soon as it has answered `stop -n`."""
+    path = str(tmp_path / "takod.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+        server.bind(path)
+        server.listen()
+        server.settimeout(10)
+        child = subprocess.Popen([shared.program("takoctl"), "-s", path,
+                                  "resume"], stdin=subprocess.DEVNULL)
+        client, _ = server.accept()
+        with client, socket.socket(socket.AF_UNIX,
+                                   socket.SOCK_SEQPACKET) as daemon:
+            daemon.settimeout(10)
+            daemon.connect(runc.data_dir + "/takod.sock")
+            for _ in ("hello", "resume"):
+                daemon.send(client.recv(4096))
+            child.send_signal(signal.SIGSTOP)
+            client.send(daemon.recv(65536))
+        child.send_signal(signal.SIGCONT)
+        assert child.wait(10) == 0
 
 
 @pytest.mark.parametrize("words", [

@@ -6,8 +6,10 @@
  *
  * The default corpus is regress/fuzz/corpus/<name of the program>. Mutations
  * follow from the seed alone, so that a crash comes again; the one that was
- * under way is kept in $TMPDIR/<name>-crash when the program ends by a signal.
+ * under way is kept in $TMPDIR/<name>-crash when the program ends by a signal,
+ * which it also does when an input takes too long or too much memory.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -17,14 +19,38 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 #include "util.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
-#define INPUT_MAX (1 << 20) /* of a file, and of what becomes of it */
-#define MAX_STEPS 8	    /* changes that one mutation makes */
+#define INPUT_MAX  (1 << 20)	/* of a file, and of what becomes of it */
+#define MAX_STEPS  8		/* changes that one mutation makes */
+#define DEADLINE_S 10		/* of processor time, for one input */
+#define MEMORY_KB  (192 * 1024) /* what inputs may add to the program */
+
+#ifdef __SANITIZE_ADDRESS__
+/*
+ * What is freed is kept for a while, but does not count as much memory; and
+ * the end is one by a signal.
+ */
+const char *__asan_default_options(void);
+const char *__ubsan_default_options(void);
+const char *
+__asan_default_options(void)
+{
+	return ("abort_on_error=1:quarantine_size_mb=32:malloc_context_size=8");
+}
+
+const char *
+__ubsan_default_options(void)
+{
+	return ("abort_on_error=1:print_stacktrace=1");
+}
+#endif
 
 struct input {
 	uint8_t *data;
@@ -41,7 +67,11 @@ static char crash_path[256];
 static void
 crashed(int sig)
 {
-	int fd = open(crash_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	int fd;
+
+	if (sig == SIGPROF)
+		dprintf(2, "it takes longer than %d s\n", DEADLINE_S);
+	fd = open(crash_path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
 	if (fd != -1 && write(fd, now, now_len) == (ssize_t)now_len)
 		dprintf(2, "the input is in %s\n", crash_path);
@@ -116,58 +146,160 @@ add(const char *path)
 	return (S_ISDIR(st.st_mode) ? add_directory(path) : add_file(path));
 }
 
+static long
+memory_kb(void)
+{
+	struct rusage used;
+
+	getrusage(RUSAGE_SELF, &used);
+	return (used.ru_maxrss);
+}
+
+static void
+deadline(int seconds)
+{
+	const struct itimerval timer = { .it_value.tv_sec = seconds };
+
+	setitimer(ITIMER_PROF, &timer, NULL);
+}
+
 /* In memory of its own size, so that a read beyond it is seen. */
 static void
 try(const uint8_t *data, size_t len)
 {
+	static long first;
 	uint8_t *copy = xmalloc(len == 0 ? 1 : len);
 
+	if (first == 0)
+		first = memory_kb();
 	memcpy(copy, data, len);
 	now = copy;
 	now_len = len;
+	deadline(DEADLINE_S);
 	LLVMFuzzerTestOneInput(copy, len);
+	deadline(0);
+	if (memory_kb() - first > MEMORY_KB) {
+		fprintf(stderr, "it takes more than %d KiB\n", MEMORY_KB);
+		abort();
+	}
 	free(copy);
 }
 
-/* One change: a byte, a number, a piece lost, doubled or from elsewhere. */
+/* A part of an input: where, and how long. */
+struct part {
+	size_t at, len;
+};
+
+static struct part
+line_at(const uint8_t *data, size_t len, size_t at)
+{
+	struct part p = { .at = at };
+
+	while (p.at > 0 && data[p.at - 1] != '\n')
+		p.at--;
+	while (at < len && data[at] != '\n')
+		at++;
+	p.len = at + (at < len) - p.at;
+	return (p);
+}
+
+static int
+in_word(uint8_t c)
+{
+	return (c >= 0x80 || c == '_' || c == '-' || c == '.' || isalnum(c));
+}
+
+/* A word, or one byte that is in none. */
+static struct part
+token_at(const uint8_t *data, size_t len, size_t at)
+{
+	struct part p = { .at = at };
+
+	if (at == len)
+		return (p);
+	while (in_word(data[at]) && p.at > 0 && in_word(data[p.at - 1]))
+		p.at--;
+	for (p.len = 1; in_word(data[at]) && p.at + p.len < len &&
+			in_word(data[p.at + p.len]);)
+		p.len++;
+	return (p);
+}
+
+/* Puts n bytes of an input in the place of a part; the new length. */
+static size_t
+exchange(
+    uint8_t *data, size_t len, struct part gone, const uint8_t *piece, size_t n)
+{
+	size_t rest = len - gone.at - gone.len;
+
+	if (n > INPUT_MAX - (len - gone.len))
+		n = INPUT_MAX - (len - gone.len);
+	memmove(data + gone.at + n, data + gone.at + gone.len, rest);
+	if (n > 0)
+		memcpy(data + gone.at, piece, n);
+	return (gone.at + n + rest);
+}
+
+/*
+ * One change: a byte, a number, a piece lost, doubled or from elsewhere; by
+ * bytes, lines or words, for most inputs have some.
+ */
 static size_t
 mutate(uint8_t *data, size_t len)
 {
 	static const uint8_t odd[] = { 0, 1, '\t', '\n', '\r', ' ', '"', ',',
 		'0', ':', ';', '{', 0x7f, 0x80, 0xc0, 0xff };
 	const struct input *other = &corpus[draw(n_corpus)];
-	size_t at = draw(len + 1), n = 1 + draw(1 << draw(8)), from;
+	struct part part = { .at = draw(len + 1) }, theirs;
+	uint8_t fill[1 << 8];
 
-	switch (draw(6)) {
+	theirs = (struct part){ .at = draw(other->len + 1),
+		.len = 1 + draw(1 << draw(8)) };
+	if (theirs.len > other->len - theirs.at)
+		theirs.len = other->len - theirs.at;
+	switch (draw(12)) {
 	case 0:
-		if (at < len)
-			data[at] ^= (uint8_t)(1 << draw(8));
-		break;
+		if (part.at < len)
+			data[part.at] ^= (uint8_t)(1 << draw(8));
+		return (len);
 	case 1:
-		if (at < len)
-			data[at] = odd[draw(sizeof(odd))];
-		break;
+		if (part.at < len)
+			data[part.at] = odd[draw(sizeof(odd))];
+		return (len);
 	case 2: /* lost */
-		n = n > len - at ? len - at : n;
-		memmove(data + at, data + at + n, len - at - n);
-		return (len - n);
+		part.len = 1 + draw(1 << draw(8));
+		if (part.len > len - part.at)
+			part.len = len - part.at;
+		return (exchange(data, len, part, NULL, 0));
 	case 3: /* cut off */
-		return (at);
+		return (draw(4) == 0 ? part.at : len);
 	case 4: /* inserted */
-		n = n > INPUT_MAX - len ? INPUT_MAX - len : n;
-		memmove(data + at + n, data + at, len - at);
-		memset(data + at, odd[draw(sizeof(odd))], n);
-		return (len + n);
-	default: /* from another input, or from this one */
-		from = draw(other->len + 1);
-		n = n > other->len - from ? other->len - from : n;
-		n = n > INPUT_MAX - len ? INPUT_MAX - len : n;
-		memmove(data + at + n, data + at, len - at);
-		if (n > 0)
-			memcpy(data + at, other->data + from, n);
-		return (len + n);
+		memset(fill, odd[draw(sizeof(odd))], sizeof(fill));
+		return (
+		    exchange(data, len, part, fill, 1 + draw(1 << draw(8))));
+	case 5: /* from another input, or from this one as it was */
+		break;
+	case 6: /* a line lost */
+		part = line_at(data, len, part.at);
+		return (exchange(data, len, part, NULL, 0));
+	case 7: /* a line of another for one of this */
+		part = line_at(data, len, part.at);
+		theirs = line_at(other->data, other->len, theirs.at);
+		break;
+	case 8: /* or beside it */
+		part.at = line_at(data, len, part.at).at;
+		theirs = line_at(other->data, other->len, theirs.at);
+		break;
+	case 9: /* a word beside another */
+		part.at = token_at(data, len, part.at).at;
+		theirs = token_at(other->data, other->len, theirs.at);
+		break;
+	default: /* or for another */
+		part = token_at(data, len, part.at);
+		theirs = token_at(other->data, other->len, theirs.at);
+		break;
 	}
-	return (len);
+	return (exchange(data, len, part, other->data + theirs.at, theirs.len));
 }
 
 static void
@@ -232,6 +364,7 @@ main(int argc, char *argv[])
 	    folder == NULL ? "/tmp" : folder, name);
 	signal(SIGABRT, crashed);
 	signal(SIGSEGV, crashed);
+	signal(SIGPROF, crashed);
 	for (i = 0; i < n_corpus; i++)
 		try(corpus[i].data, corpus[i].len);
 	try_mutations(mutations);

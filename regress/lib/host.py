@@ -11,6 +11,7 @@ of each takod, which is in the name of all its containers).
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -24,6 +25,14 @@ OURS = ("takod", "tako-", "runsc", "runc", "exe", "dockerd", "containerd",
 
 class Deadline(AssertionError):
     """Something that had to happen did not happen in time."""
+
+
+def own_address():
+    """An address of this host that is not its loopback's."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        # Nothing is sent: it asks for the way there only.
+        sock.connect(("192.0.2.1", 9))
+        return sock.getsockname()[0]
 
 
 def wait_for(what, probe, seconds=10.0, every=0.02):

@@ -1,7 +1,7 @@
 """
 shared.py: what the tests of one run share: where the build is, the executor's
-root file system, one private PostgreSQL, one private Docker engine. Each is
-started when first asked for, and ended by close().
+root file system, one private PostgreSQL, one private Docker engine, one S3
+service. Each is started when first asked for, and ended by close().
 
 regress/run says by environment which build and which root file system:
 TAKO_REGRESS_BUILD and TAKO_REGRESS_ROOTFS.
@@ -112,6 +112,15 @@ def docker_image():
         image_build(path)
         started["image"] = name
     return name
+
+
+# ---- S3 ---------------------------------------------------------------------
+
+def s3():
+    if "s3" not in started:
+        from . import s3server
+        started["s3"] = s3server.S3(os.path.join(host.scratch(), "s3"))
+    return started["s3"]
 
 
 class UnixConnection(http.client.HTTPConnection):

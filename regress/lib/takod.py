@@ -36,11 +36,14 @@ class Takod:
     """
     A takod with one engine ('oci', 'docker'), runtime ('runsc', 'runc') and
     store ('sqlite', 'pg'). config: further keys of its file. wait=False
-    returns before it is ready.
+    returns before it is ready. files: texts to write beside its file.
+    text: its file as it stands, instead of keys; its port, its data folder,
+    its database and its image are named by variables and links alone.
     """
 
     def __init__(self, engine="oci", runtime="runsc", store="sqlite",
-                 config=None, env=None, wait=True, program=None):
+                 config=None, env=None, wait=True, program=None, files=None,
+                 text=None):
         self.engine, self.runtime, self.store = engine, runtime, store
         self.program = program or shared.program("takod")
         self.name = "t%d-%d" % (os.getpid(), next(SERIAL))
@@ -56,9 +59,14 @@ class Takod:
                     # For a sanitizer's build; children get none of it.
                     "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {})}
         self.keys = self._keys(config or {})
+        self.text = text
+        if text is not None:
+            self._surround()
         self.proc, self.pid, self.instance = None, None, None
         self.uid_base = None
         self.write_config()
+        for name, text in (files or {}).items():
+            self.write_file(name, text)
         try:
             self.start(wait)
         except BaseException:
@@ -90,14 +98,40 @@ class Takod:
         keys.update(more)
         return {k: v for k, v in keys.items() if v is not None}
 
+    def _surround(self):
+        """What a file that names none of it has to find on this host."""
+        self.env.update(TAKO_VM_SERVER_PORT=str(self.port),
+                        TAKO_VM_DATA_DIR=self.data_dir,
+                        TAKO_VM_DATABASE_URL=self.keys["database_url"])
+        os.mkdir(self.data_dir, 0o700)
+        # <images>/<hash>/rootfs, as takoctl image build leaves it.
+        images = os.path.dirname(os.path.dirname(shared.rootfs()))
+        os.symlink(images, os.path.join(self.data_dir, "images"))
+
     def write_config(self, **changed):
         """Writes the file anew, with some keys changed (None: without)."""
         self.keys.update(changed)
         with open(self.file, "w") as file:
+            if self.text is not None:
+                file.write(self.text)
+                return
             for key, value in self.keys.items():
                 if value is not None:
                     # JSON is YAML.
                     file.write("%s: %s\n" % (key, json.dumps(value)))
+
+    def write_file(self, name, text):
+        """A file, or a link to what "-> " names, beside the configuration."""
+        path = os.path.join(self.dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path):
+            os.unlink(path)
+        if text.startswith("-> "):
+            os.symlink(text[3:], path)
+            return
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, 0o700 if text.startswith("#!") else 0o600)
 
     # ---- life ---------------------------------------------------------------
 
@@ -325,6 +359,12 @@ class Takod:
             return answer if answer.get("status") in wanted else None
         return host.wait_for("%s is %s" % (job_id, "/".join(wanted)),
                              probe, seconds)
+
+    def wait_code(self, job_id, seconds=30):
+        """Waits until a worker has handed the job's code over."""
+        host.wait_for("the code of %s runs" % job_id, lambda: any(
+            w["job_id"] == job_id and w["state"] == "running"
+            for w in self.workers()), seconds)
 
     def stats(self):
         return self.get("/pool/stats")[2]

@@ -90,6 +90,15 @@ class Box:
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def hang_up(self):
+        """The worker's end of what it sends."""
+        if self.to == self.take:
+            with socket.socket(fileno=os.dup(self.to)) as end:
+                end.shutdown(socket.SHUT_WR)
+        else:
+            os.close(self.to)
+            self.to = -1
+
     def send(self, data):
         while data:
             data = data[os.write(self.to, data):]
@@ -146,6 +155,9 @@ class Box:
             run.take(kind, payload)
             if kind == "DONE":
                 break
+        # It stays for as long as there is somebody to read its counters.
+        assert self.process.poll() is None
+        self.hang_up()
         try:
             kind, payload = self.receive()
             raise AssertionError("after DONE: " + kind)

@@ -194,6 +194,9 @@ class FakeDockerd:
             return "create", None
         if path == "/containers/json":
             return "list", None
+        match = re.match(r"^/images/(.+)/json$", path)
+        if match:
+            return "image", match[1]
         match = re.match(r"^/containers/([^/]+)(?:/(\w+))?$", path)
         if not match:
             return "unknown", None
@@ -215,6 +218,8 @@ class FakeDockerd:
         if name == "info":
             return 200, {"ServerVersion": "fake",
                          "Runtimes": {"runc": {}, "runsc": {}}}
+        if name == "image":
+            return 200, {"Id": "sha256:" + "0" * 64}
         if name == "create":
             return self.create(query["name"][0], json.loads(body))
         if name == "list":

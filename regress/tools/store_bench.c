@@ -3,23 +3,34 @@
  * loop. A program of its own, for whoever changes a driver:
  *
  *	store_bench URL [jobs [at_once [output_bytes]]]
+ *	store_bench -w waiting [-t tenants] URL [jobs]
  *
  * Each job is submitted, claimed and finished with output; at_once jobs are
  * under way together. Then all are removed as old ones are. An event that runs
  * in every turn of the loop sees how long the loop did nothing else: that is
  * what other work would have waited.
+ *
+ * With -w so many jobs of so many tenants (1) wait already, put there by SQL,
+ * and jobs of them are claimed one after the other: what a claim takes is to
+ * be the same however many wait. The database must be a new one.
  */
 #include <err.h>
+#include <libpq-fe.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "takod/store.h"
+#include "takod/store_schema.h"
 #include "util.h"
 
 /* Turns that held the loop for less are not counted. */
 #define HELD_LEAST_US 100
+/* Rows that one statement puts in. */
+#define FILL 500
 
 enum measure {
 	SUBMIT,
@@ -162,7 +173,8 @@ static void expire(int, short, void *);
 
 /* Pauses as those of takod/retain.c. */
 static void
-expired(enum store_result result, const store_id *ids, size_t n, void *arg)
+expired(enum store_result result, const struct store_expired *ids, size_t n,
+    void *arg)
 {
 	int64_t took = time_mono_us() - b.asked;
 	struct timeval tv = { 0, 0 };
@@ -200,6 +212,103 @@ on_state(int up, const char *detail, void *arg)
 		errx(1, "the store is away: %s", detail);
 }
 
+/* ---- many that wait already ------------------------------------------------
+ */
+
+static void
+direct(const char *url, const char *sql)
+{
+	char *error = NULL;
+	PGresult *res;
+	PGconn *pg;
+	sqlite3 *db;
+
+	if (b.ops == &store_sqlite) {
+		if (sqlite3_open(url + strlen("sqlite:///"), &db) !=
+			SQLITE_OK ||
+		    sqlite3_exec(db, sql, NULL, NULL, &error) != SQLITE_OK)
+			errx(1, "%s", error == NULL ? url : error);
+		sqlite3_close(db);
+		return;
+	}
+	pg = PQconnectdb(url);
+	res = PQexec(pg, sql);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		errx(1, "%s", PQerrorMessage(pg));
+	PQclear(res);
+	PQfinish(pg);
+}
+
+static void
+answered(enum store_result result, struct job *job, void *arg)
+{
+	must(result, "submit or claim");
+	job_free(job);
+	*(int *)arg = 1;
+}
+
+static struct store *open_store(const char *);
+
+/* One is submitted, and goes before the others; they are made like it. */
+static void
+fill(const char *url, long waiting, long tenants)
+{
+	struct job *job = job_new();
+	char columns[] = JOB_COLUMNS;
+	char *rest = strstr(columns, ", "), *sql;
+	char *tenant = strstr(columns, ", tenant");
+	long i;
+	int done = 0;
+
+	strlcpy(job->id, "first", sizeof(job->id));
+	strlcpy(job->job_type, "default", sizeof(job->job_type));
+	strlcpy(job->tenant, "key:t1", sizeof(job->tenant));
+	job->code = blob_ref(b.code);
+	job->input = blob_ref(b.code);
+	job->created_at = time_wall_us();
+	b.store = open_store(url);
+	b.ops->submit(b.store, job, 0, 10000, answered, &done);
+	while (!done)
+		event_base_loop(b.base, EVLOOP_ONCE);
+	b.ops->close(b.store);
+	job_free(job);
+	*tenant = '\0';
+	/* Not at once: PostgreSQL keeps each version of a row till the end. */
+	for (i = 1; i <= waiting; i += FILL) {
+		sql = xasprintf(
+		    "WITH RECURSIVE n (i) AS (SELECT %ld UNION ALL"
+		    " SELECT i + 1 FROM n WHERE i < %ld)"
+		    " INSERT INTO jobs (" JOB_COLUMNS ") SELECT"
+		    " 'job-' || i%s, 'key:t' || (i %% %ld)%s FROM n, jobs"
+		    " WHERE id = 'first';",
+		    i, i + FILL - 1 < waiting ? i + FILL - 1 : waiting, rest,
+		    tenants, tenant + strlen(", tenant"));
+		direct(url, sql);
+		free(sql);
+	}
+	direct(url,
+	    "INSERT INTO payloads SELECT jobs.id, code, input, requirements"
+	    " FROM jobs, payloads WHERE jobs.id <> 'first'");
+}
+
+static void
+claims(const char *url, long jobs, long waiting, long tenants)
+{
+	int64_t since;
+	int done;
+
+	fill(url, waiting, tenants);
+	b.store = open_store(url);
+	for (; jobs > 0; jobs--) {
+		since = time_mono_us();
+		b.ops->claim(b.store, 1, answered, &done);
+		for (done = 0; !done;)
+			event_base_loop(b.base, EVLOOP_ONCE);
+		note(CLAIM, time_mono_us() - since);
+	}
+	b.ops->close(b.store);
+}
+
 static int
 compare(const void *a, const void *c)
 {
@@ -235,19 +344,43 @@ number(int argc, char **argv, int i, long fallback)
 	return (n);
 }
 
-int
-main(int argc, char **argv)
+static struct store *
+open_store(const char *url)
 {
 	static const struct store_self self = { "store_bench", "0", 30 };
 	char detail[512] = "";
+	struct store *s;
+	static int up;
+
+	up = 0;
+	s = b.ops->open(
+	    b.base, url, &self, on_state, NULL, &up, detail, sizeof(detail));
+	if (s == NULL)
+		errx(1, "%s", detail);
+	while (!up)
+		event_base_loop(b.base, EVLOOP_ONCE);
+	return (s);
+}
+
+int
+main(int argc, char **argv)
+{
 	struct one *ones;
 	void *output;
-	long at_once, bytes, jobs;
+	long at_once, bytes, jobs, waiting = 0, tenants = 1;
 	int64_t began;
-	int up = 0;
+	int ch;
 
-	if (argc < 2)
-		errx(1, "usage: store_bench URL [jobs [at_once [bytes]]]");
+	while ((ch = getopt(argc, argv, "w:t:")) != -1)
+		if (ch == 'w')
+			waiting = atol(optarg);
+		else if (ch == 't')
+			tenants = atol(optarg);
+	argv += optind - 1;
+	argc -= optind - 1;
+	if (argc < 2 || tenants < 1)
+		errx(1, "usage: store_bench [-w waiting [-t tenants]] URL"
+			" [jobs [at_once [bytes]]]");
 	log_init("store_bench", LOG_LEVEL_WARNING, 0);
 	jobs = b.left = number(argc, argv, 2, 2000);
 	at_once = number(argc, argv, 3, 1);
@@ -261,12 +394,15 @@ main(int argc, char **argv)
 	if ((b.base = event_base_new()) == NULL ||
 	    (b.beat = evtimer_new(b.base, on_beat, NULL)) == NULL)
 		err(1, NULL);
-	b.store = b.ops->open(b.base, argv[1], &self, on_state, NULL, &up,
-	    detail, sizeof(detail));
-	if (b.store == NULL)
-		errx(1, "%s", detail);
-	while (!up)
-		event_base_loop(b.base, EVLOOP_ONCE);
+	if (waiting > 0) {
+		claims(argv[1], jobs, waiting, tenants);
+		printf("%ld waiting, %ld tenants\n", waiting, tenants);
+		printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99",
+		    "p99.9", "max");
+		report(CLAIM);
+		return (0);
+	}
+	b.store = open_store(argv[1]);
 	began = b.last_beat = time_mono_us();
 	event_add(b.beat, &no_wait);
 	for (long i = 0; i < at_once; i++) {

@@ -302,11 +302,24 @@ prints_again(void **state)
 			    "    shared_code: [\"a: b\"]\n");
 		assert_non_null(conf);
 		f = open_memstream(&first, &len1);
-		assert_int_equal(conf_print(f, conf, json, 0), 0);
+		assert_int_equal(
+		    conf_print(f, conf, json ? CONF_PRINT_JSON : 0), 0);
 		fclose(f);
 		assert_null(strstr(first, "secret"));
 		assert_null(strstr(first, "0123456789abcdef"));
 		assert_non_null(strstr(first, "0.30000000000000004"));
+		f = open_memstream(&second, &len2);
+		assert_int_equal(
+		    conf_print(f, conf,
+			CONF_PRINT_SECRETS | (json ? CONF_PRINT_JSON : 0)),
+		    0);
+		fclose(f);
+		assert_non_null(
+		    strstr(second, "u:secret@h/d?password=secret&"));
+		assert_non_null(strstr(second, "u:secret@proxy:1"));
+		assert_non_null(strstr(
+		    second, "[\"0123456789abcdef\", \"fedcba9876543210\"]"));
+		free(second);
 		conf_free(conf);
 		conf = load(first);
 		assert_non_null(conf);
@@ -316,7 +329,7 @@ prints_again(void **state)
 		/* the masked keys are known to be no keys */
 		assert_true(conf_key_masked(conf->api_keys.items[0]));
 		f = open_memstream(&second, &len2);
-		assert_int_equal(conf_print(f, conf, 1, 0), 0);
+		assert_int_equal(conf_print(f, conf, CONF_PRINT_JSON), 0);
 		fclose(f);
 		if (json)
 			assert_string_equal(first, second);

@@ -1,5 +1,5 @@
 /*
- * conf_scalars.h: made by regress/config/make_scalars.py from PyYAML 6.0.3 and
+ * conf_scalars.h: made by regress/config/make_scalars.py from PyYAML 6.0.4 and
  * pydantic; not written by hand. One row a scalar, as it stands behind "v: ".
  */
 /* clang-format off */

@@ -55,11 +55,17 @@ struct answer {
 	size_t n_jobs;
 	struct store_counts counts;
 	int64_t position;
-	store_id ids[STORE_EXPIRE_MAX];
+	struct store_expired ids[STORE_EXPIRE_MAX];
+	store_id found[8];
 	struct store_lease leases[8];
 	struct store_beat beat;
 	struct store_node nodes[4];
 	size_t n_ids;
+	struct dead_letter letters[10];
+	size_t n_letters;
+	int64_t errors[JERR_MAX];
+	struct tenant tenants[20];
+	size_t n_tenants;
 };
 
 static void
@@ -144,7 +150,8 @@ on_position(enum store_result result, int64_t position, void *arg)
 }
 
 static void
-on_ids(enum store_result result, const store_id *ids, size_t n, void *arg)
+on_ids(enum store_result result, const struct store_expired *ids, size_t n,
+    void *arg)
 {
 	struct answer *a = arg;
 
@@ -155,6 +162,20 @@ on_ids(enum store_result result, const store_id *ids, size_t n, void *arg)
 	a->n_ids = n;
 	if (n > 0)
 		memcpy(a->ids, ids, n * sizeof(*ids));
+}
+
+static void
+on_found(enum store_result result, const store_id *ids, size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= nitems(a->found));
+	a->n++;
+	a->result = result;
+	a->n_ids = n;
+	if (n > 0)
+		memcpy(a->found, ids, n * sizeof(*ids));
 }
 
 static void
@@ -184,6 +205,47 @@ on_nodes(enum store_result result, const struct store_node *nodes, size_t n,
 	a->n_ids = n;
 	if (n > 0)
 		memcpy(a->nodes, nodes, n * sizeof(*nodes));
+}
+
+static void
+on_letters(enum store_result result, const struct dead_letter *letters,
+    size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= nitems(a->letters));
+	a->n++;
+	a->result = result;
+	a->n_letters = n;
+	if (n > 0)
+		memcpy(a->letters, letters, n * sizeof(*letters));
+}
+
+static void
+on_errors(enum store_result result, const int64_t *counts, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	memcpy(a->errors, counts, sizeof(a->errors));
+}
+
+static void
+on_tenants(
+    enum store_result result, const struct tenant *list, size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= nitems(a->tenants));
+	a->n++;
+	a->result = result;
+	a->n_tenants = n;
+	if (n > 0)
+		memcpy(a->tenants, list, n * sizeof(*list));
 }
 
 /* Makes a call and waits for its one answer. */
@@ -224,8 +286,10 @@ static enum store_result
 do_release(const char *id, int64_t fence, int64_t delay_us)
 {
 	struct answer a;
+	struct job j = { .fence = fence };
 
-	CALL(&a, release(w.store, id, fence, delay_us, on_plain, &a));
+	strlcpy(j.id, id, sizeof(j.id));
+	CALL(&a, release(w.store, &j, delay_us, on_plain, &a));
 	return (a.result);
 }
 
@@ -334,6 +398,7 @@ sample(const char *key, const char *code)
 	sha256(j->fingerprint, code, strlen(code));
 	strlcpy(j->correlation_id, "c-\xc3\xa9-'\"\\;--", 64);
 	strlcpy(j->client, "192.0.2.7", sizeof(j->client));
+	strlcpy(j->tenant, "addr:192.0.2.7", sizeof(j->tenant));
 	uuid4(j->parent_id);
 	j->relationship = REL_FORK;
 	sha256(j->code_hash, "code", 4);
@@ -415,6 +480,7 @@ assert_asked(const struct job *got, const struct job *asked)
 	assert_memory_equal(got->fingerprint, asked->fingerprint, TAKO_SHA256);
 	assert_string_equal(got->correlation_id, asked->correlation_id);
 	assert_string_equal(got->client, asked->client);
+	assert_string_equal(got->tenant, asked->tenant);
 	assert_string_equal(got->parent_id, asked->parent_id);
 	assert_int_equal(got->relationship, asked->relationship);
 	assert_memory_equal(got->code_hash, asked->code_hash, TAKO_SHA256);
@@ -898,12 +964,13 @@ t_release(void **state)
 	j = claim_one();
 	assert_int_equal(do_release(id, j->fence + 1, 0), STORE_STALE);
 	assert_int_equal(do_release("api-none", 1, 0), STORE_STALE);
-	assert_int_equal(do_release(id, j->fence, 0), STORE_OK);
-	assert_int_equal(do_release(id, j->fence, 0), STORE_STALE);
+	assert_int_equal(do_release(id, j->fence, -1000000), STORE_OK);
+	assert_int_equal(do_release(id, j->fence, -1000000), STORE_STALE);
 	job_free(j);
 	j = do_get(id, WANT_STATUS);
 	assert_int_equal(j->status, JOB_QUEUED);
-	assert_int_equal(j->not_before, 0);
+	assert_true(j->not_before > time_wall_us() - 60000000);
+	assert_true(j->not_before < time_wall_us());
 	assert_int_equal(j->started_at, 0);
 	assert_int_equal(j->fence, 1);
 	job_free(j);
@@ -925,6 +992,201 @@ t_release(void **state)
 	assert_int_equal(do_claim(0, &a), STORE_OK);
 	assert_string_equal(a.job->id, second);
 	job_free(a.job);
+}
+
+/* ---- attempts and dead letters ---------------------------------------------
+ */
+
+static int64_t
+letter_total(void)
+{
+	struct answer a;
+	int64_t n = 0;
+	size_t i;
+
+	CALL(&a, letter_counts(w.store, on_errors, &a));
+	assert_int_equal(a.result, STORE_OK);
+	for (i = 0; i < nitems(a.errors); i++)
+		n += a.errors[i];
+	return (n);
+}
+
+static enum store_result
+fail_and_release(struct job *j, const char *message)
+{
+	struct answer a;
+
+	assert_int_equal(
+	    attempt_note(j, time_wall_us(), JERR_DOCKER, "slot", message), 0);
+	CALL(&a, release(w.store, j, 0, on_plain, &a));
+	return (a.result);
+}
+
+/* Ends a claimed job with a fault that was not its own. */
+static void
+fail_for_good(struct job *j, enum job_error error, const char *message)
+{
+	j->status = JOB_FAILED;
+	j->ended_at = j->started_at + 1000;
+	j->error = error;
+	j->error_phase = PHASE_STARTUP;
+	strlcpy(j->error_message, message, sizeof(j->error_message));
+	assert_int_equal(
+	    attempt_note(j, j->ended_at, error, "sandbox", message), 0);
+	assert_int_equal(do_finish(j), STORE_OK);
+}
+
+static void
+t_attempts(void **state)
+{
+	static const char odd[] = "it's \"odd\"\n\\ \xc3\xa9 $1 %s";
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+	struct answer a;
+	int64_t began;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	began = j->started_at;
+	assert_int_equal(j->n_attempts, 0);
+	assert_int_equal(fail_and_release(j, odd), STORE_OK);
+	/* Said once more, since the answer was lost: kept once. */
+	assert_int_equal(fail_and_release(j, odd), STORE_STALE);
+	job_free(j);
+	j = do_get(id, WANT_STATUS);
+	assert_int_equal(j->n_attempts, 0);
+	job_free(j);
+
+	j = claim_one();
+	assert_int_equal(j->attempt, 2);
+	assert_int_equal(j->n_attempts, 1);
+	assert_int_equal(j->attempts[0].number, 1);
+	assert_int_equal(j->attempts[0].started_at, began);
+	assert_true(j->attempts[0].ended_at >= began);
+	assert_int_equal(j->attempts[0].error, JERR_DOCKER);
+	assert_string_equal(j->attempts[0].place, "slot");
+	assert_string_equal(j->attempts[0].message, odd);
+	assert_null(attempt_present(j));
+	assert_int_equal(letter_total(), 0);
+
+	fail_for_good(j, JERR_SERVICE_UNAVAILABLE, "gone");
+	got = do_get(id, WANT_OUTPUT);
+	assert_int_equal(got->status, JOB_FAILED);
+	assert_int_equal(got->n_attempts, 2);
+	assert_int_equal(got->attempts[1].number, 2);
+	assert_int_equal(got->attempts[1].error, JERR_SERVICE_UNAVAILABLE);
+	assert_string_equal(got->attempts[1].message, "gone");
+	assert_ptr_equal(attempt_present(got), &got->attempts[1]);
+	job_free(got);
+	/* The end, said once more, leaves no second letter either. */
+	assert_int_equal(do_finish(j), STORE_OK);
+	assert_int_equal(letter_total(), 1);
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, id);
+	assert_int_equal(a.letters[0].retry_count, 1);
+	assert_int_equal(a.letters[0].error, JERR_SERVICE_UNAVAILABLE);
+	assert_string_equal(a.letters[0].error_message, "gone");
+	assert_int_equal(a.letters[0].created_at, j->ended_at);
+	assert_string_equal(a.letters[0].client, j->client);
+	assert_string_equal(a.letters[0].correlation_id, j->correlation_id);
+	assert_string_equal(a.letters[0].parent_id, j->parent_id);
+	assert_string_equal(a.letters[0].job_type, "default");
+	assert_memory_equal(a.letters[0].code_hash, j->code_hash, TAKO_SHA256);
+	assert_memory_equal(
+	    a.letters[0].input_hash, j->input_hash, TAKO_SHA256);
+	assert_int_equal(a.letters[0].code_len, j->code_len);
+	assert_int_equal(a.letters[0].input_len, j->input_len);
+	assert_int_equal(a.letters[0].timeout, 31);
+	assert_int_equal(a.letters[0].startup_timeout, 121);
+	assert_int_equal(a.letters[0].keyed, 0);
+	job_free(j);
+}
+
+/* A job's own failure leaves neither. */
+static void
+t_no_letter(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+
+	(void)state;
+	submit_waiting(id, 0);
+	j = claim_one();
+	j->status = JOB_FAILED;
+	j->ended_at = j->started_at + 1;
+	j->exit_code = 1;
+	j->error = JERR_VALUE;
+	strlcpy(j->job_type, "ran-as", sizeof(j->job_type));
+	assert_int_equal(do_finish(j), STORE_OK);
+	got = do_get(id, WANT_OUTPUT);
+	assert_int_equal(got->n_attempts, 0);
+	assert_string_equal(got->job_type, "ran-as");
+	assert_string_equal(got->job_ref, "default");
+	assert_int_equal(letter_total(), 0);
+	job_free(got);
+	job_free(j);
+}
+
+static void
+t_letters(void **state)
+{
+	static const enum job_error errors[] = { JERR_DOCKER, JERR_CONFIG,
+		JERR_DOCKER, JERR_INTERNAL };
+	char ids[nitems(errors)][MAX_JOB_ID + 1];
+	struct answer a, all;
+	struct job *j;
+	size_t i;
+
+	(void)state;
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.n_letters, 0);
+	for (i = 0; i < nitems(errors); i++) {
+		submit_waiting(ids[i], 0);
+		j = claim_one();
+		fail_for_good(j, errors[i], "x");
+		job_free(j);
+	}
+	CALL(&all, letters(w.store, "", 0, 10, 0, on_letters, &all));
+	assert_int_equal(all.n_letters, 4);
+	for (i = 0; i < 4; i++) /* newest first */
+		assert_string_equal(all.letters[i].job_id, ids[3 - i]);
+	CALL(&a, letters(w.store, "docker_error", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 2);
+	assert_string_equal(a.letters[0].job_id, ids[2]);
+	CALL(&a, letters(w.store, "no_such'type", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 0);
+	CALL(&a, letters(w.store, "", 0, 2, 1, on_letters, &a));
+	assert_int_equal(a.n_letters, 2);
+	assert_string_equal(a.letters[0].job_id, ids[2]);
+	CALL(
+	    &a, letters(w.store, "", all.letters[3].id, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, ids[0]);
+	CALL(&a, letter_counts(w.store, on_errors, &a));
+	assert_int_equal(a.errors[JERR_DOCKER], 2);
+	assert_int_equal(a.errors[JERR_CONFIG], 1);
+	assert_int_equal(a.errors[JERR_INTERNAL], 1);
+
+	CALL(&a, letter_remove(w.store, all.letters[0].id, on_plain, &a));
+	assert_int_equal(a.result, STORE_OK);
+	CALL(&a, letter_remove(w.store, all.letters[0].id, on_plain, &a));
+	assert_int_equal(a.result, STORE_NOT_FOUND);
+	assert_int_equal(letter_total(), 3);
+
+	/* They outlive their jobs, and then grow old themselves. */
+	do_expire(0, STORE_EXPIRE_MAX, &a);
+	assert_int_equal(a.n_ids, 4);
+	assert_int_equal(letter_total(), 3);
+	CALL(&a, letters_expire(w.store, 3600000000LL, 10, on_position, &a));
+	assert_int_equal(a.position, 0);
+	CALL(&a, letters_expire(w.store, 0, 2, on_position, &a));
+	assert_int_equal(a.position, 2);
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, ids[2]);
 }
 
 static void
@@ -1264,9 +1526,20 @@ t_recover(void **state)
 	do_beat(NULL, 0, &a);
 	assert_taken(&a, 1, 1);
 	assert_counts(2, 0);
-	got = do_get(ids[0], WANT_STATUS);
+	got = do_get(ids[0], WANT_OUTPUT);
 	assert_int_equal(got->status, JOB_QUEUED);
 	assert_int_equal(got->started_at, 0);
+	assert_int_equal(got->n_attempts, 1);
+	assert_int_equal(got->attempts[0].started_at, j[0]->started_at);
+	assert_int_equal(got->attempts[0].error, JERR_INTERRUPTED);
+	assert_string_equal(got->attempts[0].place, "node");
+	job_free(got);
+	CALL(&a, letters(w.store, "", 0, 10, 0, on_letters, &a));
+	assert_int_equal(a.n_letters, 1);
+	assert_string_equal(a.letters[0].job_id, ids[1]);
+	assert_int_equal(a.letters[0].error, JERR_INTERRUPTED);
+	got = do_get(ids[1], WANT_OUTPUT);
+	assert_non_null(attempt_present(got));
 	job_free(got);
 	got = do_get(ids[1], WANT_STATUS);
 	assert_int_equal(got->status, JOB_FAILED);
@@ -1491,12 +1764,12 @@ t_ended(void **state)
 	assert_int_equal(do_cancel(ids[2], &a), STORE_OK);
 	job_free(a.job);
 	uuid4(ids[3]); /* no such job */
-	CALL(&a, ended(w.store, ids, 4, on_ids, &a));
+	CALL(&a, ended(w.store, ids, 4, on_found, &a));
 	assert_int_equal(a.result, STORE_OK);
 	assert_int_equal(a.n_ids, 2);
-	assert_string_equal(a.ids[0], ids[2]);
-	assert_string_equal(a.ids[1], ids[3]);
-	CALL(&a, ended(w.store, ids, 2, on_ids, &a));
+	assert_string_equal(a.found[0], ids[2]);
+	assert_string_equal(a.found[1], ids[3]);
+	CALL(&a, ended(w.store, ids, 2, on_found, &a));
 	assert_int_equal(a.n_ids, 0);
 }
 
@@ -1609,7 +1882,7 @@ t_expire(void **state)
 	for (i = 0; i < nitems(ends); i++) { /* the oldest first */
 		do_expire(0, 1, &a);
 		assert_int_equal(a.n_ids, 1);
-		assert_string_equal(a.ids[0], ended[i]);
+		assert_string_equal(a.ids[0].id, ended[i]);
 		assert_null(do_get(ended[i], WANT_PAYLOAD | WANT_OUTPUT));
 	}
 	do_expire(0, STORE_EXPIRE_MAX, &a);
@@ -1635,7 +1908,7 @@ t_expire(void **state)
 	assert_string_equal(a.job->id, id);
 	job_free(a.job);
 	do_expire(0, 1, &a);
-	assert_string_equal(a.ids[0], id);
+	assert_string_equal(a.ids[0].id, id);
 	assert_int_equal(do_submit(again, 0, QUEUE, &a), STORE_OK);
 	assert_string_equal(a.job->id, again->id);
 	job_free(a.job);
@@ -1698,7 +1971,9 @@ t_close_answers(void **state)
 {
 	struct job *j = sample("", "print(1)");
 	struct store_pulse pulse = { .n_held = 0 };
-	struct answer a[13];
+	struct tenant_policy everybody = { .name = "*", .weight = 1 };
+	struct tenant_policies p = { &everybody, 1, 1, 1 };
+	struct answer a[19];
 	int i;
 
 	(void)state;
@@ -1707,20 +1982,26 @@ t_close_answers(void **state)
 	w.ops->submit(w.store, j, 0, QUEUE, on_job, &a[i++]);
 	w.ops->claim(w.store, 0, on_job, &a[i++]);
 	w.ops->start(w.store, j->id, 1, on_plain, &a[i++]);
-	w.ops->release(w.store, j->id, 1, 0, on_plain, &a[i++]);
+	w.ops->release(w.store, j, 0, on_plain, &a[i++]);
 	w.ops->cancel(w.store, j->id, on_job, &a[i++]);
 	w.ops->get(w.store, j->id, 0, on_job, &a[i++]);
 	w.ops->queue_position(w.store, j->id, on_position, &a[i++]);
 	w.ops->list(w.store, -1, NULL, 1, 0, on_jobs, &a[i++]);
 	w.ops->counts(w.store, on_counts, &a[i++]);
 	w.ops->beat(w.store, &pulse, on_beat, &a[i++]);
-	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_ids, &a[i++]);
+	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_found, &a[i++]);
 	w.ops->nodes(w.store, on_nodes, &a[i++]);
 	w.ops->expire(w.store, 0, 10, on_ids, &a[i++]);
+	w.ops->letters(w.store, "", 0, 10, 0, on_letters, &a[i++]);
+	w.ops->letter_counts(w.store, on_errors, &a[i++]);
+	w.ops->letter_remove(w.store, 1, on_plain, &a[i++]);
+	w.ops->letters_expire(w.store, 0, 10, on_position, &a[i++]);
+	w.ops->set_tenants(w.store, &p, on_plain, &a[i++]);
+	w.ops->tenants(w.store, 10, on_tenants, &a[i++]);
 	job_free(j);
 	w.ops->close(w.store);
 	w.store = NULL;
-	for (i = 0; i < 13; i++) {
+	for (i = 0; i < (int)nitems(a); i++) {
 		assert_int_equal(a[i].n, 1);
 		assert_int_equal(a[i].result, STORE_AWAY);
 		assert_int_equal(a[i].n_ids, 0);
@@ -1764,6 +2045,610 @@ t_order(void **state)
 	job_free(end);
 }
 
+/* ---- tenants ----------------------------------------------------------------
+ */
+
+/* No boundary between two windows of so many us comes in a test. */
+#define WINDOW INT64_C(1000000000000000)
+
+static struct tenant_policy policies[16];
+static struct tenant_policies all_policies;
+
+static void
+policies_begin(void)
+{
+	memset(policies, 0, sizeof(policies));
+	memset(&all_policies, 0, sizeof(all_policies));
+	all_policies.list = policies;
+	all_policies.window_us = WINDOW;
+	all_policies.age_us = WINDOW;
+	strlcpy(policies[0].name, "*", sizeof(policies[0].name));
+	policies[0].weight = 1;
+	all_policies.n = 1;
+}
+
+static struct tenant_policy *
+policy_add(const char *name, int weight, int priority)
+{
+	struct tenant_policy *p = &policies[all_policies.n++];
+
+	strlcpy(p->name, name, sizeof(p->name));
+	p->weight = weight;
+	p->priority = priority;
+	return (p);
+}
+
+static void
+policies_set(void)
+{
+	struct answer a;
+
+	CALL(&a, set_tenants(w.store, &all_policies, on_plain, &a));
+	assert_int_equal(a.result, STORE_OK);
+}
+
+static enum store_result
+submit_of(const char *tenant, const char *key, int start, char *id)
+{
+	struct job *j = sample(key, "print(1)");
+	struct answer a;
+	enum store_result result;
+
+	strlcpy(j->tenant, tenant, sizeof(j->tenant));
+	result = do_submit(j, start, QUEUE, &a);
+	if (a.job != NULL) {
+		assert_string_equal(a.job->tenant, tenant);
+		if (id != NULL)
+			strlcpy(id, a.job->id, MAX_JOB_ID + 1);
+	}
+	job_free(a.job);
+	job_free(j);
+	return (result);
+}
+
+static void
+submit_many(const char *tenant, int n)
+{
+	while (n-- > 0)
+		assert_int_equal(submit_of(tenant, "", 0, NULL), STORE_OK);
+}
+
+/* The last letters of the tenants of the next n claims. */
+static const char *
+claim_tenants(int n)
+{
+	static char seen[512];
+	struct job *j;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		j = claim_one();
+		seen[i] = j->tenant[strlen(j->tenant) - 1];
+		job_free(j);
+	}
+	seen[n] = '\0';
+	return (seen);
+}
+
+static size_t
+do_tenants(int max, struct answer *a)
+{
+	CALL(a, tenants(w.store, max, on_tenants, a));
+	assert_int_equal(a->result, STORE_OK);
+	return (a->n_tenants);
+}
+
+/* Who waits much takes turns with who waits little. */
+static void
+t_turns(void **state)
+{
+	char last[MAX_JOB_ID + 1];
+
+	(void)state;
+	submit_many("key:a", 7);
+	submit_many("key:b", 2);
+	assert_string_equal(claim_tenants(3), "aba");
+	/* One who comes late waits for no more than a turn of each. */
+	assert_int_equal(submit_of("addr:c", "", 0, last), STORE_OK);
+	assert_in_range(do_position(last), 1, 3);
+	assert_in_range(
+	    (uintptr_t)(strchr(claim_tenants(3), 'c') != NULL), 1, 1);
+	assert_string_equal(claim_tenants(4), "aaaa");
+	assert_counts(0, 10);
+}
+
+/* A flood does not double another one's wait: by places, hence exactly. */
+static void
+t_turns_flood(void **state)
+{
+	char ids[20][MAX_JOB_ID + 1];
+	struct job *j;
+	int i, n;
+
+	(void)state;
+	submit_many("key:flood", 300);
+	for (i = 0; i < 50; i++)
+		job_free(claim_one());
+	for (i = 0; i < 20; i++)
+		assert_int_equal(
+		    submit_of("key:other", "", 0, ids[i]), STORE_OK);
+	for (i = 0; i < 20; i++)
+		assert_in_range(do_position(ids[i]), 1, 2 * (i + 1));
+	for (i = 0, n = 1; i < 20; n++) {
+		j = claim_one();
+		if (strcmp(j->tenant, "key:other") == 0) {
+			assert_string_equal(j->id, ids[i++]);
+			assert_true(n <= 2 * i);
+		}
+		job_free(j);
+	}
+}
+
+/* Neither having been idle nor having been served is saved up. */
+static void
+t_turns_idle(void **state)
+{
+	(void)state;
+	submit_many("key:a", 40);
+	for (int i = 0; i < 30; i++)
+		job_free(claim_one());
+	submit_many("key:b", 3); /* was idle meanwhile */
+	assert_string_equal(claim_tenants(6), "ababab");
+	/* It comes back at once: no turn more, and its own turn no later. */
+	submit_many("key:b", 2);
+	assert_string_equal(claim_tenants(4), "abab");
+	/* One that had much when it was alone owes nothing for that. */
+	submit_many("key:a", 20);
+	assert_string_equal(claim_tenants(4), "aaaa");
+	submit_many("key:c", 4);
+	assert_string_equal(claim_tenants(8), "acacacac");
+}
+
+static void
+t_weights(void **state)
+{
+	const char *seen;
+	int i, n[3] = { 0 };
+
+	(void)state;
+	policies_begin();
+	policy_add("key:a", 3, 0);
+	policy_add("key:b", 1, 0);
+	policy_add("key:c", 2, 0);
+	policies_set();
+	submit_many("key:a", 60);
+	submit_many("key:b", 60);
+	submit_many("key:c", 60);
+	seen = claim_tenants(60);
+	for (i = 0; i < 60; i++)
+		n[seen[i] - 'a']++;
+	assert_in_range(n[0], 29, 31);
+	assert_in_range(n[1], 9, 11);
+	assert_in_range(n[2], 19, 21);
+	/* Never long without a turn. */
+	assert_null(strstr(seen, "aaaa"));
+	assert_true(strchr(seen, 'b') - seen < 6);
+	/* New weights hold for what waits already. */
+	policies_begin();
+	policy_add("key:b", 4, 0);
+	policies_set(); /* a and c are as any other now */
+	seen = claim_tenants(60);
+	for (memset(n, 0, sizeof(n)), i = 0; i < 60; i++)
+		n[seen[i] - 'a']++;
+	assert_in_range(n[1], 38, 42);
+	assert_in_range(n[0], 8, 12);
+}
+
+static void
+t_priority(void **state)
+{
+	const char *seen;
+	int i, low = 0;
+
+	(void)state;
+	policies_begin();
+	policy_add("key:h", 1, 9);
+	policy_add("key:m", 1, 5);
+	policies_set();
+	submit_many("key:l", 20);
+	submit_many("key:m", 4);
+	submit_many("key:h", 4);
+	assert_string_equal(claim_tenants(8), "hhhhmmmm");
+	/* Who waits for long gets one claim in four all the same. */
+	submit_many("key:h", 30);
+	all_policies.age_us = 0;
+	policies_set();
+	seen = claim_tenants(24);
+	for (i = 0; i < 24; i++)
+		low += seen[i] == 'l';
+	assert_int_equal(low, 24 / STORE_AGED_CLAIM);
+	/* The one that waits longest, of whichever lower priority. */
+	submit_many("key:m", 5);
+	seen = claim_tenants(4);
+	assert_true(strchr(seen, 'l') != NULL && strchr(seen, 'm') == NULL);
+	seen = claim_tenants(4);
+	assert_true(strchr(seen, 'm') != NULL && strchr(seen, 'l') == NULL);
+	/* Not before its time. */
+	all_policies.age_us = 3600000000LL;
+	policies_set();
+	assert_string_equal(claim_tenants(4), "hhhh");
+}
+
+static void
+t_max_running(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *one, *two;
+
+	(void)state;
+	policies_begin();
+	policy_add("key:a", 1, 9)->max_running = 2;
+	policies_set();
+	submit_many("key:a", 4);
+	submit_many("key:b", 2);
+	one = claim_one();
+	two = claim_one();
+	assert_string_equal(one->tenant, "key:a");
+	assert_string_equal(two->tenant, "key:a");
+	assert_string_equal(claim_tenants(1), "b");
+	/* A place is free again when one ends, or goes back. */
+	end_succeeded(one);
+	assert_int_equal(do_finish(one), STORE_OK);
+	assert_string_equal(claim_tenants(2), "ab");
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	assert_int_equal(do_release(two->id, two->fence, 0), STORE_OK);
+	assert_string_equal(claim_tenants(1), "a");
+	assert_int_equal(do_claim(0, &a), STORE_NOT_FOUND);
+	/* Nor is there a way past it. */
+	assert_int_equal(submit_of("key:a", "", 1, id), STORE_OK);
+	job_free(one);
+	one = do_get(id, WANT_STATUS);
+	assert_int_equal(one->status, JOB_QUEUED);
+	/* A reload lifts it. */
+	policies_begin();
+	policies_set();
+	assert_string_equal(claim_tenants(2), "aa");
+	job_free(one);
+	job_free(two);
+}
+
+/* One that may not run is told so by its status though nobody waits. */
+static void
+t_max_running_start(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j;
+
+	(void)state;
+	policies_begin();
+	policies[0].max_running = 1; /* everybody's */
+	policies_set();
+	assert_int_equal(submit_of("addr:a", "", 1, id), STORE_OK);
+	assert_int_equal(submit_of("addr:b", "", 1, id), STORE_OK);
+	assert_counts(0, 2);
+	assert_int_equal(submit_of("addr:a", "", 1, id), STORE_OK);
+	j = do_get(id, WANT_STATUS);
+	assert_int_equal(j->status, JOB_QUEUED);
+	assert_int_equal(j->code_started, 0);
+	job_free(j);
+}
+
+static void
+t_max_queued(void **state)
+{
+	char id[MAX_JOB_ID + 1], again[MAX_JOB_ID + 1];
+	struct answer a;
+
+	(void)state;
+	policies_begin();
+	policy_add("key:a", 1, 0)->max_queued = 2;
+	policies_set();
+	assert_int_equal(submit_of("key:a", "k1", 0, id), STORE_OK);
+	submit_many("key:a", 1);
+	assert_int_equal(submit_of("key:a", "k2", 0, NULL), STORE_FILLED);
+	assert_int_equal(submit_of("key:a", "", 1, NULL), STORE_FILLED);
+	submit_many("key:b", 3);
+	/* What is known is known, what was refused is not. */
+	assert_int_equal(submit_of("key:a", "k1", 0, again), STORE_EXISTS);
+	assert_string_equal(again, id);
+	assert_int_equal(do_cancel(id, &a), STORE_OK);
+	job_free(a.job);
+	assert_int_equal(submit_of("key:a", "k2", 0, id), STORE_OK);
+	assert_int_equal(submit_of("key:a", "", 0, NULL), STORE_FILLED);
+	assert_counts(5, 0);
+}
+
+static void
+t_budget(void **state)
+{
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	policies_begin();
+	policy_add("key:a", 1, 0)->max_jobs = 3;
+	policy_add("key:b", 1, 0)->max_cpu_ms = 40;
+	policies_set();
+	submit_many("key:a", 2);
+	assert_int_equal(submit_of("key:a", "k", 0, NULL), STORE_OK);
+	assert_int_equal(submit_of("key:a", "k2", 0, NULL), STORE_SPENT);
+	assert_int_equal(submit_of("key:a", "", 1, NULL), STORE_SPENT);
+	assert_int_equal(submit_of("key:a", "k", 0, NULL), STORE_EXISTS);
+	for (int i = 0; i < 3; i++)
+		job_free(claim_one());
+	/* 22 ms each, whatever waits meanwhile. */
+	submit_many("key:b", 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(submit_of("key:b", "", 0, NULL), STORE_OK);
+		j = claim_one();
+		end_fully(j);
+		assert_int_equal(j->cpu_ms, 22);
+		assert_int_equal(do_finish(j), STORE_OK);
+		assert_int_equal(do_finish(j), STORE_OK); /* counts once */
+		job_free(j);
+	}
+	assert_int_equal(submit_of("key:b", "", 0, NULL), STORE_SPENT);
+	assert_int_equal(do_tenants(10, &a), 2);
+	assert_string_equal(a.tenants[0].policy.name, "key:b");
+	assert_int_equal(a.tenants[0].used_cpu_ms, 44);
+	assert_int_equal(a.tenants[0].used_jobs, 4);
+	assert_int_equal(a.tenants[1].used_jobs, 3);
+	assert_int_equal(a.tenants[1].policy.max_jobs, 3);
+	/* Another window begins at nothing. */
+	all_policies.window_us = WINDOW / 10;
+	policies_set();
+	assert_int_equal(submit_of("key:b", "", 0, NULL), STORE_OK);
+	do_tenants(10, &a);
+	assert_int_equal(a.tenants[0].used_jobs, 1);
+	assert_int_equal(a.tenants[0].used_cpu_ms, 0);
+}
+
+static void
+t_idempotency_tenants(void **state)
+{
+	char id[4][MAX_JOB_ID + 1];
+
+	(void)state;
+	assert_int_equal(submit_of("key:a", "same", 0, id[0]), STORE_OK);
+	assert_int_equal(submit_of("key:b", "same", 0, id[1]), STORE_OK);
+	assert_int_equal(submit_of("addr:1", "same", 0, id[2]), STORE_OK);
+	assert_int_equal(submit_of("key:a", "same", 0, id[3]), STORE_EXISTS);
+	assert_string_equal(id[3], id[0]);
+	assert_string_not_equal(id[0], id[1]);
+	assert_string_not_equal(id[0], id[2]);
+}
+
+/* Who shows no key shares one name space with all who show none. */
+static void
+t_idempotency_shared(void **state)
+{
+	struct job *j = sample("same", "print(1)");
+	char id[MAX_JOB_ID + 1];
+	struct answer a;
+
+	(void)state;
+	assert_int_equal(submit_of("addr:1", "same", 0, id), STORE_OK);
+	strlcpy(j->tenant, "addr:2", sizeof(j->tenant));
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_EXISTS);
+	assert_string_equal(a.job->id, id);
+	job_free(a.job);
+	sha256(j->fingerprint, "other", 5);
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_CONFLICT);
+	job_free(a.job);
+	job_free(j);
+}
+
+static unsigned random_state;
+
+static int
+pick(int n)
+{
+	random_state = random_state * 1103515245 + 12345;
+	return ((int)(random_state >> 16) % n);
+}
+
+/*
+ * Many patterns: tenants of any weight and priority, jobs that come, run, end,
+ * go back and are cancelled; then the place that each has been told is the
+ * one at which it is claimed, and the counts are those of the rows.
+ */
+static void
+turns_random(unsigned seed)
+{
+	static char ids[400][MAX_JOB_ID + 1], places[400][MAX_JOB_ID + 1];
+	char name[8], id[MAX_JOB_ID + 1];
+	struct job *running[64], *j;
+	struct answer a;
+	int n_ids = 0, n_running = 0, n_waiting = 0, i;
+	int64_t place;
+
+	random_state = seed;
+	policies_begin();
+	for (i = 0; i < 6; i++) {
+		snprintf(name, sizeof(name), "key:%c", 'a' + i);
+		policy_add(name, 1 + pick(5), pick(3))->max_running =
+		    pick(3) == 0 ? 1 + pick(3) : 0;
+	}
+	policies_set();
+	for (i = 0; i < 150; i++)
+		switch (pick(6)) {
+		case 0:
+		case 1:
+		case 2:
+			snprintf(name, sizeof(name), "key:%c", 'a' + pick(8));
+			assert_int_equal(
+			    submit_of(name, "", 0, ids[n_ids++]), STORE_OK);
+			break;
+		case 3:
+			if (n_running < (int)nitems(running) &&
+			    do_claim(0, &a) == STORE_OK)
+				running[n_running++] = a.job;
+			break;
+		case 4:
+			if (n_running == 0)
+				break;
+			j = running[--n_running];
+			if (pick(2) == 0)
+				assert_int_equal(
+				    do_release(j->id, j->fence, 0), STORE_OK);
+			else {
+				end_succeeded(j);
+				assert_int_equal(do_finish(j), STORE_OK);
+			}
+			job_free(j);
+			break;
+		case 5:
+			if (n_ids > 0 && pick(3) == 0) {
+				do_cancel(ids[pick(n_ids)], &a);
+				job_free(a.job);
+			}
+			break;
+		}
+	/* Without a limit, so that nobody's end makes another one's place. */
+	while (n_running > 0) {
+		j = running[--n_running];
+		assert_int_equal(do_release(j->id, j->fence, 0), STORE_OK);
+		job_free(j);
+	}
+	for (i = 1; i < (int)all_policies.n; i++)
+		policies[i].max_running = 0;
+	policies_set();
+	for (i = 0; i < n_ids; i++) {
+		if ((place = do_position(ids[i])) == 0)
+			continue;
+		n_waiting++;
+		assert_in_range(place, 1, n_ids);
+		strlcpy(places[place - 1], ids[i], MAX_JOB_ID + 1);
+	}
+	assert_counts(n_waiting, 0);
+	for (i = 0; i < n_waiting; i++) {
+		j = claim_one();
+		strlcpy(id, j->id, sizeof(id));
+		job_free(j);
+		if (strcmp(id, places[i]) != 0)
+			fail_msg(
+			    "seed %u: place %d is another one's", seed, i + 1);
+	}
+	do_tenants(20, &a);
+	for (i = 0, place = 0; i < (int)a.n_tenants; i++) {
+		assert_int_equal(a.tenants[i].waiting, 0);
+		place += a.tenants[i].running;
+	}
+	assert_int_equal(place, n_waiting);
+	for (i = 0; i < n_ids; i++) {
+		j = do_get(ids[i], WANT_STATUS);
+		if (j->status == JOB_RUNNING) {
+			end_succeeded(j);
+			assert_int_equal(do_finish(j), STORE_OK);
+		}
+		job_free(j);
+	}
+}
+
+static void
+t_turns_random(void **state)
+{
+	(void)state;
+	for (unsigned seed = 1; seed <= 6; seed++)
+		turns_random(seed * 7919);
+}
+
+static void
+t_tenants(void **state)
+{
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	policies_begin();
+	policy_add("key:a", 2, 3);
+	policies_set();
+	submit_many("addr:2001:db8::/64", 3);
+	submit_many("key:a", 1);
+	CALL(&a, counts(w.store, on_counts, &a));
+	assert_int_equal(a.counts.tenants, 2);
+	assert_int_equal(do_tenants(10, &a), 2);
+	assert_string_equal(a.tenants[0].policy.name, "addr:2001:db8::/64");
+	assert_int_equal(a.tenants[0].waiting, 3);
+	assert_int_equal(a.tenants[0].policy.weight, 1);
+	assert_int_equal(a.tenants[1].policy.weight, 2);
+	assert_int_equal(a.tenants[1].policy.priority, 3);
+	assert_int_equal(do_tenants(1, &a), 1);
+	for (int i = 0; i < 4; i++) {
+		j = claim_one();
+		end_succeeded(j);
+		assert_int_equal(do_finish(j), STORE_OK);
+		job_free(j);
+	}
+	/* An address is kept for as long as its budget counts. */
+	policies_set();
+	assert_int_equal(do_tenants(10, &a), 2);
+	all_policies.window_us = 1;
+	policies_set();
+	policies_set();
+	assert_int_equal(do_tenants(10, &a), 1);
+	assert_string_equal(a.tenants[0].policy.name, "key:a");
+	/* What was known of it before is not needed to know it again. */
+	submit_many("addr:2001:db8::/64", 1);
+	assert_string_equal(claim_tenants(1), "4");
+}
+
+/* Two takods of one database, at the same time: never more than allowed. */
+static void
+t_max_running_two(void **state)
+{
+	struct store *stores[2];
+	struct answer a[8];
+	struct tenant_policy *p;
+	int i, round, ok, running = 0;
+
+	(void)state;
+	if (!is_pg())
+		return;
+	stores[0] = w.store;
+	stores[1] = open_as("tako2");
+	policies_begin();
+	p = policy_add("key:a", 1, 0);
+	p->max_running = 5;
+	p->max_queued = 21;
+	policies_set();
+	/* As many of them come in as may wait ... */
+	for (round = 0, ok = 0; round < 5; round++) {
+		memset(a, 0, sizeof(a));
+		for (i = 0; i < 8; i++) {
+			struct job *j = sample("", "pass");
+
+			strlcpy(j->tenant, "key:a", sizeof(j->tenant));
+			w.ops->submit(
+			    stores[i % 2], j, 0, QUEUE, on_job, &a[i]);
+			job_free(j);
+		}
+		for (i = 0; i < 8; i++) {
+			run_until(&a[i].n, 1);
+			ok += a[i].result == STORE_OK;
+			job_free(a[i].job);
+		}
+	}
+	assert_int_equal(ok, 21);
+	/* ... and run as may run. */
+	for (round = 0; round < 4; round++) {
+		memset(a, 0, sizeof(a));
+		for (i = 0; i < 8; i++)
+			w.ops->claim(stores[i % 2], 0, on_job, &a[i]);
+		for (i = 0; i < 8; i++) {
+			run_until(&a[i].n, 1);
+			assert_true(a[i].result == STORE_OK ||
+				    a[i].result == STORE_NOT_FOUND);
+			running += a[i].result == STORE_OK;
+			job_free(a[i].job);
+		}
+	}
+	assert_int_equal(running, 5);
+	assert_counts(16, 5);
+	w.ops->close(stores[1]);
+}
+
 static void
 t_bad_url(void **state)
 {
@@ -1801,6 +2686,9 @@ main(void)
 		BOTH(t_claim_order),
 		BOTH(t_not_before),
 		BOTH(t_release),
+		BOTH(t_attempts),
+		BOTH(t_no_letter),
+		BOTH(t_letters),
 		BOTH(t_start),
 		BOTH(t_finish),
 		BOTH(t_finish_guards),
@@ -1823,6 +2711,20 @@ main(void)
 		BOTH(t_reopen),
 		BOTH(t_close_answers),
 		BOTH(t_order),
+		BOTH(t_turns),
+		BOTH(t_turns_flood),
+		BOTH(t_turns_idle),
+		BOTH(t_turns_random),
+		BOTH(t_weights),
+		BOTH(t_priority),
+		BOTH(t_max_running),
+		BOTH(t_max_running_start),
+		BOTH(t_max_running_two),
+		BOTH(t_max_queued),
+		BOTH(t_budget),
+		BOTH(t_idempotency_tenants),
+		BOTH(t_idempotency_shared),
+		BOTH(t_tenants),
 		BOTH(t_bad_url),
 	};
 

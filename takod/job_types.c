@@ -1,0 +1,171 @@
+/*
+ * job_types.c: the job types of the configuration, for whoever asks, and
+ * whether the engine has what jobs of them run in. Runs in the parent.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "takod.h"
+#include "util.h"
+
+/* Types that are shown, while the engine is asked for the image of each. */
+struct show {
+	answer_cb answer;
+	void *arg;
+	int one; /* one is asked for, not a list */
+	int pending;
+	json_t *list;
+};
+
+struct look {
+	struct show *show;
+	json_t *type; /* in the list of show */
+};
+
+/* By its whole name: a version is not looked at here. */
+static const struct conf_job_type *
+type_named(const char *name)
+{
+	const struct conf_job_type *jt = conf_job_type(env.conf, name);
+
+	return (jt != NULL && strcmp(jt->name, name) == 0 ? jt : NULL);
+}
+
+/* As it may be written in the configuration: 512m, 1g. */
+static json_t *
+size_text(uint64_t bytes)
+{
+	static const char units[] = "kmg";
+	unsigned i;
+
+	for (i = 0; i < 3 && bytes % 1024 == 0; i++)
+		bytes /= 1024;
+	return (i == 0 ? json_sprintf("%llu", (unsigned long long)bytes)
+		       : json_sprintf("%llu%c", (unsigned long long)bytes,
+			     units[i - 1]));
+}
+
+static json_t *
+type_json(const struct conf_job_type *jt)
+{
+	static const char *const vendors[] = { "nvidia", "amd" };
+	json_t *requirements = json_array();
+	size_t i;
+
+	for (i = 0; i < jt->requirements.n; i++)
+		json_array_append_new(
+		    requirements, json_string(jt->requirements.items[i]));
+	return (json_pack("{s:s, s:o, s:s, s:o, s:f, s:i, s:b, s:b, s:s?, "
+			  "s:b}",
+	    "name", jt->name, "requirements", requirements, "python_version",
+	    jt->python_version, "memory_limit", size_text(jt->memory_limit),
+	    "cpu_limit", jt->cpu_limit, "timeout", jt->timeout,
+	    "session_enabled", jt->session_enabled, "gpu_enabled",
+	    jt->gpu.enabled, "gpu_vendor",
+	    jt->gpu.vendor == GPU_NONE ? NULL : vendors[jt->gpu.vendor - 1],
+	    "image_exists", 0));
+}
+
+static void
+show_end(struct show *s)
+{
+	json_t *all = s->list, *answer = all;
+
+	if (s->one)
+		answer = json_array_get(all, 0);
+	if (answer == NULL)
+		s->answer(REP_UNAVAILABLE, "Out of memory", NULL, s->arg);
+	else
+		s->answer(REP_NONE, "", answer, s->arg);
+	json_decref(all);
+	free(s);
+}
+
+static void
+looked(enum engine_error error, const char *detail, void *arg)
+{
+	struct look *l = arg;
+	struct show *s = l->show;
+
+	(void)detail;
+	json_object_set_new(
+	    l->type, "image_exists", json_boolean(error == ENGINE_OK));
+	free(l);
+	if (--s->pending == 0)
+		show_end(s);
+}
+
+static void
+show_add(struct show *s, const struct conf_job_type *jt)
+{
+	json_t *type = type_json(jt);
+	struct look *l;
+
+	if (json_array_append_new(s->list, type) == -1)
+		return;
+	/* Its packages are part of its image, and nobody has made that. */
+	if (jt->requirements.n > 0 || (l = calloc(1, sizeof(*l))) == NULL)
+		return;
+	l->show = s;
+	l->type = type;
+	s->pending++;
+	env.engine_ops->image(env.engine,
+	    jt->base_image != NULL ? jt->base_image : env.conf->docker_image,
+	    looked, l);
+}
+
+/* REP_NOT_FOUND in the words of 0.3. */
+static void
+no_such_type(const char *name, answer_cb answer, void *arg)
+{
+	char detail[300];
+
+	snprintf(detail, sizeof(detail), "Job type '%s' not found", name);
+	answer(REP_NOT_FOUND, detail, NULL, arg);
+}
+
+void
+job_types_show(const char *name, answer_cb answer, void *arg)
+{
+	const struct conf_job_type *jt = NULL;
+	struct show *s;
+	size_t i;
+
+	if (name[0] != '\0' && (jt = type_named(name)) == NULL) {
+		no_such_type(name, answer, arg);
+		return;
+	}
+	if ((s = calloc(1, sizeof(*s))) == NULL ||
+	    (s->list = json_array()) == NULL) {
+		free(s);
+		answer(REP_UNAVAILABLE, "Out of memory", NULL, arg);
+		return;
+	}
+	s->answer = answer;
+	s->arg = arg;
+	s->one = jt != NULL;
+	s->pending = 1; /* this call's own */
+	if (jt != NULL)
+		show_add(s, jt);
+	else
+		for (i = 0; i < env.conf->n_job_types; i++)
+			show_add(s, &env.conf->job_types[i]);
+	if (--s->pending == 0)
+		show_end(s);
+}
+
+void
+job_types_build(const char *name, answer_cb answer, void *arg)
+{
+	if (type_named(name) == NULL)
+		no_such_type(name, answer, arg);
+	else
+		answer(REP_FAILED,
+		    "Build failed: this takod makes no environments of job "
+		    "types; their jobs run in the image of \"takoctl image "
+		    "build\"",
+		    NULL, arg);
+}
