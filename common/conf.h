@@ -54,6 +54,21 @@ struct conf_job_type {
 	int builtin;
 };
 
+/* What a tenant may have: takod.conf(5), Tenants. 0: no limit. */
+struct conf_tenant {
+	int weight, priority;
+	int max_queued, max_running;
+	int jobs_per_window, cpu_seconds_per_window;
+};
+
+struct conf_api_key {
+	char *name; /* of the key, and of whoever uses it */
+	char *key;  /* NULL once it was forgotten */
+	int named;  /* by the file; else the name comes of the key */
+	uint8_t digest[TAKO_SHA256];
+	struct conf_tenant own; /* -1: as tenant_defaults has it */
+};
+
 struct conf_limits {
 	int nofile_soft, nofile_hard;
 	int nproc_soft, nproc_hard;
@@ -106,7 +121,8 @@ struct conf {
 	int allow_unauthenticated_network_access;
 	uint64_t api_max_payload_bytes;
 	int api_auth_enabled;
-	struct conf_list api_keys;
+	struct conf_api_key *api_keys;
+	size_t n_api_keys;
 	char *api_auth_header;
 	int api_rate_limit_enabled;
 	int api_rate_limit_requests;
@@ -163,6 +179,9 @@ struct conf {
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;
 	int drain_timeout; /* s: 30 */
+	struct conf_tenant tenant_defaults;
+	int budget_window_seconds;
+	int priority_ageing_seconds;
 	struct conf_list api_hostnames;
 	int api_max_connections, api_max_connections_per_source;
 	int api_header_timeout_ms, api_body_timeout_ms;
@@ -224,6 +243,9 @@ size_t conf_changes(const struct conf *running, const struct conf *fresh,
 void conf_changes_free(struct conf_change *, size_t n);
 /* Exchanges the values of all keys that need a restart. */
 void conf_keep_fixed(struct conf *fresh, struct conf *running);
+
+/* Keeps the digests of API keys alone: who only compares needs no more. */
+void conf_forget_keys(struct conf *);
 
 /* The job type of that name (an @version is ignored), or NULL. */
 const struct conf_job_type *conf_job_type(

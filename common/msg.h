@@ -121,7 +121,8 @@ enum msg_fd {
 	S(job_type, MAX_JOB_TYPE) /* empty: none asked */                      \
 	S(idempotency_key, MAX_IDEMPOTENCY)                                    \
 	S(correlation_id, MAX_CORRELATION)                                     \
-	S(client, MAX_CLIENT)
+	S(client, MAX_CLIENT)                                                  \
+	S(key, 512) /* as in REQ_ADMIT: the parent judges it anew */
 
 /* Answers REQ_SUBMIT that is not sync. */
 #define MSG_REP_SUBMIT(U, I, S, B, D)                                          \
@@ -143,7 +144,8 @@ enum msg_fd {
 	U(timeout, 0, 86400)	  /* s; 0: the other one's */                  \
 	S(job_type, MAX_JOB_TYPE) /* empty: the other one's */                 \
 	S(correlation_id, MAX_CORRELATION)                                     \
-	S(client, MAX_CLIENT)
+	S(client, MAX_CLIENT)                                                  \
+	S(key, 512) /* as in REQ_SUBMIT */
 
 /* The job type of that name, or all of them. */
 #define MSG_REQ_JOB_TYPES(U, I, S, B, D) S(name, 255)
@@ -185,6 +187,7 @@ enum msg_fd {
 	U(successes, 0, UINT32_MAX)                                            \
 	I(last_failure, 0, MS_MAX_TIME)                                        \
 	U(pending, 0, UINT32_MAX)                                              \
+	U(tenants_waiting, 0, UINT32_MAX)                                      \
 	U(running, 0, UINT32_MAX)                                              \
 	U(max_workers, 0, MAX_WORKERS)                                         \
 	U(max_queue, 0, 10000)                                                 \
@@ -244,6 +247,7 @@ enum msg_fd {
 	U(relationship, 0, REL_MAX - 1)                                        \
 	S(idempotency_key, MAX_IDEMPOTENCY)                                    \
 	S(correlation_id, MAX_CORRELATION)                                     \
+	S(key_name, MAX_KEY_NAME) /* of the API key; empty: none was shown */  \
 	U(attempt, 0, 1000)                                                    \
 	U(timeout, 0, 86400)                                                   \
 	U(startup_timeout, 0, 1800)
@@ -373,6 +377,22 @@ enum msg_fd {
 #define MSG_CTL_STOP(U, I, S, B, D)	     U(now, 0, 1)
 #define MSG_CTL_VERBOSE(U, I, S, B, D)	     U(level, 0, 4)
 
+#define MSG_CTL_TENANTS(U, I, S, B, D) U(limit, 1, 1000)
+
+/* A tenant, one frame each: what it may have (0: no limit), and has. */
+#define MSG_CTL_TENANT(U, I, S, B, D)                                          \
+	S(name, MAX_TENANT)                                                    \
+	U(weight, 1, 1000)                                                     \
+	U(priority, 0, 9)                                                      \
+	U(max_queued, 0, 10000)                                                \
+	U(max_running, 0, 10000)                                               \
+	U(jobs_per_window, 0, INT32_MAX)                                       \
+	U(cpu_seconds_per_window, 0, INT32_MAX)                                \
+	U(waiting, 0, INT64_MAX)                                               \
+	U(running, 0, INT64_MAX)                                               \
+	U(used_jobs, 0, INT64_MAX)                                             \
+	U(used_cpu_ms, 0, INT64_MAX)
+
 #define MSG_CTL_RELOAD(U, I, S, B, D) U(dry, 0, 1)
 
 /* What a reload changes, a frame for each key; values as JSON, cut. */
@@ -492,6 +512,8 @@ enum msg_fd {
 	X(CTL_RESUME, ctl_resume, FROM_CTL, FD_NONE)                           \
 	X(CTL_STOP, ctl_stop, FROM_CTL, FD_NONE)                               \
 	X(CTL_VERBOSE, ctl_verbose, FROM_CTL, FD_NONE)                         \
+	X(CTL_TENANTS, ctl_tenants, FROM_CTL, FD_NONE)                         \
+	X(CTL_TENANT, ctl_tenant, FROM_PARENT, FD_NONE)                        \
 	X(CTL_RELOAD, ctl_reload, FROM_CTL, FD_NONE)                           \
 	X(CTL_CHANGE, ctl_change, FROM_PARENT, FD_NONE)                        \
 	X(CTL_PROBLEM, ctl_problem, FROM_PARENT, FD_NONE)                      \
@@ -522,8 +544,10 @@ enum rep {
 	REP_INVALID,	 /* detail says what to mend */
 	REP_NOT_ENDED,	 /* a rerun is of a job that has ended */
 	REP_FAILED,	 /* takod could not do it: detail says why */
-	REP_DENIED,	 /* takoctl's caller may not */
+	REP_DENIED,	 /* takoctl's caller may not; or no valid key */
 	REP_INTERNAL,
+	REP_FILLED, /* as many of this client wait as may */
+	REP_SPENT,  /* this client's budget is used up */
 	REP_MAX
 };
 

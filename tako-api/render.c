@@ -414,6 +414,7 @@ put_extras(struct evbuffer *out, const struct record *rec)
 	render_name(out, "takod");
 	put_str(out, "{correlation_id",
 	    *m->correlation_id == '\0' ? NULL : m->correlation_id);
+	put_str(out, "key", *m->key_name == '\0' ? NULL : m->key_name);
 	put_num(out, "timeout", (int64_t)m->timeout);
 	put_num(out, "startup_timeout", (int64_t)m->startup_timeout);
 	if (doc.type != JSON_OBJECT || doc.error != JSON_OK ||
@@ -546,6 +547,7 @@ render_pool(struct evbuffer *out, const struct msg_rep_stats *m)
 	put_num(out, "{slots_ready", (int64_t)m->slots_ready);
 	put_num(out, "slots_starting", (int64_t)m->slots_starting);
 	put_num(out, "warm_pool_size", (int64_t)m->warm_pool_size);
+	put_num(out, "tenants_waiting", (int64_t)m->tenants_waiting);
 	put_str(out, "node", m->node);
 	put_num(out, "nodes", (int64_t)m->nodes);
 	put_num(out, "nodes_running", (int64_t)m->nodes_running);

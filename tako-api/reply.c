@@ -35,6 +35,10 @@ static const struct {
 	    "Idempotency key reused with different payload" },
 	[API_INVALID] = { 422, NULL }, /* says what to mend */
 	[API_QUEUE_FULL] = { 503, "Job queue is full, try again later" },
+	[API_FILLED] = { 429,
+	    "Too many jobs of this client are waiting, try again later" },
+	[API_SPENT] = { 429,
+	    "Budget of this client is used up, try again later" },
 	[API_UNAVAILABLE] = { 503, "Service temporarily unavailable" },
 	[API_STARTING] = { 503, "Server is not ready yet" },
 	[API_BUSY] = { 503, "Too many requests are under way" },
@@ -48,12 +52,14 @@ static const enum api_error refusals[REP_MAX] = {
 	[REP_NO_ARTIFACT] = API_NO_ARTIFACT,
 	[REP_CONFLICT] = API_CONFLICT,
 	[REP_QUEUE_FULL] = API_QUEUE_FULL,
+	[REP_FILLED] = API_FILLED,
+	[REP_SPENT] = API_SPENT,
 	[REP_UNAVAILABLE] = API_UNAVAILABLE,
 	[REP_STARTING] = API_STARTING,
 	[REP_INVALID] = API_INVALID,
 	[REP_NOT_ENDED] = API_NOT_ENDED,
 	[REP_FAILED] = API_FAILED,
-	[REP_DENIED] = API_INTERNAL, /* takoctl's alone */
+	[REP_DENIED] = API_KEY, /* its key was taken away meanwhile */
 	[REP_INTERNAL] = API_INTERNAL,
 };
 

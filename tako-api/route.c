@@ -190,7 +190,9 @@ submit_ask(struct request *req, const struct submit *s, int fd)
 	    m.idempotency_key, s->idempotency_key, sizeof(m.idempotency_key));
 	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
 	strlcpy(m.client, req->client, sizeof(m.client));
+	strlcpy(m.key, req->key, sizeof(m.key));
 	ask(req, MSG_T_REQ_SUBMIT, &m, fd);
+	explicit_bzero(m.key, sizeof(m.key));
 }
 
 static void
@@ -273,12 +275,14 @@ rerun_ask(struct request *req, enum relationship relationship)
 	strlcpy(m.job_type, s.job_type, sizeof(m.job_type));
 	strlcpy(m.correlation_id, req->correlation, sizeof(m.correlation_id));
 	strlcpy(m.client, req->client, sizeof(m.client));
+	strlcpy(m.key, req->key, sizeof(m.key));
 	s.input.len = 0; /* the other one's */
 	if (s.code != NULL && (fd = submit_memfd(&s)) == -1) {
 		log_warn("fork");
 		rep_error(req, API_BUSY, NULL, 0, NULL);
 	} else
 		ask(req, MSG_T_REQ_RERUN, &m, fd);
+	explicit_bzero(m.key, sizeof(m.key));
 	close_fd(&fd);
 	submit_free(&s);
 }
@@ -548,7 +552,7 @@ route_admit(struct request *req, const struct http_request *h)
 	memset(&m, 0, sizeof(m));
 	strlcpy(m.peer, req->client, sizeof(m.peer));
 	put_text(m.host, sizeof(m.host), h->host, "?");
-	put_text(m.key, sizeof(m.key), shown_key(h), "");
+	strlcpy(m.key, req->key, sizeof(m.key));
 	m.forwarded = http_field(h, "forwarded", NULL) != NULL ||
 		      http_field(h, "x-forwarded-for", NULL) != NULL;
 	m.exempt = (uint64_t)req->open;
@@ -653,6 +657,7 @@ static void
 request_free(struct request *req)
 {
 	body_drop(req);
+	explicit_bzero(req->key, sizeof(req->key));
 	free(req->target);
 	free(req->range);
 	free(req->if_range);
@@ -669,6 +674,7 @@ on_head(struct conn *c, const struct http_request *h)
 	req->started = time_mono_us();
 	strlcpy(req->client, conn_peer(c), sizeof(req->client));
 	take_head(req, h);
+	put_text(req->key, sizeof(req->key), shown_key(h), "");
 	conn_set_data(c, req);
 	log_set_correlation(req->correlation);
 	route_choose(req);

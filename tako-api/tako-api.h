@@ -51,6 +51,8 @@ enum api_error {
 	API_CONFLICT,
 	API_INVALID,
 	API_QUEUE_FULL,
+	API_FILLED,
+	API_SPENT,
 	API_UNAVAILABLE,
 	API_STARTING,
 	API_BUSY,
@@ -81,6 +83,7 @@ struct request {
 	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
 	const char *name; /* {name} of the path: in target, not decoded */
 	size_t name_len;
+	char key[513]; /* what its client showed; for a job's sake */
 	/* Fields of the head that an artifact's answer goes by, or NULL. */
 	char *range, *if_range, *none_match;
 	int open;	 /* the path asks for no key */

@@ -99,6 +99,7 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_daemon daemon;
 	struct msg_ctl_child child;
 	struct msg_ctl_node node;
+	struct msg_ctl_tenant tenant;
 	struct msg_ctl_change change;
 	struct msg_ctl_problem problem;
 	struct msg_rep_json json;
@@ -133,6 +134,10 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_NODE:
 		READ(ctl_node, node);
 		show_node(&node);
+		return (0);
+	case MSG_T_CTL_TENANT:
+		READ(ctl_tenant, tenant);
+		show_tenant(&tenant);
 		return (0);
 	case MSG_T_CTL_CHANGE:
 		READ(ctl_change, change);
@@ -259,6 +264,7 @@ request(
 	struct msg_ctl_letters *letters = buf;
 	struct msg_ctl_rerun *rerun = buf;
 	struct msg_ctl_jobs *jobs = buf;
+	struct msg_ctl_tenants *tenants = buf;
 	struct msg_ctl_job *job = buf;
 	struct msg_ctl_stop *stop = buf;
 	struct msg_ctl_verbose *verbose = buf;
@@ -274,11 +280,14 @@ request(
 		jobs->status = -1;
 	} else if (c->type == MSG_T_CTL_LETTERS)
 		letters->limit = 20;
+	else if (c->type == MSG_T_CTL_TENANTS)
+		tenants->limit = 100;
 	optind = 0;
 	while ((ch = getopt_long(argc, argv,
-		    c->type == MSG_T_CTL_JOBS	 ? "+l:t:"
-		    : c == &dlq_commands[0]	 ? "+l:t:"
-		    : c->type == MSG_T_CTL_RERUN ? "+t:T:"
+		    c->type == MSG_T_CTL_JOBS	   ? "+l:t:"
+		    : c == &dlq_commands[0]	   ? "+l:t:"
+		    : c->type == MSG_T_CTL_RERUN   ? "+t:T:"
+		    : c->type == MSG_T_CTL_TENANTS ? "+l:"
 		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
 			? "+n"
 			: "+",
@@ -288,6 +297,8 @@ request(
 			limit = (uint64_t)strtonum(optarg, 1, 1000, &errstr);
 			if (c->type == MSG_T_CTL_JOBS)
 				jobs->limit = limit;
+			else if (c->type == MSG_T_CTL_TENANTS)
+				tenants->limit = limit;
 			else
 				letters->limit = limit;
 			break;
@@ -360,6 +371,7 @@ ctl_run(
 	struct imsgev *iev;
 	union {
 		struct msg_ctl_jobs jobs;
+		struct msg_ctl_tenants tenants;
 		struct msg_ctl_job job;
 		struct msg_ctl_artifact artifact;
 		struct msg_ctl_cancel cancel;

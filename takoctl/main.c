@@ -21,6 +21,8 @@ const struct command commands[] = {
 	    0 },
 	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
 	    0, 0 },
+	{ "tenants", "[-l limit]", "API keys and addresses, and their share",
+	    MSG_T_CTL_TENANTS, 0, 0 },
 	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
 	{ "artifacts", "list | get id [name] [-o file]",
 	    "files that a job left", MSG_T_CTL_ARTIFACT, 2, 5 },

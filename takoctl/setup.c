@@ -172,9 +172,9 @@ key_header(const struct conf *conf)
 	char *path, *key, *header = NULL;
 	size_t len;
 
-	if (conf->api_auth_enabled && conf->api_keys.n > 0)
+	if (conf->api_auth_enabled && conf->n_api_keys > 0)
 		return (xasprintf(
-		    "%s: %s", conf->api_auth_header, conf->api_keys.items[0]));
+		    "%s: %s", conf->api_auth_header, conf->api_keys[0].key));
 	/* takod's own, of protected mode */
 	path = xasprintf("%s/api_key", conf->data_dir);
 	if ((key = read_file(AT_FDCWD, path, MAX_KEY, &len)) != NULL) {

@@ -76,7 +76,7 @@ write_configuration(struct setup_daemon *s, const struct conf *conf,
 	c.server_host = loopback;
 	c.server_port = port;
 	c.api_auth_enabled = 0;
-	c.api_keys.n = 0;
+	c.n_api_keys = 0;
 	c.control_socket = c.control_group = NULL;
 	c.drain_timeout = DRAIN_S;
 	c.engine = ops == &engine_docker ? CONF_ENGINE_DOCKER : CONF_ENGINE_OCI;

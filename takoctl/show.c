@@ -32,7 +32,7 @@ show_begin(const struct command *c, int as_json)
 	/* What is a list is named as the command is. */
 	if (json &&
 	    (c->type == MSG_T_CTL_WORKERS || c->type == MSG_T_CTL_NODES ||
-		c->type == MSG_T_CTL_JOBS)) {
+		c->type == MSG_T_CTL_JOBS || c->type == MSG_T_CTL_TENANTS)) {
 		rows = json_array();
 		json_object_set_new(doc, c->name, rows);
 	}
@@ -88,8 +88,9 @@ show_stats(const struct msg_rep_stats *m)
 		    json_pack("{s:s, s:b}", "name", m->store, "up",
 			(int)m->store_up));
 		json_object_set_new(doc, "queue",
-		    json_pack("{s:I, s:I, s:I, s:I}", "pending",
-			(json_int_t)m->pending, "running",
+		    json_pack("{s:I, s:I, s:I, s:I, s:I}", "pending",
+			(json_int_t)m->pending, "tenants_waiting",
+			(json_int_t)m->tenants_waiting, "running",
 			(json_int_t)m->running, "max_workers",
 			(json_int_t)m->max_workers, "max_queue_size",
 			(json_int_t)m->max_queue));
@@ -225,6 +226,55 @@ static long long
 number_of(const json_t *o, const char *name)
 {
 	return ((long long)json_integer_value(json_object_get(o, name)));
+}
+
+/* "3/10", or without a limit "3". */
+static const char *
+of(char *buf, size_t len, uint64_t n, uint64_t most)
+{
+	if (most == 0)
+		snprintf(buf, len, "%llu", (unsigned long long)n);
+	else
+		snprintf(buf, len, "%llu/%llu", (unsigned long long)n,
+		    (unsigned long long)most);
+	return (buf);
+}
+
+void
+show_tenant(const struct msg_ctl_tenant *m)
+{
+	char safe[4 * MAX_TENANT + 1], waiting[48], running[48], jobs[48];
+	char cpu[48];
+
+	if (json) {
+		json_array_append_new(rows,
+		    json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			      "s:I, s:f}",
+			"name", m->name, "weight", (json_int_t)m->weight,
+			"priority", (json_int_t)m->priority, "waiting",
+			(json_int_t)m->waiting, "max_queued",
+			(json_int_t)m->max_queued, "running",
+			(json_int_t)m->running, "max_running",
+			(json_int_t)m->max_running, "used_jobs",
+			(json_int_t)m->used_jobs, "jobs_per_window",
+			(json_int_t)m->jobs_per_window,
+			"cpu_seconds_per_window",
+			(json_int_t)m->cpu_seconds_per_window,
+			"used_cpu_seconds", (double)m->used_cpu_ms / 1000));
+		return;
+	}
+	if (n_rows++ == 0)
+		printf("%-40s %6s %8s %12s %12s %14s %14s\n", "TENANT",
+		    "WEIGHT", "PRIORITY", "WAITING", "RUNNING", "JOBS",
+		    "CPU SECONDS");
+	printf("%-40s %6llu %8llu %12s %12s %14s %14s\n",
+	    log_escape(safe, sizeof(safe), m->name, strlen(m->name)),
+	    (unsigned long long)m->weight, (unsigned long long)m->priority,
+	    of(waiting, sizeof(waiting), m->waiting, m->max_queued),
+	    of(running, sizeof(running), m->running, m->max_running),
+	    of(jobs, sizeof(jobs), m->used_jobs, m->jobs_per_window),
+	    of(cpu, sizeof(cpu), m->used_cpu_ms / 1000,
+		m->cpu_seconds_per_window));
 }
 
 /* ---- records
@@ -565,6 +615,7 @@ show_end(const struct msg_ctl_end *m)
 	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_JOBS ||
 				      shown->type == MSG_T_CTL_WORKERS ||
 				      shown->type == MSG_T_CTL_NODES ||
+				      shown->type == MSG_T_CTL_TENANTS ||
 				      shown == &dlq_commands[0]))
 		printf("none\n");
 	json_decref(doc);

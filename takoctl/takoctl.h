@@ -44,6 +44,7 @@ void show_node(const struct msg_ctl_node *);
 void show_record(const struct msg_rep_record *, const char *sections);
 /* 0, or -1: it is not what was asked for. */
 int show_answer(const char *text, size_t len);
+void show_tenant(const struct msg_ctl_tenant *);
 void show_change(const struct msg_ctl_change *);
 void show_problem(const struct msg_ctl_problem *);
 void show_end(const struct msg_ctl_end *);

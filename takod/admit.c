@@ -1,7 +1,9 @@
 /*
  * admit.c: who may ask. Runs in the parent, which is the judge of identity:
- * tako-api only forwards what a client showed. Keys are compared as digests,
- * in constant time; the rate is counted per key, else per source address.
+ * tako-api only forwards what a client showed, once to have the request let
+ * in, and again with each job, so that the job is the client's own. Keys are
+ * kept and compared as digests, in constant time; the rate is counted per
+ * key, else per source address.
  *
  * Protected mode: bound to an address that others can reach, without keys and
  * without leave to serve everybody, takod serves loopback as on 127.0.0.1 and
@@ -21,7 +23,7 @@
 #include "takod.h"
 #include "util.h"
 
-#define KEY_FILE    "api_key"
+#define KEY_FILE    "api_key" /* also the name of that key */
 #define KEY_BYTES   32
 #define RATE_BUCKET 4096 /* identities that are counted at a time */
 
@@ -88,29 +90,43 @@ same_digest(const uint8_t *a, const uint8_t *b)
 	return (diff == 0);
 }
 
-/* Every key is compared, so that time does not tell which one was near. */
-static int
-key_valid(const char *key)
+/*
+ * The name of a key, NULL when it is none of ours. Each one is compared, so
+ * that time does not tell which was near.
+ */
+static const char *
+key_name(const char *key)
 {
 	const struct conf *cf = env.conf;
-	uint8_t shown[TAKO_SHA256], digest[TAKO_SHA256];
-	int found = 0;
+	uint8_t shown[TAKO_SHA256];
+	const char *name = NULL;
 	size_t i;
 
-	if (key[0] == '\0')
-		return (0);
+	/* As tako-vm config prints a key: nobody's. */
+	if (key[0] == '\0' || strncmp(key, "***", 3) == 0)
+		return (NULL);
 	sha256(shown, key, strlen(key));
-	for (i = 0; i < cf->api_keys.n && cf->api_auth_enabled; i++) {
-		/* As tako-vm config prints a key: nobody's. */
-		if (strncmp(cf->api_keys.items[i], "***", 3) == 0)
-			continue;
-		sha256(digest, cf->api_keys.items[i],
-		    strlen(cf->api_keys.items[i]));
-		found |= same_digest(shown, digest);
-	}
-	if (env.protected_mode)
-		found |= same_digest(shown, own_key);
-	return (found);
+	for (i = 0; i < cf->n_api_keys && cf->api_auth_enabled; i++)
+		if (same_digest(shown, cf->api_keys[i].digest))
+			name = cf->api_keys[i].name;
+	if (env.protected_mode && same_digest(shown, own_key))
+		name = KEY_FILE;
+	return (name);
+}
+
+int
+admit_tenant(const char *key, const char *client, char tenant[MAX_TENANT + 1])
+{
+	const char *name = key_name(key);
+
+	if (name != NULL)
+		tenant_of_key(tenant, name);
+	else if (env.conf->api_auth_enabled ||
+		 (env.protected_mode && !is_loopback(client)))
+		return (-1);
+	else
+		tenant_of_address(tenant, client);
+	return (0);
 }
 
 int
@@ -194,7 +210,7 @@ rate_over(const char *who)
 	uint8_t digest[TAKO_SHA256];
 	struct bucket *b;
 	double share, used;
-	char text[640];
+	char text[128];
 	uint64_t id;
 
 	if (rate_seed == 0)
@@ -239,8 +255,9 @@ void
 admit_request(const struct msg_req_admit *m, struct msg_rep_admit *rep)
 {
 	const struct conf *cf = env.conf;
-	int local, known = key_valid(m->key);
-	char who[600];
+	const char *name = key_name(m->key);
+	char who[MAX_TENANT + 1];
+	int local;
 	unsigned wait;
 
 	memset(rep, 0, sizeof(*rep));
@@ -249,19 +266,18 @@ admit_request(const struct msg_req_admit *m, struct msg_rep_admit *rep)
 		return;
 	if (cf->api_rate_limit_enabled) {
 		/* A wrong key counts against the address that shows it. */
-		if (known)
-			snprintf(who, sizeof(who), "key %s", m->key);
+		if (name != NULL)
+			tenant_of_key(who, name);
 		else
 			snprintf(who, sizeof(who), "peer %s", m->peer);
 		wait = rate_over(who);
-		explicit_bzero(who, sizeof(who));
 		if (wait > 0) {
 			rep->verdict = ADMIT_RATE;
 			rep->retry_after = wait;
 			return;
 		}
 	}
-	if (known)
+	if (name != NULL)
 		return;
 	if (cf->api_auth_enabled) {
 		rep->verdict = ADMIT_KEY;

@@ -231,6 +231,36 @@ jobs_listed(enum store_result result, struct job **jobs, size_t n, void *arg)
 }
 
 static void
+tenants_listed(
+    enum store_result result, const struct tenant *list, size_t n, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+	struct msg_ctl_tenant m;
+	const struct tenant *t;
+
+	if (c == NULL)
+		return;
+	for (t = list; t < list + n; t++) {
+		memset(&m, 0, sizeof(m));
+		strlcpy(m.name, t->policy.name, sizeof(m.name));
+		m.weight = (uint64_t)t->policy.weight;
+		m.priority = (uint64_t)t->policy.priority;
+		m.max_queued = (uint64_t)t->policy.max_queued;
+		m.max_running = (uint64_t)t->policy.max_running;
+		m.jobs_per_window = (uint64_t)t->policy.max_jobs;
+		m.cpu_seconds_per_window =
+		    (uint64_t)t->policy.max_cpu_ms / 1000;
+		m.waiting = (uint64_t)t->waiting;
+		m.running = (uint64_t)t->running;
+		m.used_jobs = (uint64_t)t->used_jobs;
+		m.used_cpu_ms = (uint64_t)t->used_cpu_ms;
+		client_send(c, MSG_T_CTL_TENANT, &m);
+	}
+	client_end(c, result == STORE_OK ? REP_NONE : REP_UNAVAILABLE,
+	    result == STORE_OK ? "" : store_word(result));
+}
+
+static void
 job_found(enum store_result result, struct job *job, void *arg)
 {
 	struct client *c = client_find((uint64_t)(uintptr_t)arg);
@@ -397,6 +427,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct client *c = arg;
 	struct msg_ctl_hello hello;
 	struct msg_ctl_jobs jobs;
+	struct msg_ctl_tenants tenants;
 	struct msg_ctl_job job;
 	struct msg_ctl_artifact artifact;
 	struct msg_ctl_cancel cancel;
@@ -430,7 +461,8 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	    f->hdr.type != MSG_T_CTL_WORKERS &&
 	    f->hdr.type != MSG_T_CTL_NODES && f->hdr.type != MSG_T_CTL_JOBS &&
 	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_ARTIFACT &&
-	    f->hdr.type != MSG_T_CTL_LETTERS)
+	    f->hdr.type != MSG_T_CTL_LETTERS &&
+	    f->hdr.type != MSG_T_CTL_TENANTS)
 		log_info("control: %s by uid %u", msg_name(f->hdr.type),
 		    (unsigned)c->uid);
 	switch (f->hdr.type) {
@@ -447,6 +479,11 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		READ(ctl_jobs, jobs);
 		env.store_ops->list(env.store, (int)jobs.status, NULL,
 		    (int64_t)jobs.limit, 0, jobs_listed, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_TENANTS:
+		READ(ctl_tenants, tenants);
+		env.store_ops->tenants(env.store, (int)tenants.limit,
+		    tenants_listed, serial_arg(c));
 		return (0);
 	case MSG_T_CTL_JOB:
 		READ(ctl_job, job);

@@ -53,6 +53,7 @@ api_req_admit(struct child *c, const struct msg_frame *f, int fd)
 
 	READ(req_admit, m);
 	admit_request(&m, &rep);
+	explicit_bzero(m.key, sizeof(m.key));
 	proc_send(c, MSG_T_REP_ADMIT, f->hdr.id, &rep, -1);
 	return (NULL);
 }
@@ -71,6 +72,7 @@ api_req_submit(struct child *c, const struct msg_frame *f, int fd)
 	if (payload == NULL)
 		return ("payload is no sealed memfd of its length");
 	job_submit(f->hdr.id, &m, payload);
+	explicit_bzero(m.key, sizeof(m.key));
 	return (NULL);
 }
 
@@ -132,6 +134,7 @@ api_req_rerun(struct child *c, const struct msg_frame *f, int fd)
 	struct msg_req_rerun m;
 	struct blob *code = NULL;
 	struct rerun r;
+	int denied;
 
 	READ(req_rerun, m);
 	if ((m.relationship == REL_FORK) != (m.code_len > 0) ||
@@ -148,7 +151,13 @@ api_req_rerun(struct child *c, const struct msg_frame *f, int fd)
 	strlcpy(r.job_type, m.job_type, sizeof(r.job_type));
 	strlcpy(r.correlation_id, m.correlation_id, sizeof(r.correlation_id));
 	strlcpy(r.client, m.client, sizeof(r.client));
-	job_rerun(&r, code, reply_answer, reply_asker(c, f->hdr.id));
+	denied = admit_tenant(m.key, m.client, r.tenant) == -1;
+	explicit_bzero(m.key, sizeof(m.key));
+	if (denied) {
+		blob_unref(code);
+		reply_error(f->hdr.id, REP_DENIED, NULL, "");
+	} else
+		job_rerun(&r, code, reply_answer, reply_asker(c, f->hdr.id));
 	return (NULL);
 }
 

@@ -120,7 +120,8 @@ submit_complete(struct job *job, const struct conf_job_type *jt, int timeout,
 }
 
 static struct job *
-submit_job(const struct msg_req_submit *m, struct blob *payload)
+submit_job(
+    const struct msg_req_submit *m, const char *tenant, struct blob *payload)
 {
 	const struct conf_job_type *jt = NULL;
 	struct job *job;
@@ -140,6 +141,7 @@ submit_job(const struct msg_req_submit *m, struct blob *payload)
 	strlcpy(job->correlation_id, m->correlation_id,
 	    sizeof(job->correlation_id));
 	strlcpy(job->client, m->client, sizeof(job->client));
+	strlcpy(job->tenant, tenant, sizeof(job->tenant));
 	job->code = blob_slice(payload, 0, m->code_len);
 	job->input = blob_slice(payload, m->code_len, m->input_len);
 	job->requirements = blob_slice(
@@ -226,7 +228,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			job->code_started = 1;
 			begun = 1;
 		} else
-			env.queued++;
+			queue_came();
 		/* FALLTHROUGH */
 	case STORE_EXISTS:
 		if (sb->answer != NULL) {
@@ -257,6 +259,12 @@ submitted(enum store_result result, struct job *row, void *arg)
 		break;
 	case STORE_FULL:
 		submit_refuse(sb, REP_QUEUE_FULL, "");
+		break;
+	case STORE_FILLED:
+		submit_refuse(sb, REP_FILLED, "");
+		break;
+	case STORE_SPENT:
+		submit_refuse(sb, REP_SPENT, "");
 		break;
 	case STORE_AWAY:
 	default:
@@ -350,15 +358,17 @@ job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
 {
 	struct submit *sb = NULL;
 	const char *why;
-	char detail[256];
+	char detail[256], tenant[MAX_TENANT + 1];
 	enum rep closed;
 
 	if ((closed = submit_closed(&why)) != REP_NONE)
 		reply_error(req, closed, NULL, why);
 	else if ((why = submit_check(m)) != NULL)
 		reply_error(req, REP_INVALID, NULL, why);
+	else if (admit_tenant(m->key, m->client, tenant) == -1)
+		reply_error(req, REP_DENIED, NULL, "");
 	else if ((sb = calloc(1, sizeof(*sb))) == NULL ||
-		 (sb->job = submit_job(m, payload)) == NULL) {
+		 (sb->job = submit_job(m, tenant, payload)) == NULL) {
 		free(sb);
 		sb = NULL;
 		reply_error(req, REP_UNAVAILABLE, NULL, "Out of memory");
@@ -409,6 +419,9 @@ again_job(const struct again *a, const struct job *parent)
 	strlcpy(job->correlation_id, a->r.correlation_id,
 	    sizeof(job->correlation_id));
 	strlcpy(job->client, a->r.client, sizeof(job->client));
+	strlcpy(job->tenant,
+	    a->r.tenant[0] != '\0' ? a->r.tenant : parent->tenant,
+	    sizeof(job->tenant));
 	strlcpy(job->parent_id, parent->id, sizeof(job->parent_id));
 	job->relationship = a->r.relationship;
 	job->code = blob_ref(a->code != NULL ? a->code : parent->code);

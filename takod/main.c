@@ -119,6 +119,7 @@ store_counted(enum store_result result, const struct store_counts *c, void *arg)
 	(void)arg;
 	if (result == STORE_OK) {
 		env.queued = c->queued;
+		env.tenants_waiting = c->tenants;
 		queue_kick();
 	}
 }
@@ -139,6 +140,8 @@ store_state(int up, const char *detail, void *arg)
 		    up ? "up" : "away", detail[0] ? ": " : "", detail);
 	env.store_up = up;
 	strlcpy(env.store_detail, detail, sizeof(env.store_detail));
+	if (up)
+		tenants_apply();
 	lease_store(up);
 	if (!up || !recovered)
 		return;
@@ -154,9 +157,9 @@ store_wakeup(enum store_wake what, const char *id, void *arg)
 	(void)arg;
 	switch (what) {
 	case WAKE_QUEUE:
+		/* At least: counted at the next claim. */
 		if (env.queued == 0)
-			env.queued =
-			    1; /* at least: counted at the next claim */
+			env.queued = 1;
 		queue_kick();
 		break;
 	case WAKE_ENDED:
@@ -352,10 +355,12 @@ configure(const char *path, int verbose)
 	cf = conf_load(path, &errors, &warnings);
 	for (i = 0; i < errors.n; i++)
 		conf_error_print(stderr, &errors.items[i]);
-	if (cf != NULL)
+	if (cf != NULL) {
+		conf_forget_keys(cf);
 		log_init("takod",
 		    verbose ? LOG_LEVEL_DEBUG : (enum log_level)cf->log_level,
 		    cf->log_format == LOG_FORMAT_JSON);
+	}
 	for (i = 0; i < warnings.n && cf != NULL; i++)
 		log_warnx("%s%s%s",
 		    warnings.items[i].key != NULL ? warnings.items[i].key : "",
@@ -438,6 +443,7 @@ main(int argc, char **argv)
 	queue_init();
 	wait_init();
 	lease_init(store_recovered);
+	tenant_init();
 	retain_init();
 	proc_api_start();
 	store_start();

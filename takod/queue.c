@@ -13,9 +13,66 @@
 #include "util.h"
 
 static struct event *poll_timer, *kick_event;
-static int claiming;
+static int claiming, counting;
 static int64_t held_until; /* what is being claimed */
-static int again;	   /* something changed while a claim was under way */
+static int again; /* something changed while a claim was under way */
+
+/* Whoever is refused is told to come again within this. */
+#define RETRY_MOST_S 300
+
+/*
+ * How fast the queue is worked off: the time from one job that leaves it to
+ * the next while others wait for a place, by a mean in which the last eight
+ * count most.
+ */
+static struct {
+	int64_t gap;   /* us; 0: none was seen yet */
+	int64_t since; /* a place is waited for; 0: there is one, or no job */
+} pace;
+
+/* more: jobs that run, but are not counted yet. */
+static void
+pace_wait(unsigned more)
+{
+	unsigned places = (unsigned)env.conf->max_workers;
+
+	if (env.queued <= 0 || run_count() + more < places)
+		pace.since = 0;
+	else if (pace.since == 0)
+		pace.since = time_mono_us();
+}
+
+void
+queue_came(void)
+{
+	env.queued++;
+	pace_wait(0);
+}
+
+static void
+queue_left(void)
+{
+	int64_t gap = time_mono_us() - pace.since;
+
+	if (pace.since != 0)
+		pace.gap = pace.gap == 0 ? gap : (pace.gap * 7 + gap) / 8;
+	pace.since = 0;
+	if (env.queued > 0)
+		env.queued--;
+	pace_wait(1);
+}
+
+unsigned
+queue_retry_after(int64_t jobs)
+{
+	int64_t gap = pace.gap, s;
+
+	/* It takes longer than it used to. */
+	if (pace.since != 0 && time_mono_us() - pace.since > gap)
+		gap = time_mono_us() - pace.since;
+	s = (gap * (jobs < 1 ? 1 : jobs) + 999999) / 1000000;
+	return ((unsigned)(s < 1 ? 1 : s > RETRY_MOST_S ? RETRY_MOST_S : s));
+}
 
 const struct conf_job_type *
 queue_job_type(const char *asked)
@@ -65,8 +122,23 @@ static void
 counted(enum store_result result, const struct store_counts *c, void *arg)
 {
 	(void)arg;
-	if (result == STORE_OK)
-		env.queued = c->queued;
+	counting = 0;
+	if (result != STORE_OK)
+		return;
+	env.queued = c->queued;
+	env.tenants_waiting = c->tenants;
+	if (env.queued == 0)
+		pace.since = 0;
+}
+
+/* Other takods move rows too, and who has them is known to the store alone. */
+static void
+count(void)
+{
+	if (counting || !env.store_up)
+		return;
+	counting = 1;
+	env.store_ops->counts(env.store, counted, NULL);
 }
 
 static void
@@ -75,8 +147,7 @@ claimed(enum store_result result, struct job *job, void *arg)
 	(void)arg;
 	claiming = 0;
 	if (result == STORE_OK) {
-		if (env.queued > 0)
-			env.queued--;
+		queue_left();
 		run_begin(job, NULL, 0, held_until);
 		queue_kick();
 		return;
@@ -84,7 +155,7 @@ claimed(enum store_result result, struct job *job, void *arg)
 	job_free(job);
 	if (result == STORE_NOT_FOUND)
 		/* Rows that are not due yet wait too. */
-		env.store_ops->counts(env.store, counted, NULL);
+		count();
 	if (again)
 		queue_kick();
 }
@@ -122,6 +193,8 @@ static void
 poll_late(int fd, short events, void *arg)
 {
 	pool_fill();
+	if (env.queued > 0)
+		count();
 	look(fd, events, arg);
 }
 
@@ -138,7 +211,7 @@ queue_released(enum store_result result, void *arg)
 {
 	(void)arg;
 	if (result == STORE_OK)
-		env.queued++;
+		queue_came();
 }
 
 void

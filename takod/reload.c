@@ -109,6 +109,7 @@ apply(struct reload *r, struct conf *fresh)
 	if (changed(r, "shared_code"))
 		shared_code_keep();
 	proc_api_setup();
+	tenants_apply();
 	pool_retire();
 	pool_fill();
 	queue_kick();
@@ -143,6 +144,8 @@ reload_run(struct reload *r, int dry)
 	}
 	fresh = conf_load(named, &r->errors, &warnings);
 	conf_errors_free(&warnings);
+	if (fresh != NULL)
+		conf_forget_keys(fresh);
 	if (fresh == NULL)
 		snprintf(r->detail, sizeof(r->detail),
 		    "the configuration is not valid, nothing has changed");

@@ -13,6 +13,26 @@
 #include "takod.h"
 #include "util.h"
 
+/* When it is worth another try, in s; 0: nothing is known of that. */
+static unsigned
+retry_after(enum rep error)
+{
+	switch (error) {
+	case REP_UNAVAILABLE:
+	case REP_STARTING:
+		return (1);
+	case REP_QUEUE_FULL:
+		return (queue_retry_after(1));
+	case REP_FILLED:
+		/* It waits for its turn: all that take turns go once. */
+		return (queue_retry_after(env.tenants_waiting));
+	case REP_SPENT:
+		return (tenant_window_left());
+	default:
+		return (0);
+	}
+}
+
 void
 reply_error(
     uint32_t req, enum rep error, const char *job_id, const char *detail)
@@ -24,9 +44,7 @@ reply_error(
 		return;
 	memset(&m, 0, sizeof(m));
 	m.error = error;
-	if (error == REP_QUEUE_FULL || error == REP_UNAVAILABLE ||
-	    error == REP_STARTING)
-		m.retry_after = 1;
+	m.retry_after = retry_after(error);
 	strlcpy(m.job_id, job_id == NULL ? "" : job_id, sizeof(m.job_id));
 	strlcpy(m.detail, detail, sizeof(m.detail));
 	proc_send(api, MSG_T_REP_ERROR, req, &m, -1);
@@ -70,6 +88,7 @@ record_fill(struct msg_rep_record *m, const struct job *job)
 	    sizeof(m->idempotency_key));
 	strlcpy(
 	    m->correlation_id, job->correlation_id, sizeof(m->correlation_id));
+	strlcpy(m->key_name, tenant_key_name(job->tenant), sizeof(m->key_name));
 	m->attempt = (uint64_t)job->attempt;
 	m->timeout = (uint64_t)job->timeout;
 	m->startup_timeout = (uint64_t)job->startup_timeout;
@@ -270,6 +289,8 @@ reply_stats_fill(struct msg_rep_stats *m)
 	m->successes = env.breaker.successes;
 	m->last_failure = env.breaker.last_failure;
 	m->pending = (uint64_t)(env.queued < 0 ? 0 : env.queued);
+	m->tenants_waiting =
+	    (uint64_t)(env.queued <= 0 ? 0 : env.tenants_waiting);
 	m->running = run_count();
 	m->max_workers = (uint64_t)env.conf->max_workers;
 	m->max_queue = (uint64_t)env.conf->max_queue_size;

@@ -73,7 +73,8 @@ struct takod {
 	char node[MAX_NODE + 1]; /* names it among those that share a store */
 	/* Of all that share it, as the last heartbeat found: lease.c. */
 	int64_t nodes, nodes_running, nodes_workers;
-	int64_t queued; /* waiting rows, as far as this takod knows */
+	int64_t queued;		 /* waiting rows, as far as this takod knows */
+	int64_t tenants_waiting; /* who has some of them, when last counted */
 	uint64_t jobs_done, violations, respawns;
 };
 
@@ -158,6 +159,20 @@ int dispatch_child(
 int admit_needed(void);
 void admit_request(const struct msg_req_admit *, struct msg_rep_admit *);
 int admit_open(char *detail, size_t); /* protected mode's key */
+/*
+ * Who a job is for that a client of that address asks for, who showed that key
+ * ("": none). -1: it needs a key that is valid.
+ */
+int admit_tenant(
+    const char *key, const char *client, char tenant[MAX_TENANT + 1]);
+
+/* ---- tenant.c: who a job counts for -------------------------------------- */
+void tenant_init(void);
+void tenant_of_key(char tenant[MAX_TENANT + 1], const char *name);
+void tenant_of_address(char tenant[MAX_TENANT + 1], const char *address);
+const char *tenant_key_name(const char *tenant); /* "": shows no key */
+void tenants_apply(void);	   /* tells the store what holds */
+unsigned tenant_window_left(void); /* s, until budgets begin anew */
 
 /* ---- pool.c: slots, each a worker and a container ----------------------- */
 enum slot_state {
@@ -261,6 +276,7 @@ struct rerun {
 	char job_type[MAX_JOB_TYPE + 1]; /* "": the other one's */
 	char correlation_id[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
+	char tenant[MAX_TENANT + 1]; /* "": the other one's */
 };
 /* code: of a fork, given away; else NULL. Answers with job_id and status. */
 void job_rerun(const struct rerun *, struct blob *code, answer_cb, void *);
@@ -345,6 +361,9 @@ void judge_lost(struct run *); /* after judge: an artifact was lost */
 void queue_init(void);
 void queue_kick(void);
 void queue_released(enum store_result, void *);
+void queue_came(void); /* a row waits more than before */
+/* s, after which so many jobs will have left it, at the rate of late */
+unsigned queue_retry_after(int64_t jobs);
 /* The type that a job of that name is run as, or NULL. */
 const struct conf_job_type *queue_job_type(const char *asked);
 /* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */

@@ -318,6 +318,28 @@ check_unique(struct conf_loading *ld, const char *path,
 }
 
 static void
+check_api_key(struct conf_loading *ld, size_t i)
+{
+	char path[CONF_MAX_PATH];
+	const struct conf_api_key *all = ld->conf->api_keys, *k = &all[i];
+	size_t j;
+
+	for (j = 0; j < i; j++) {
+		if (memcmp(all[j].digest, k->digest, TAKO_SHA256) == 0) {
+			snprintf(path, sizeof(path), "api_keys.%zu", i);
+			rule(ld, path, "api_keys", "stands here twice");
+			return;
+		}
+		if (k->name != NULL && all[j].name != NULL &&
+		    strcmp(all[j].name, k->name) == 0) {
+			snprintf(path, sizeof(path), "api_keys.%zu.name", i);
+			rule(ld, path, "api_keys", "another key has this name");
+			return;
+		}
+	}
+}
+
+static void
 check_gpu(struct conf_loading *ld, const struct conf_gpu *gpu, size_t i)
 {
 	char path[64], at[80];
@@ -475,8 +497,9 @@ check_warnings(struct conf_loading *ld)
 		warn(ld, "security_mode",
 		    "permissive: jobs run under runc, which isolates less, "
 		    "where gVisor does not work");
-	for (i = 0; i < conf->api_keys.n; i++)
-		if (conf_key_masked(conf->api_keys.items[i])) {
+	for (i = 0; i < conf->n_api_keys; i++)
+		if (conf->api_keys[i].key != NULL &&
+		    conf_key_masked(conf->api_keys[i].key)) {
 			warn(ld, "api_keys",
 			    "a key that begins with *** is one that was "
 			    "masked: nobody can use it");
@@ -504,11 +527,12 @@ conf_check(struct conf_loading *ld)
 		rule(ld, "session_idle_timeout_seconds",
 		    "session_max_ttl_seconds",
 		    "must not exceed session_max_ttl_seconds");
-	if (conf->api_auth_enabled && conf->api_keys.n == 0)
+	if (conf->api_auth_enabled && conf->n_api_keys == 0)
 		rule(ld, "api_keys", "api_auth_enabled",
 		    "must have at least one key where api_auth_enabled is "
 		    "true");
-	check_unique(ld, "api_keys", &conf->api_keys, 0);
+	for (i = 1; i < conf->n_api_keys; i++)
+		check_api_key(ld, i);
 	if (conf->container_runtime == RUNTIME_RUNC &&
 	    conf->security_mode == SECURITY_STRICT)
 		rule(ld, "container_runtime", "security_mode",

@@ -53,6 +53,28 @@ env_list(const struct conf_key *key, struct conf_list *list, const char *text)
 	return (wrong);
 }
 
+/* API keys alone; they replace those of the file. */
+static const char *
+env_keys(const struct conf_key *key, struct conf *conf, const char *text)
+{
+	struct conf_key texts = *key;
+	struct conf_list list = { 0 };
+	const char *wrong;
+	size_t i;
+
+	texts.type = CONF_TEXTS;
+	texts.offset = 0;
+	wrong = env_list(&texts, &list, text);
+	if (wrong == NULL)
+		conf_keys_free(conf);
+	for (i = 0; i < list.n && wrong == NULL; i++) {
+		conf_keys_add(conf, list.items[i]);
+		list.items[i] = xstrdup("");
+	}
+	conf_set_free((struct conf_key[]){ texts, { .name = NULL } }, &list);
+	return (wrong);
+}
+
 static const char *
 env_set(const struct conf_key *key, struct conf *conf, const char *text,
     char *msg, size_t len)
@@ -63,6 +85,8 @@ env_set(const struct conf_key *key, struct conf *conf, const char *text,
 
 	if (!utf8_valid(text, strlen(text)))
 		return ("must be UTF-8");
+	if (key->type == CONF_KEYS)
+		return (env_keys(key, conf, text));
 	if (key->type == CONF_TEXTS)
 		return (env_list(key,
 		    (struct conf_list *)(void *)((char *)conf + key->offset),

@@ -29,7 +29,8 @@ enum conf_type {
 	CONF_TEXTS,  /* struct conf_list */
 	CONF_PAIRS,  /* struct conf_env */
 	CONF_FIELDS, /* a struct that has the keys of fields */
-	CONF_TYPES   /* job_types: an array of such structs */
+	CONF_TYPES,  /* job_types: an array of such structs */
+	CONF_KEYS    /* api_keys: likewise; an item may be the key alone */
 };
 
 #define CK_NULL	    0x01 /* null is allowed and means: not given */
@@ -75,12 +76,17 @@ struct conf_key {
 
 /* Tables end with a row without a name. */
 extern const struct conf_key conf_keys[], conf_limit_keys[],
-    conf_job_type_keys[], conf_gpu_keys[];
+    conf_job_type_keys[], conf_gpu_keys[], conf_tenant_keys[],
+    conf_api_key_keys[];
 const struct conf_key *conf_key_find(const struct conf_key *, const char *);
 const struct conf_key *conf_key_near(const struct conf_key *, const char *);
-/* The number of a key of conf_keys or conf_limit_keys in conf.origins. */
+/*
+ * The number of a key of conf_keys, or of the mappings in it, in conf.origins.
+ * conf_key_counted: is it one of those tables?
+ */
 size_t conf_key_number(const struct conf_key *);
 size_t conf_key_count(void);
+int conf_key_counted(const struct conf_key *table);
 /* One key's value as JSON, secrets masked; the caller's to free. */
 char *conf_print_key(const struct conf *, const struct conf_key *);
 
@@ -169,6 +175,8 @@ const char *conf_set_scalar(const struct conf_key *, void *base,
 void conf_set_free(const struct conf_key *, void *base);
 void conf_list_add(struct conf_list *, char *item); /* takes item */
 void conf_set_builtin(struct conf *);
+void conf_keys_free(struct conf *);
+void conf_keys_add(struct conf *, char *key); /* takes key */
 
 /* conf_env.c */
 void conf_env_read(struct conf_loading *);

@@ -120,19 +120,15 @@ print_bytes(FILE *f, uint64_t bytes)
 	fprintf(f, "\"%llu\"", (unsigned long long)bytes);
 }
 
-/* Masked keys differ, so that they load again. */
 static void
-print_list(FILE *f, const struct conf_list *list, int mask)
+print_list(FILE *f, const struct conf_list *list)
 {
 	size_t i;
 
 	putc('[', f);
 	for (i = 0; i < list->n; i++) {
 		fputs(i > 0 ? ", " : "", f);
-		if (mask)
-			fprintf(f, "\"*** masked key %zu ***\"", i + 1);
-		else
-			conf_print_string(f, list->items[i]);
+		conf_print_string(f, list->items[i]);
 	}
 	putc(']', f);
 }
@@ -198,6 +194,47 @@ print_inline(struct printer *p, const struct conf_key *keys, const void *base)
 	putc('}', p->f);
 }
 
+/* Masked keys differ, so that they load again. */
+static void
+print_key(struct printer *p, const struct conf_api_key *k, size_t i)
+{
+	if (k->key != NULL && (p->flags & CONF_PRINT_SECRETS))
+		conf_print_string(p->f, k->key);
+	else
+		fprintf(p->f, "\"*** masked key %zu ***\"", i + 1);
+}
+
+/* Masked keys differ, so that they load again; what has no name needs none. */
+static void
+print_keys(struct printer *p, const struct conf_key *fields)
+{
+	const struct conf_api_key *k;
+	const struct conf_key *field;
+	size_t i;
+
+	putc('[', p->f);
+	for (i = 0; i < p->conf->n_api_keys; i++) {
+		k = &p->conf->api_keys[i];
+		fputs(i > 0 ? ", " : "", p->f);
+		if (!k->named) {
+			print_key(p, k, i);
+			continue;
+		}
+		putc('{', p->f);
+		for (field = fields; field->name != NULL; field++) {
+			fprintf(p->f, "%s\"%s\": ", field == fields ? "" : ", ",
+			    field->name);
+			if (field->flags & CK_SECRET)
+				print_key(p, k, i);
+			else
+				print_value(
+				    p, field, (const char *)k + field->offset);
+		}
+		putc('}', p->f);
+	}
+	putc(']', p->f);
+}
+
 static void
 print_int(FILE *f, const struct conf_key *key, int value)
 {
@@ -240,13 +277,16 @@ print_value(struct printer *p, const struct conf_key *key, const void *field)
 		print_enum(f, key, *(const int *)field);
 		break;
 	case CONF_TEXTS:
-		print_list(f, field, masked(p, key));
+		print_list(f, field);
 		break;
 	case CONF_PAIRS:
 		print_pairs(f, field);
 		break;
 	case CONF_FIELDS:
 		print_inline(p, key->fields, field);
+		break;
+	case CONF_KEYS:
+		print_keys(p, key->fields);
 		break;
 	case CONF_TYPES:
 		break;

@@ -32,20 +32,21 @@ field_size(const struct conf_key *key)
 	case CONF_PAIRS:
 	case CONF_FIELDS:
 	case CONF_TYPES:
+	case CONF_KEYS:
 		break;
 	}
 	fatalx("%s: a key of this kind cannot need a restart", key->name);
 }
 
+/* Their number is the same, for they are printed alike. */
 static int
-lists_differ(const struct conf_list *a, const struct conf_list *b)
+keys_differ(const struct conf *a, const struct conf *b)
 {
 	size_t i;
 
-	if (a->n != b->n)
-		return (1);
-	for (i = 0; i < a->n; i++)
-		if (strcmp(a->items[i], b->items[i]) != 0)
+	for (i = 0; i < a->n_api_keys; i++)
+		if (memcmp(a->api_keys[i].digest, b->api_keys[i].digest,
+			TAKO_SHA256) != 0)
 			return (1);
 	return (0);
 }
@@ -70,9 +71,8 @@ key_differs(const struct conf_key *key, const struct conf *a,
 		return (1);
 	if ((key->flags & CK_SECRET) == 0)
 		return (0);
-	if (key->type == CONF_TEXTS)
-		return (lists_differ((const struct conf_list *)(const void *)pa,
-		    (const struct conf_list *)(const void *)pb));
+	if (key->type == CONF_KEYS)
+		return (keys_differ(a, b));
 	return (texts_differ(*(char *const *)(const void *)pa,
 	    *(char *const *)(const void *)pb));
 }

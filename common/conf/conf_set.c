@@ -91,6 +91,74 @@ types_free(struct conf *conf)
 	conf->n_job_types = 0;
 }
 
+static void
+key_free(struct conf_api_key *k)
+{
+	conf_set_free(conf_api_key_keys, k);
+	memset(k, 0, sizeof(*k));
+}
+
+void
+conf_keys_free(struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_api_keys; i++)
+		key_free(&conf->api_keys[i]);
+	free(conf->api_keys);
+	conf->api_keys = NULL;
+	conf->n_api_keys = 0;
+}
+
+/* Another one, of which nothing is said yet. */
+static struct conf_api_key *
+key_new(struct conf *conf)
+{
+	struct conf_api_key *k;
+
+	k = reallocarray(
+	    conf->api_keys, conf->n_api_keys + 1, sizeof(*conf->api_keys));
+	if (k == NULL)
+		fatal(NULL);
+	conf->api_keys = k;
+	k += conf->n_api_keys++;
+	memset(k, 0, sizeof(*k));
+	conf_set_defaults(conf_api_key_keys, k);
+	return (k);
+}
+
+/*
+ * A key that stands alone is named after itself: whatever is changed beside
+ * it, and in whichever order they stand, it means the same client.
+ */
+void
+conf_keys_add(struct conf *conf, char *key)
+{
+	static const char salt[] = "name of an API key: ";
+	struct conf_api_key *k = key_new(conf);
+	uint8_t digest[TAKO_SHA256];
+	char hex[13], *text;
+
+	k->key = key;
+	sha256(k->digest, key, strlen(key));
+	text = xasprintf("%s%s", salt, key);
+	sha256(digest, text, strlen(text));
+	freezero(text, strlen(text));
+	k->name = xasprintf("key-%s", hex_encode(hex, digest, 6));
+}
+
+void
+conf_forget_keys(struct conf *conf)
+{
+	struct conf_api_key *k;
+
+	for (k = conf->api_keys; k < conf->api_keys + conf->n_api_keys; k++)
+		if (k->key != NULL) {
+			freezero(k->key, strlen(k->key));
+			k->key = NULL;
+		}
+}
+
 void
 conf_set_free(const struct conf_key *keys, void *base)
 {
@@ -115,6 +183,9 @@ conf_set_free(const struct conf_key *keys, void *base)
 			break;
 		case CONF_TYPES:
 			types_free(base);
+			break;
+		case CONF_KEYS:
+			conf_keys_free(base);
 			break;
 		default:
 			break;
@@ -324,6 +395,7 @@ conf_set_scalar(const struct conf_key *key, void *base,
 		return (set_float(key, p, v, text, msg, len));
 	case CONF_TEXTS:
 	case CONF_TYPES:
+	case CONF_KEYS:
 		return ("must be a list");
 	case CONF_PAIRS:
 	case CONF_FIELDS:
@@ -589,6 +661,52 @@ set_texts(struct conf_loading *ld, const struct conf_key *key,
 	}
 }
 
+/* Texts, or mappings that have a name and limits beside the key. */
+static void
+set_keys(struct conf_loading *ld, const struct conf_key *key,
+    const struct conf_node *node, const char *path)
+{
+	char buf[CONF_MAX_PATH];
+	const struct conf_doc *doc = &ld->doc;
+	const struct conf_node *item;
+	struct conf_api_key *k;
+	const char *wrong, *value;
+	char *text;
+	unsigned number;
+	size_t i = 0;
+
+	if (node->n > key->max) {
+		conf_error_at(
+		    ld, node, path, "has more than %.0f items", key->max);
+		return;
+	}
+	for (number = node->first; number != 0;
+	     number = doc->nodes[number].next, i++) {
+		if (visit(ld, &doc->nodes[number]) == -1)
+			return;
+		item = conf_doc_node(doc, number);
+		join_number(buf, path, i);
+		text = NULL;
+		if (item->kind == NODE_MAP) {
+			k = key_new(ld->conf);
+			k->named = 1;
+			set_fields(ld, conf_api_key_keys, k, item, buf);
+			if (k->key != NULL)
+				sha256(k->digest, k->key, strlen(k->key));
+		} else if (item->kind != NODE_SCALAR &&
+			   item->kind != NODE_BAD_TAG)
+			conf_error_at(ld, &doc->nodes[number], buf,
+			    "must be a text, or a mapping of name and key");
+		else if ((value = inner_text(ld, number, buf)) == NULL)
+			continue;
+		else if ((wrong = set_text(key, &text, value)) != NULL)
+			conf_error_at(
+			    ld, &doc->nodes[number], buf, "%s", wrong);
+		else
+			conf_keys_add(ld->conf, text);
+	}
+}
+
 static void
 set_pairs(struct conf_loading *ld, struct conf_env *env,
     const struct conf_node *node, const char *path)
@@ -666,11 +784,14 @@ set_key(struct conf_loading *ld, const struct conf_key *key, void *base,
 		set_texts(ld, key, field(base, key), node, path);
 	else if (key->type == CONF_TYPES && node->kind == NODE_LIST)
 		set_types(ld, key, node, path);
+	else if (key->type == CONF_KEYS && node->kind == NODE_LIST)
+		set_keys(ld, key, node, path);
 	else if (key->type == CONF_PAIRS && node->kind == NODE_MAP)
 		set_pairs(ld, field(base, key), node, path);
 	else if (key->type == CONF_FIELDS && node->kind == NODE_MAP)
 		set_fields(ld, key->fields, field(base, key), node, path);
-	else if (key->type == CONF_TEXTS || key->type == CONF_TYPES)
+	else if (key->type == CONF_TEXTS || key->type == CONF_TYPES ||
+		 key->type == CONF_KEYS)
 		wrong = "must be a list";
 	else if (key->type == CONF_PAIRS || key->type == CONF_FIELDS)
 		wrong = "must be a mapping";
@@ -706,7 +827,7 @@ note_origin(struct conf_loading *ld, const struct conf_key *keys,
 {
 	struct conf_origin *origin;
 
-	if (keys != conf_keys && keys != conf_limit_keys)
+	if (!conf_key_counted(keys))
 		return;
 	origin = &ld->conf->origins[conf_key_number(key)];
 	origin->from = CONF_FROM_FILE;

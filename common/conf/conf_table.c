@@ -81,6 +81,58 @@ const struct conf_key conf_limit_keys[] = {
 	{ .name = NULL },
 };
 
+/* What a tenant may have. */
+const struct conf_key conf_tenant_keys[] = {
+	{ AT(conf_tenant, weight), .type = CONF_INT,
+	    .def = "1", IN(1, 1000), LIVE, .flags = CK_OWN,
+	    .text = "part of the turns" },
+	{ AT(conf_tenant, priority), .type = CONF_INT,
+	    .def = "0", IN(0, 9), LIVE, .flags = CK_OWN,
+	    .text = "the highest take turns first" },
+	{ AT(conf_tenant, max_queued), .type = CONF_INT,
+	    .def = "0", IN(0, 10000), LIVE, .flags = CK_OWN,
+	    .text = "jobs that may wait" },
+	{ AT(conf_tenant, max_running), .type = CONF_INT,
+	    .def = "0", IN(0, 10000), LIVE, .flags = CK_OWN,
+	    .text = "jobs that may run at once" },
+	{ AT(conf_tenant, jobs_per_window), .type = CONF_INT,
+	    .def = "0", IN(0, SOME), LIVE, .flags = CK_OWN,
+	    .text = "jobs taken in a window" },
+	{ AT(conf_tenant, cpu_seconds_per_window), .type = CONF_INT,
+	    .def = "0", IN(0, SOME), LIVE, .flags = CK_OWN,
+	    .text = "seconds of processor time in a window" },
+	{ .name = NULL },
+};
+
+/* The same for one key: null is as tenant_defaults has it. */
+const struct conf_key conf_api_key_keys[] = {
+	{ AT(conf_api_key, name), .type = CONF_TEXT, LIVE,
+	    .flags = CK_REQUIRED | CK_OWN, .check = conf_check_name,
+	    .text = "its name, and that of whoever uses it" },
+	{ AT(conf_api_key, key), .type = CONF_TEXT, LIVE,
+	    .flags = CK_REQUIRED | CK_SECRET | CK_OWN, .check = conf_check_key,
+	    .text = "the key" },
+	{ .name = "weight", .offset = offsetof(struct conf_api_key, own.weight), .type = CONF_INT,
+	    IN(1, 1000), LIVE, .flags = CK_OWN | CK_NULL | CK_UNSET,
+	    .text = "part of the turns" },
+	{ .name = "priority", .offset = offsetof(struct conf_api_key, own.priority), .type = CONF_INT,
+	    IN(0, 9), LIVE, .flags = CK_OWN | CK_NULL | CK_UNSET,
+	    .text = "the highest take turns first" },
+	{ .name = "max_queued", .offset = offsetof(struct conf_api_key, own.max_queued), .type = CONF_INT,
+	    IN(0, 10000), LIVE, .flags = CK_OWN | CK_NULL | CK_UNSET,
+	    .text = "jobs that may wait" },
+	{ .name = "max_running", .offset = offsetof(struct conf_api_key, own.max_running), .type = CONF_INT,
+	    IN(0, 10000), LIVE, .flags = CK_OWN | CK_NULL | CK_UNSET,
+	    .text = "jobs that may run at once" },
+	{ .name = "jobs_per_window", .offset = offsetof(struct conf_api_key, own.jobs_per_window), .type = CONF_INT,
+	    IN(0, SOME), LIVE, .flags = CK_OWN | CK_NULL | CK_UNSET,
+	    .text = "jobs taken in a window" },
+	{ .name = "cpu_seconds_per_window", .offset = offsetof(struct conf_api_key, own.cpu_seconds_per_window), .type = CONF_INT,
+	    IN(0, SOME), LIVE, .flags = CK_OWN | CK_NULL | CK_UNSET,
+	    .text = "seconds of processor time in a window" },
+	{ .name = NULL },
+};
+
 const struct conf_key conf_gpu_keys[] = {
 	{ AT(conf_gpu, enabled), .type = CONF_BOOL, .def = "false", LIVE,
 	    .text = "the job type uses graphics processors" },
@@ -147,9 +199,9 @@ const struct conf_key conf_keys[] = {
 	    ENV("API_MAX_PAYLOAD_BYTES"), .text = "bytes of a request body" },
 	{ AT(conf, api_auth_enabled), .type = CONF_BOOL, .def = "false", LIVE,
 	    ENV("API_AUTH_ENABLED"), .text = "requests need a key" },
-	{ AT(conf, api_keys), .type = CONF_TEXTS, IN(0, CONF_MAX_ITEMS), LIVE,
+	{ AT(conf, api_keys), .type = CONF_KEYS, IN(0, CONF_MAX_ITEMS), LIVE,
 	    ENV("API_KEYS"), .flags = CK_SECRET, .check = conf_check_key,
-	    .text = "the keys" },
+	    .fields = conf_api_key_keys, .text = "the keys" },
 	{ AT(conf, api_auth_header), .type = CONF_TEXT, .def = "X-API-Key",
 	    LIVE, ENV("API_AUTH_HEADER"), .check = conf_check_header,
 	    .text = "header field that carries the key" },
@@ -317,6 +369,15 @@ const struct conf_key conf_keys[] = {
 	{ AT(conf, drain_timeout), .type = CONF_INT, .def = "30",
 	    IN(0, 86400), LIVE, .flags = CK_OWN,
 	    .text = "seconds that jobs have to end when takod stops" },
+	{ AT(conf, tenant_defaults), .type = CONF_FIELDS, LIVE,
+	    .flags = CK_OWN, .fields = conf_tenant_keys,
+	    .text = "what each key or address may have" },
+	{ AT(conf, budget_window_seconds), .type = CONF_INT, .def = "3600",
+	    IN(60, 86400), LIVE, .flags = CK_OWN,
+	    .text = "seconds of a window of the budgets" },
+	{ AT(conf, priority_ageing_seconds), .type = CONF_INT, .def = "60",
+	    IN(1, 86400), LIVE, .flags = CK_OWN,
+	    .text = "seconds after which a lower priority gets a turn too" },
 	{ AT(conf, api_hostnames), .type = CONF_TEXTS, IN(0, 64), LIVE,
 	    .flags = CK_OWN, .check = conf_check_hostname,
 	    .text = "names by which local clients may call" },
@@ -345,13 +406,21 @@ const struct conf_key conf_keys[] = {
 };
 /* clang-format on */
 
-#define N_KEYS	 (nitems(conf_keys) - 1)
-#define N_LIMITS (nitems(conf_limit_keys) - 1)
+#define N_KEYS	  (nitems(conf_keys) - 1)
+#define N_LIMITS  (nitems(conf_limit_keys) - 1)
+#define N_TENANTS (nitems(conf_tenant_keys) - 1)
 
 size_t
 conf_key_count(void)
 {
-	return (N_KEYS + N_LIMITS);
+	return (N_KEYS + N_LIMITS + N_TENANTS);
+}
+
+int
+conf_key_counted(const struct conf_key *table)
+{
+	return (table == conf_keys || table == conf_limit_keys ||
+		table == conf_tenant_keys);
 }
 
 size_t
@@ -359,7 +428,9 @@ conf_key_number(const struct conf_key *key)
 {
 	if (key >= conf_keys && key < conf_keys + N_KEYS)
 		return ((size_t)(key - conf_keys));
-	return (N_KEYS + (size_t)(key - conf_limit_keys));
+	if (key >= conf_limit_keys && key < conf_limit_keys + N_LIMITS)
+		return (N_KEYS + (size_t)(key - conf_limit_keys));
+	return (N_KEYS + N_LIMITS + (size_t)(key - conf_tenant_keys));
 }
 
 const struct conf_key *

@@ -182,7 +182,9 @@ REFUSALS = {
     3: (503, "Job queue is full, try again later"),
     4: (503, "Service temporarily unavailable"),
     5: (503, "Server is not ready yet"), 6: (422, "Invalid request"),
-    7: (500, "Internal server error"), 8: (500, "Internal server error"),
+    7: (401, "Missing or invalid API key."), 8: (500, "Internal server error"),
+    9: (429, "Too many jobs of this client are waiting, try again later"),
+    10: (429, "Budget of this client is used up, try again later"),
 }
 
 

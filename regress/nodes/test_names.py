@@ -86,6 +86,7 @@ def test_silent_name_server(start, tmp_path):
         server.answers = True
         takod.wait_ready()
         assert takod.execute("print(6 * 7)")["stdout"] == "42\n"
-        assert takod.children("takod") == []
+        host.wait_for("no child of its own is left",
+                      lambda: takod.children("takod") == [], 10)
     finally:
         server.close()

@@ -327,7 +327,7 @@ prints_again(void **state)
 		assert_string_equal(conf->job_types[3].environment.values[0],
 		    "a\xe2\x80\xa8\x7f\n\"\\ \xf0\x9f\x98\x80\xc2\x85");
 		/* the masked keys are known to be no keys */
-		assert_true(conf_key_masked(conf->api_keys.items[0]));
+		assert_true(conf_key_masked(conf->api_keys[0].key));
 		f = open_memstream(&second, &len2);
 		assert_int_equal(conf_print(f, conf, CONF_PRINT_JSON), 0);
 		fclose(f);

@@ -193,6 +193,7 @@ test_full(void **state)
 	memset(rec.m.input_hash, 1, sizeof(rec.m.input_hash));
 	rec.m.code_len = 5;
 	rec.m.input_len = 2;
+	strlcpy(rec.m.key_name, "ci", sizeof(rec.m.key_name));
 	rec.m.timeout = 30;
 	rec.m.startup_timeout = 120;
 	rec.m.attempt = 9;
@@ -217,7 +218,8 @@ test_full(void **state)
 		 "\",\"input_hash\":\"" HASH "\",\"parent_execution_id\":\"p\","
 		 "\"relationship\":\"fork\",\"stdout_truncated\":false,"
 		 "\"stderr_truncated\":true,\"idempotency_key\":\"k\","
-		 "\"takod\":{\"correlation_id\":\"c\",\"timeout\":30,"
+		 "\"takod\":{\"correlation_id\":\"c\",\"key\":\"ci\","
+		 "\"timeout\":30,"
 		 "\"startup_timeout\":120,\"attempt\":1,\"x\":[ 2]}}");
 }
 
@@ -330,6 +332,7 @@ test_health(void **state)
 		.store_up = 1,
 		.gvisor = 1,
 		.pending = 1,
+		.tenants_waiting = 1,
 		.running = 2,
 		.max_workers = 4,
 		.max_queue = 100,
@@ -364,8 +367,8 @@ test_health(void **state)
 	    "{\"pending\":1,\"running\":2,\"max_workers\":4,"
 	    "\"max_queue_size\":100,\"takod\":{\"slots_ready\":2,"
 	    "\"slots_starting\":0,\"warm_pool_size\":2,"
-	    "\"node\":\"a\",\"nodes\":3,\"nodes_running\":5,"
-	    "\"nodes_max_workers\":12}}");
+	    "\"tenants_waiting\":1,\"node\":\"a\",\"nodes\":3,"
+	    "\"nodes_running\":5,\"nodes_max_workers\":12}}");
 }
 
 /* The lengths of a record must be those of its memory, whatever they are. */
