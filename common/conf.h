@@ -168,6 +168,8 @@ struct conf {
 	char *api_user;				/* NULL: as takod.8 says */
 	char *worker_user;
 	uint64_t uid_base; /* first numeric id; 0: chosen */
+	char *node_name;   /* NULL: <instance>@<host name> */
+	int lease_seconds; /* 30 */
 	enum conf_artifacts artifact_store;
 	char *s3_endpoint; /* http[s]://host[:port]; NULL: AWS's */
 	char *s3_bucket;   /* NULL: no S3 */

@@ -194,6 +194,10 @@ enum msg_fd {
 	U(slots_ready, 0, MAX_SLOTS)                                           \
 	U(slots_starting, 0, MAX_SLOTS)                                        \
 	U(warm_pool_size, 0, MAX_SLOTS)                                        \
+	U(nodes, 0, UINT32_MAX) /* all that share the store */                 \
+	U(nodes_running, 0, UINT32_MAX)                                        \
+	U(nodes_workers, 0, UINT32_MAX)                                        \
+	S(node, MAX_NODE)                                                      \
 	S(engine, 16)                                                          \
 	S(store, 16)                                                           \
 	S(runtime, MAX_RUNTIME_NAME)                                           \
@@ -345,6 +349,7 @@ enum msg_fd {
 #define MSG_CTL_HELLO(U, I, S, B, D)   S(version, 32)
 #define MSG_CTL_STATUS(U, I, S, B, D)  U(reserved, 0, 0)
 #define MSG_CTL_WORKERS(U, I, S, B, D) U(reserved, 0, 0)
+#define MSG_CTL_NODES(U, I, S, B, D)   U(reserved, 0, 0)
 #define MSG_CTL_JOBS(U, I, S, B, D)                                            \
 	U(limit, 1, 1000)                                                      \
 	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */
@@ -437,6 +442,19 @@ enum msg_fd {
 	S(job_id, MAX_JOB_ID)                                                  \
 	U(age_ms, 0, MS_MAX_TIME)
 
+/* A takod that shares the store, one frame each. */
+#define MSG_CTL_NODE(U, I, S, B, D)                                            \
+	S(name, MAX_NODE)                                                      \
+	S(instance, 16)                                                        \
+	S(version, 32)                                                         \
+	S(state, 16) /* up, draining, stopped, lost */                         \
+	U(self, 0, 1)                                                          \
+	I(started_at, 0, MS_MAX_TIME)                                          \
+	I(seen_at, 0, MS_MAX_TIME)                                             \
+	U(silent_ms, 0, MS_MAX_TIME)                                           \
+	U(running, 0, UINT32_MAX)                                              \
+	U(max_workers, 0, UINT32_MAX)
+
 /*
  * The catalogue: X(TYPE, name, sender, descriptor). A type's number is its
  * place here plus one; both ends are always of one build, so numbers may move.
@@ -481,6 +499,7 @@ enum msg_fd {
 	X(CTL_HELLO, ctl_hello, FROM_CTL, FD_NONE)                             \
 	X(CTL_STATUS, ctl_status, FROM_CTL, FD_NONE)                           \
 	X(CTL_WORKERS, ctl_workers, FROM_CTL, FD_NONE)                         \
+	X(CTL_NODES, ctl_nodes, FROM_CTL, FD_NONE)                             \
 	X(CTL_JOBS, ctl_jobs, FROM_CTL, FD_NONE)                               \
 	X(CTL_JOB, ctl_job, FROM_CTL, FD_NONE)                                 \
 	X(CTL_ARTIFACT, ctl_artifact, FROM_CTL, FD_NONE)                       \
@@ -500,7 +519,8 @@ enum msg_fd {
 	X(CTL_PROBLEM, ctl_problem, FROM_PARENT, FD_NONE)                      \
 	X(CTL_END, ctl_end, FROM_PARENT, FD_NONE)                              \
 	X(CTL_DAEMON, ctl_daemon, FROM_PARENT, FD_NONE)                        \
-	X(CTL_CHILD, ctl_child, FROM_PARENT, FD_NONE)
+	X(CTL_CHILD, ctl_child, FROM_PARENT, FD_NONE)                          \
+	X(CTL_NODE, ctl_node, FROM_PARENT, FD_NONE)
 
 #define MSG_WORKER_SETUP_DONE(U, I, S, B, D) U(pid, 1, 4194304)
 

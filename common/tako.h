@@ -28,6 +28,7 @@
 #define MAX_ARTIFACT_STORE 16	/* a driver's name */
 #define MAX_ARTIFACTS	   1000 /* of one job; more are counted, not kept */
 #define MAX_WORKERS	   64
+#define MAX_NODE	   128 /* a takod's name among those that share a store */
 #define MAX_SLOTS	   128 /* running and ready together */
 #define TAKO_SHA256	   32  /* bytes of a raw digest */
 

@@ -79,6 +79,12 @@ time_mono_us(void)
 	return (clock_us(CLOCK_MONOTONIC));
 }
 
+int64_t
+time_boot_us(void)
+{
+	return (clock_us(CLOCK_BOOTTIME));
+}
+
 char *
 time_iso(char *buf, size_t len, int64_t wall_us)
 {

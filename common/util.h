@@ -27,9 +27,13 @@ void *xcalloc(size_t, size_t);
 char *xstrdup(const char *);
 char *xasprintf(const char *, ...) __attribute__((format(printf, 1, 2)));
 
-/* Microseconds: since the epoch (for records), monotonic (for limits). */
+/*
+ * Microseconds: since the epoch (for records), monotonic (for limits), and
+ * monotonic with the time that the host was suspended (for leases).
+ */
 int64_t time_wall_us(void);
 int64_t time_mono_us(void);
+int64_t time_boot_us(void);
 
 /* ISO 8601 in UTC with microseconds and "+00:00"; buf holds 33 bytes. */
 char *time_iso(char *buf, size_t len, int64_t wall_us);

@@ -548,6 +548,10 @@ render_pool(struct evbuffer *out, const struct msg_rep_stats *m)
 	put_num(out, "slots_starting", (int64_t)m->slots_starting);
 	put_num(out, "warm_pool_size", (int64_t)m->warm_pool_size);
 	put_num(out, "tenants_waiting", (int64_t)m->tenants_waiting);
+	put_str(out, "node", m->node);
+	put_num(out, "nodes", (int64_t)m->nodes);
+	put_num(out, "nodes_running", (int64_t)m->nodes_running);
+	put_num(out, "nodes_max_workers", (int64_t)m->nodes_workers);
 	render_text(out, "}}");
 }
 

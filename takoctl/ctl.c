@@ -98,6 +98,7 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_rep_stats stats;
 	struct msg_ctl_daemon daemon;
 	struct msg_ctl_child child;
+	struct msg_ctl_node node;
 	struct msg_ctl_tenant tenant;
 	struct msg_ctl_change change;
 	struct msg_ctl_problem problem;
@@ -129,6 +130,10 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_CHILD:
 		READ(ctl_child, child);
 		show_child(&child);
+		return (0);
+	case MSG_T_CTL_NODE:
+		READ(ctl_node, node);
+		show_node(&node);
 		return (0);
 	case MSG_T_CTL_TENANT:
 		READ(ctl_tenant, tenant);

@@ -156,9 +156,10 @@ rights(PGconn *pg, int version, char *words, size_t len)
 		    words, len, state));
 	return (ask(pg,
 	    "SELECT string_agg(p || ' on ' || t, ', ') FROM"
-	    " (VALUES ('jobs'), ('payloads'), ('outputs')) AS a (t),"
-	    " (VALUES ('SELECT'), ('INSERT'), ('UPDATE')) AS b (p)"
-	    " WHERE NOT has_table_privilege(t, p)",
+	    " (VALUES ('jobs'), ('payloads'), ('outputs'), ('nodes'))"
+	    " AS a (t), (VALUES ('SELECT'), ('INSERT'), ('UPDATE'),"
+	    " ('DELETE')) AS b (p) WHERE to_regclass(t) IS NOT NULL"
+	    " AND NOT has_table_privilege(t, p)",
 	    words, len, state));
 }
 
@@ -175,8 +176,9 @@ look_schema(struct doctor *d, PGconn *pg)
 			return (0);
 		fail(d,
 		    strcmp(state, "42501") == 0
-			? "GRANT SELECT ON meta, and SELECT, INSERT, UPDATE "
-			  "ON jobs, payloads, outputs, TO that user"
+			? "GRANT SELECT ON meta, and SELECT, INSERT, UPDATE, "
+			  "DELETE ON jobs, payloads, outputs, nodes, TO that "
+			  "user"
 			: MEND_OTHER,
 		    "does not tell the schema's version", text);
 		return (-1);

@@ -17,6 +17,8 @@ const struct command commands[] = {
 	    MSG_T_CTL_STATUS, 0, 0 },
 	{ "workers", "", "its children and their slots", MSG_T_CTL_WORKERS, 0,
 	    0 },
+	{ "nodes", "", "the takods that share its database", MSG_T_CTL_NODES, 0,
+	    0 },
 	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
 	    0, 0 },
 	{ "tenants", "[-l limit]", "API keys and addresses, and their share",

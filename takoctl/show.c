@@ -29,9 +29,10 @@ show_begin(const struct command *c, int as_json)
 		json_object_set_new(doc, "changes", json_array());
 		json_object_set_new(doc, "errors", json_array());
 	}
+	/* What is a list is named as the command is. */
 	if (json &&
-	    (c->type == MSG_T_CTL_WORKERS || c->type == MSG_T_CTL_JOBS ||
-		c->type == MSG_T_CTL_TENANTS)) {
+	    (c->type == MSG_T_CTL_WORKERS || c->type == MSG_T_CTL_NODES ||
+		c->type == MSG_T_CTL_JOBS || c->type == MSG_T_CTL_TENANTS)) {
 		rows = json_array();
 		json_object_set_new(doc, c->name, rows);
 	}
@@ -176,6 +177,41 @@ show_child(const struct msg_ctl_child *m)
 	printf("%-14s %8s  %s\n", m->job_type[0] ? m->job_type : "-",
 	    duration(age, sizeof(age), m->age_ms),
 	    m->job_id[0] ? m->job_id : "-");
+}
+
+void
+show_node(const struct msg_ctl_node *m)
+{
+	char up[32], seen[32], safe[256], when[2][33];
+
+	if (json) {
+		json_array_append_new(rows,
+		    json_pack("{s:s, s:s, s:s, s:s, s:b, s:s, s:s, s:I, s:I, "
+			      "s:I}",
+			"name", m->name, "instance", m->instance, "version",
+			m->version, "state", m->state, "self", (int)m->self,
+			"started_at",
+			time_iso(when[0], sizeof(when[0]), m->started_at),
+			"seen_at",
+			time_iso(when[1], sizeof(when[1]), m->seen_at),
+			"silent_ms", (json_int_t)m->silent_ms, "running",
+			(json_int_t)m->running, "max_workers",
+			(json_int_t)m->max_workers));
+		return;
+	}
+	if (n_rows++ == 0)
+		printf("%-32s %-8s %-8s %14s %14s %7s %7s\n", "NODE", "VERSION",
+		    "STATE", "UP", "SEEN BEFORE", "RUNNING", "WORKERS");
+	log_escape(safe, sizeof(safe), m->name, strlen(m->name));
+	printf("%-32s %-8s %-8s %14s %14s %7llu %7llu%s\n", safe, m->version,
+	    m->state,
+	    duration(up, sizeof(up),
+		m->seen_at > m->started_at
+		    ? (uint64_t)(m->seen_at - m->started_at) / 1000
+		    : 0),
+	    duration(seen, sizeof(seen), m->silent_ms),
+	    (unsigned long long)m->running, (unsigned long long)m->max_workers,
+	    m->self ? "  (this one)" : "");
 }
 
 static const char *
@@ -578,6 +614,7 @@ show_end(const struct msg_ctl_end *m)
 		putchar('\n');
 	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_JOBS ||
 				      shown->type == MSG_T_CTL_WORKERS ||
+				      shown->type == MSG_T_CTL_NODES ||
 				      shown->type == MSG_T_CTL_TENANTS ||
 				      shown == &dlq_commands[0]))
 		printf("none\n");

@@ -40,6 +40,7 @@ void show_begin(const struct command *, int json);
 void show_stats(const struct msg_rep_stats *);
 void show_daemon(const struct msg_ctl_daemon *);
 void show_child(const struct msg_ctl_child *);
+void show_node(const struct msg_ctl_node *);
 void show_record(const struct msg_rep_record *, const char *sections);
 /* 0, or -1: it is not what was asked for. */
 int show_answer(const char *text, size_t len);

@@ -162,17 +162,55 @@ answer_workers(struct client *c)
 	client_end(c, REP_NONE, "");
 }
 
-static void *
-serial_arg(const struct client *c)
-{
-	return ((void *)(uintptr_t)c->serial);
-}
-
 static const char *
 store_word(enum store_result result)
 {
 	return (result == STORE_NOT_FOUND ? "No such job, or nothing to do"
 					  : "The database is not available");
+}
+
+static const char *
+node_state(const struct store_node *n)
+{
+	/* One that stops drains before. */
+	if (n->alive)
+		return (n->draining ? "draining" : "up");
+	return (n->draining ? "stopped" : "lost");
+}
+
+static void
+nodes_found(enum store_result result, const struct store_node *nodes, size_t n,
+    void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+	struct msg_ctl_node m;
+	size_t i;
+
+	if (c == NULL)
+		return;
+	for (i = 0; i < n; i++) {
+		memset(&m, 0, sizeof(m));
+		strlcpy(m.name, nodes[i].name, sizeof(m.name));
+		strlcpy(m.instance, nodes[i].instance, sizeof(m.instance));
+		strlcpy(m.version, nodes[i].version, sizeof(m.version));
+		strlcpy(m.state, node_state(&nodes[i]), sizeof(m.state));
+		m.self = strcmp(nodes[i].name, env.node) == 0;
+		m.started_at = nodes[i].started_at;
+		m.seen_at = nodes[i].seen_at;
+		if (nodes[i].silent_us > 0)
+			m.silent_ms = (uint64_t)nodes[i].silent_us / 1000;
+		m.running = (uint64_t)nodes[i].running;
+		m.max_workers = (uint64_t)nodes[i].max_workers;
+		client_send(c, MSG_T_CTL_NODE, &m);
+	}
+	client_end(c, result == STORE_OK ? REP_NONE : REP_UNAVAILABLE,
+	    result == STORE_OK ? "" : store_word(result));
+}
+
+static void *
+serial_arg(const struct client *c)
+{
+	return ((void *)(uintptr_t)c->serial);
 }
 
 static void
@@ -278,14 +316,13 @@ static void
 job_cancelled(enum store_result result, struct job *job, void *arg)
 {
 	struct client *c = client_find((uint64_t)(uintptr_t)arg);
-	struct run *r;
 
 	if (result == STORE_OK) {
 		if (env.queued > 0)
 			env.queued--;
 		wait_job_ended(job);
-	} else if (result == STORE_STALE && (r = run_find(job->id)) != NULL)
-		run_end(r, REASON_CANCEL);
+	} else if (result == STORE_STALE)
+		run_cancel(job->id);
 	if (c != NULL)
 		client_end(c,
 		    result == STORE_OK || result == STORE_STALE ? REP_NONE
@@ -421,7 +458,8 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	}
 	/* Commands are few: the acting uid is written down for all of them. */
 	if (f->hdr.type != MSG_T_CTL_STATUS &&
-	    f->hdr.type != MSG_T_CTL_WORKERS && f->hdr.type != MSG_T_CTL_JOBS &&
+	    f->hdr.type != MSG_T_CTL_WORKERS &&
+	    f->hdr.type != MSG_T_CTL_NODES && f->hdr.type != MSG_T_CTL_JOBS &&
 	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_ARTIFACT &&
 	    f->hdr.type != MSG_T_CTL_LETTERS &&
 	    f->hdr.type != MSG_T_CTL_TENANTS)
@@ -433,6 +471,9 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		return (0);
 	case MSG_T_CTL_WORKERS:
 		answer_workers(c);
+		return (0);
+	case MSG_T_CTL_NODES:
+		env.store_ops->nodes(env.store, nodes_found, serial_arg(c));
 		return (0);
 	case MSG_T_CTL_JOBS:
 		READ(ctl_jobs, jobs);
@@ -478,6 +519,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		return (0);
 	case MSG_T_CTL_DRAIN:
 		env.draining = 1;
+		lease_beat();
 		client_end(c, REP_NONE, "");
 		return (0);
 	case MSG_T_CTL_RESUME:
@@ -485,6 +527,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 			client_end(c, REP_UNAVAILABLE, "takod is stopping");
 		else {
 			env.draining = 0;
+			lease_beat();
 			client_end(c, REP_NONE, "");
 			queue_kick();
 		}

@@ -25,7 +25,8 @@ struct submit {
 	int api_died;
 	struct job *job;
 	struct slot *slot; /* reserved: the job goes in as running */
-	answer_cb answer;  /* who wants a rerun; NULL: req does */
+	int64_t held_until;
+	answer_cb answer; /* who wants a rerun; NULL: req does */
 	void *arg;
 };
 static TAILQ_HEAD(, submit) submits = TAILQ_HEAD_INITIALIZER(submits);
@@ -115,7 +116,6 @@ submit_complete(struct job *job, const struct conf_job_type *jt, int timeout,
 			       : jt != NULL	    ? jt->startup_timeout
 					    : env.conf->default_startup_timeout;
 	job->status = JOB_QUEUED;
-	job->created_at = time_wall_us();
 	return (0);
 }
 
@@ -182,12 +182,8 @@ job_cancel_waiting(const char *id)
 static void
 cancel_unwanted(const char *job_id)
 {
-	struct run *r;
-
-	if ((r = run_find(job_id)) != NULL)
-		run_end(r, REASON_CANCEL);
-	else
-		job_cancel_waiting(job_id);
+	run_cancel(job_id);
+	job_cancel_waiting(job_id);
 }
 
 static void
@@ -227,6 +223,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			job->status = row->status;
 			job->fence = row->fence;
 			job->attempt = row->attempt;
+			job->created_at = row->created_at;
 			job->started_at = row->started_at;
 			job->code_started = 1;
 			begun = 1;
@@ -284,7 +281,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			pool_give_back(slot);
 			slot = NULL;
 		}
-		run_begin(job, slot, 1);
+		run_begin(job, slot, 1, sb->held_until);
 	} else if (sb->slot != NULL)
 		pool_give_back(sb->slot);
 	if (sb->gone == 2)
@@ -351,6 +348,7 @@ submit_go(struct submit *sb)
 	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
 	    queue_refusal(sb->job, &jt, detail, sizeof(detail)) == JERR_NONE)
 		sb->slot = pool_take(jt->name);
+	sb->held_until = lease_until(time_boot_us());
 	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
 	    env.conf->max_queue_size, submitted, sb);
 }
@@ -589,7 +587,6 @@ cancelled(enum store_result result, struct job *job, void *arg)
 	struct cancel *c = arg;
 	struct msg_rep_cancel m;
 	struct child *api = proc_api();
-	struct run *r;
 
 	memset(&m, 0, sizeof(m));
 	if (result == STORE_OK || result == STORE_STALE) {
@@ -598,8 +595,8 @@ cancelled(enum store_result result, struct job *job, void *arg)
 			if (env.queued > 0)
 				env.queued--;
 			wait_job_ended(job);
-		} else if ((r = run_find(job->id)) != NULL)
-			run_end(r, REASON_CANCEL);
+		} else /* where it runs elsewhere, that takod is asked */
+			run_cancel(job->id);
 		strlcpy(m.job_id, job->id, sizeof(m.job_id));
 		if (api != NULL)
 			proc_send(api, MSG_T_REP_CANCEL, c->req, &m, -1);

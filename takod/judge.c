@@ -127,13 +127,11 @@ void
 judge(struct run *r)
 {
 	struct job *job = r->job;
-	int64_t now = time_wall_us();
 	int64_t ended = r->ended;
 
 	job->runtime = r->slot != NULL ? env.runtime : RUNTIME_NONE;
-	job->ended_at = now;
-	if (job->started_at != 0 && now < job->started_at)
-		job->ended_at = job->started_at; /* the clock was set back */
+	/* By the store's clock, which this host's may differ from. */
+	job->ended_at = job->started_at + time_mono_us() - r->claimed;
 	job->startup_ms =
 	    ((r->went != 0 ? r->went : ended) - r->claimed) / 1000;
 	job->dependencies_ms = 0;
@@ -179,6 +177,11 @@ judge(struct run *r)
 	case REASON_WORKER:
 		fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
 		    "The job's worker failed");
+		break;
+	case REASON_LEASE:
+		fail(job, JOB_FAILED, JERR_INTERRUPTED,
+		    r->went != 0 ? PHASE_EXECUTION : PHASE_STARTUP, -1,
+		    "takod was cut off from its database while the job ran");
 		break;
 	case REASON_NONE:
 		if (job->error != JERR_NONE) {

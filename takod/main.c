@@ -10,12 +10,15 @@
  * tako-worker and a container of the engine (engine.h); run.c brings a job and
  * a slot together and holds the clocks; judge.c says how it ended; its
  * artifacts are put where they are kept (artifact_store.h), the terminal row is
- * committed, and whoever waits is answered (wait.c, reply.c). takoctl is served
- * by control.c. Everything is one event loop without threads.
+ * committed, and whoever waits is answered (wait.c, reply.c). lease.c holds what
+ * runs against other takods of the same store, and takes up what they or a
+ * former life left. takoctl is served by control.c. Everything is one event
+ * loop without threads.
  *
  * Start: configuration, ids, data directory (locked), listeners and control
- * socket, tako-api, store (migrations, then rows of a former life), engine
- * (runtime really run, containers of a former life removed), warm pool, ready.
+ * socket, tako-api, store (migrations, then the first heartbeat, which takes up
+ * rows of a former life), engine (runtime really run, containers of a former
+ * life removed), warm pool, ready.
  * Stop (SIGTERM): no new jobs, drain to a deadline, then kill and record
  * `interrupted`; a second SIGTERM does that at once.
  */
@@ -124,18 +127,9 @@ store_counted(enum store_result result, const struct store_counts *c, void *arg)
 }
 
 static void
-store_recovered(
-    enum store_result result, const struct store_counts *c, void *arg)
+store_recovered(void)
 {
-	(void)arg;
-	if (result != STORE_OK)
-		return; /* asked again when the store is up again */
 	recovered = 1;
-	if (c->queued + c->running > 0)
-		log_info("rows of a former life: %lld run again, %lld were "
-			 "interrupted",
-		    (long long)c->queued, (long long)c->running);
-	env.store_ops->counts(env.store, store_counted, NULL);
 	check_ready();
 }
 
@@ -148,39 +142,52 @@ store_state(int up, const char *detail, void *arg)
 		    up ? "up" : "away", detail[0] ? ": " : "", detail);
 	env.store_up = up;
 	strlcpy(env.store_detail, detail, sizeof(env.store_detail));
-	if (!up)
+	if (up)
+		tenants_apply();
+	lease_store(up);
+	if (!up || !recovered)
 		return;
-	tenants_apply();
-	if (!recovered)
-		env.store_ops->recover(env.store, store_recovered, NULL);
-	else {
-		run_store_up();
-		env.store_ops->counts(env.store, store_counted, NULL);
-		if (env.ready)
-			retain_begin();
-	}
+	run_store_up();
+	env.store_ops->counts(env.store, store_counted, NULL);
+	if (env.ready)
+		retain_begin();
 }
 
 static void
-store_wakeup(void *arg)
+store_wakeup(enum store_wake what, const char *id, void *arg)
 {
 	(void)arg;
-	if (env.queued == 0)
-		env.queued = 1; /* at least: counted at the next claim */
-	queue_kick();
+	switch (what) {
+	case WAKE_QUEUE:
+		/* At least: counted at the next claim. */
+		if (env.queued == 0)
+			env.queued = 1;
+		queue_kick();
+		break;
+	case WAKE_ENDED:
+		wait_look(id);
+		break;
+	case WAKE_CANCEL:
+		/* The heartbeat's answer says whether that is so. */
+		if (run_find(id) != NULL)
+			lease_beat();
+		break;
+	}
 }
 
 static void
 store_start(void)
 {
+	struct store_self self = { .node = env.node,
+		.instance = env.instance,
+		.lease_s = env.conf->lease_seconds };
 	char detail[512];
 
 	env.store_ops = strncmp(env.conf->database_url, "sqlite:", 7) == 0
 			    ? &store_sqlite
 			    : &store_pg;
-	env.store =
-	    env.store_ops->open(env.base, env.conf->database_url, env.instance,
-		store_state, store_wakeup, NULL, detail, sizeof(detail));
+	env.store = env.store_ops->open(env.base, env.conf->database_url, &self,
+	    store_state, store_wakeup, NULL, detail, sizeof(detail));
 	if (env.store == NULL)
 		fatalx("database_url: %s", detail);
 }
@@ -274,6 +281,7 @@ takod_stop(int now)
 	}
 	stop_requested = 1;
 	env.draining = 1;
+	lease_beat();
 	event_add(stop_timer, &tv);
 	takod_check_stopped();
 }
@@ -435,6 +443,8 @@ main(int argc, char **argv)
 		fatalx("%s", detail);
 	pool_init();
 	queue_init();
+	wait_init();
+	lease_init(store_recovered);
 	tenant_init();
 	retain_init();
 	proc_api_start();

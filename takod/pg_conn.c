@@ -25,8 +25,12 @@
 /* Requests under way: how many, and up to which size together. */
 #define DEPTH	    64
 #define DEPTH_BYTES ((size_t)32 << 20)
-/* How often a request is sent when locks or conflicts are in its way. */
-#define TRIES 6
+/*
+ * How often a request is sent when locks or conflicts are in its way; before
+ * the n-th time it waits for n times as long at the most, by chance.
+ */
+#define TRIES	 6
+#define AGAIN_US (SECOND / 50)
 /* From one attempt to the next; a session that lasted begins anew. */
 #define BACK_OFF_MIN_US	 (SECOND / 10)
 #define BACK_OFF_MAX_US	 (5 * SECOND)
@@ -34,6 +38,7 @@
 
 enum state {
 	WAITING, /* for the next attempt */
+	RESOLVING,
 	CONNECTING,
 	SETTING_UP,
 	UP
@@ -52,7 +57,9 @@ struct pg_conn {
 	struct event *in, *out; /* of the socket */
 	struct event *timer;	/* the next attempt, or a look at deadlines */
 	struct event *turn;	/* something is to be sent */
-	struct pg_requests waiting, sent;
+	struct event *again;	/* ... once more, of what stands in its way */
+	struct pg_resolve *resolve;
+	struct pg_requests waiting, sent, later;
 	unsigned n_sent;
 	size_t sent_bytes;
 	int64_t heard;	  /* when the server last gave a sign */
@@ -105,27 +112,54 @@ pg_int(struct pg_request *r, int64_t value)
 
 enum verdict {
 	DONE,
-	AGAIN,	/* may pass at once */
-	LOST,	/* the database's fault: another session, later */
-	REFUSED /* the request's own */
+	AGAIN,	/* may pass: once more, after a moment */
+	LOST,	/* the database's fault: AWAY, and another session, later */
+	REFUSED /* the request's own: FAILED */
 };
 
-/* What a result means, by the class of its SQLSTATE. */
+/*
+ * What an error leads to, by its SQLSTATE or the class that it begins with;
+ * the first row that fits counts, and what is in none is REFUSED. Where it
+ * leads to AWAY, submits are answered 503 and all else is held. Whatever will
+ * not pass by itself is an alarm: logged as an error.
+ */
+static const struct {
+	const char *state;
+	enum verdict verdict;
+	int alarm;
+} classes[] = {
+	{ "40001", AGAIN, 0 }, /* serialization failure */
+	{ "40P01", AGAIN, 0 }, /* deadlock */
+	{ "55P03", AGAIN, 0 }, /* a lock was not to be had in time */
+	{ "57014", LOST, 0 },  /* statement_timeout: the server is too slow */
+	{ "57P01", LOST, 0 },  /* it stops, */
+	{ "57P02", LOST, 0 },  /* has crashed, */
+	{ "57P03", LOST, 0 },  /* or starts */
+	{ "25006", LOST, 0 },  /* read-only: another server is the primary */
+	{ "53100", LOST, 1 },  /* disk full */
+	{ "53200", LOST, 1 },  /* out of memory */
+	{ "53300", LOST, 1 },  /* too many connections */
+	{ "08", LOST, 0 },     /* the connection */
+	{ "53", LOST, 1 },     /* resources */
+	{ "57", LOST, 0 },     /* the operator */
+	{ "25", LOST, 0 },     /* the transaction's state */
+	{ "40", LOST, 0 },     /* whether it committed is not known */
+	{ "26", LOST, 0 },     /* a statement that the server has forgotten, */
+	{ "0A", LOST, 0 },     /* or whose tables were changed */
+	{ "28", LOST, 1 },     /* not let in */
+	{ "3D", LOST, 1 },     /* no such database */
+	{ "42", LOST, 1 },     /* rights, or a schema that is not as it was */
+	{ "58", LOST, 1 },     /* system error: input, output */
+};
+
+/* What a result means; *alarm: it needs somebody. */
 static enum verdict
-judge(const PGresult *res)
+judge(const PGresult *res, int *alarm)
 {
-	/*
-	 * Conflicts and locks; then: connection, resources, operator,
-	 * read-only, system, a role or a schema that is not as it was, a
-	 * statement the server has forgotten or whose tables were changed, a
-	 * transaction whose end is not known.
-	 */
-	static const char *const again[] = { "40001", "40P01", "55P03" };
-	static const char *const lost[] = { "08", "53", "57", "25", "58", "28",
-		"3D", "42", "26", "0A", "40" };
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	size_t i;
 
+	*alarm = 0;
 	switch (PQresultStatus(res)) {
 	case PGRES_COMMAND_OK:
 	case PGRES_TUPLES_OK:
@@ -135,19 +169,34 @@ judge(const PGresult *res)
 	}
 	if (state == NULL)
 		return (LOST); /* libpq's own: no connection, no memory */
-	for (i = 0; i < nitems(again); i++)
-		if (strcmp(state, again[i]) == 0)
-			return (AGAIN);
-	for (i = 0; i < nitems(lost); i++)
-		if (strncmp(state, lost[i], strlen(lost[i])) == 0)
-			return (LOST);
+	for (i = 0; i < nitems(classes); i++)
+		if (strncmp(state, classes[i].state,
+			strlen(classes[i].state)) == 0) {
+			*alarm = classes[i].alarm;
+			return (classes[i].verdict);
+		}
 	return (REFUSED);
 }
 
 static void
 send_again(struct pg_conn *c, struct pg_request *r)
 {
-	TAILQ_INSERT_HEAD(&c->waiting, r, entry);
+	TAILQ_INSERT_TAIL(&c->later, r, entry);
+	if (!event_pending(c->again, EV_TIMEOUT, NULL))
+		in_us(c->again,
+		    arc4random_uniform((uint32_t)(AGAIN_US * r->tries)));
+}
+
+/* Before what came meanwhile, in the order that they had. */
+static void
+again(int fd, short events, void *arg)
+{
+	struct pg_conn *c = arg;
+
+	(void)fd;
+	(void)events;
+	TAILQ_CONCAT(&c->later, &c->waiting, entry);
+	TAILQ_CONCAT(&c->waiting, &c->later, entry);
 	event_active(c->turn, 0, 0);
 }
 
@@ -157,9 +206,11 @@ settle(struct pg_conn *c)
 {
 	struct pg_request *r = TAILQ_FIRST(&c->sent);
 	PGresult *res = r->res;
-	enum verdict verdict = res == NULL ? LOST : judge(res);
+	enum verdict verdict;
 	char detail[256];
+	int alarm = 0;
 
+	verdict = res == NULL ? LOST : judge(res, &alarm);
 	TAILQ_REMOVE(&c->sent, r, entry);
 	c->n_sent--;
 	c->sent_bytes -= r->bytes;
@@ -181,6 +232,9 @@ settle(struct pg_conn *c)
 		/* FALLTHROUGH */
 	case LOST:
 		TAILQ_INSERT_HEAD(&c->waiting, r, entry);
+		if (alarm)
+			log_error(
+			    "postgresql: %s: this needs somebody", detail);
 		drop(c, detail);
 		break;
 	case REFUSED:
@@ -270,6 +324,7 @@ turn(int fd, short events, void *arg)
 	(void)events;
 	if (c->state != UP) {
 		/* What the answers ask for waits for the next turn. */
+		TAILQ_CONCAT(&list, &c->later, entry);
 		TAILQ_CONCAT(&list, &c->waiting, entry);
 		fail_all(&list, 0);
 		return;
@@ -329,17 +384,16 @@ set_up(struct pg_conn *c)
 	c->hooks->up(c->arg);
 }
 
-static int
-notified(struct pg_conn *c)
+static void
+take_notifies(struct pg_conn *c)
 {
 	PGnotify *n;
-	int others = 0;
 
-	while ((n = PQnotifies(c->pg)) != NULL) {
-		others |= n->be_pid != PQbackendPID(c->pg);
+	while (c->state == UP && (n = PQnotifies(c->pg)) != NULL) {
+		if (n->be_pid != PQbackendPID(c->pg))
+			c->hooks->notified(n->extra, c->arg);
 		PQfreemem(n);
 	}
-	return (others);
 }
 
 static void
@@ -364,8 +418,7 @@ readable(int fd, short events, void *arg)
 		drop(c, PQerrorMessage(pg));
 		return;
 	}
-	if (notified(c) && c->state == UP)
-		c->hooks->notified(c->arg);
+	take_notifies(c);
 	if (!TAILQ_EMPTY(&c->waiting))
 		event_active(c->turn, 0, 0);
 	flush(c);
@@ -461,9 +514,8 @@ poll_connect(int fd, short events, void *arg)
 }
 
 static void
-attempt(struct pg_conn *c)
+connect_to(struct pg_conn *c)
 {
-	c->began = time_mono_us();
 	c->state = CONNECTING;
 	in_us(c->timer, c->params.connect_us);
 	c->pg = PQconnectStartParams((const char *const *)c->params.names,
@@ -476,6 +528,38 @@ attempt(struct pg_conn *c)
 		PQsetNoticeProcessor(c->pg, quiet, NULL);
 		watch(c, EV_WRITE);
 	}
+}
+
+static void
+resolved(char *const list[3], const char *error, void *arg)
+{
+	struct pg_conn *c = arg;
+
+	if (list == NULL) {
+		drop(c, error);
+		return;
+	}
+	pg_params_resolved(&c->params, list);
+	pg_resolve_drop(c->resolve);
+	c->resolve = NULL;
+	connect_to(c);
+}
+
+/* Names are looked up each time: a failover may have changed what they mean. */
+static void
+attempt(struct pg_conn *c)
+{
+	c->began = time_mono_us();
+	if (c->params.hosts == NULL) {
+		connect_to(c);
+		return;
+	}
+	c->state = RESOLVING;
+	in_us(c->timer, c->params.connect_us);
+	c->resolve = pg_resolve_start(
+	    c->base, c->params.hosts, c->params.ports, resolved, c);
+	if (c->resolve == NULL)
+		drop(c, "no process to look up the server");
 }
 
 /* Half of the wait is by chance: takods do not come back all at once. */
@@ -503,10 +587,14 @@ drop(struct pg_conn *c, const char *why)
 	if (detail[0] == '\0')
 		strlcpy(detail, "the connection broke", sizeof(detail));
 	unwatch(c);
+	pg_resolve_drop(c->resolve);
+	c->resolve = NULL;
 	PQfinish(c->pg); /* does not wait: the connection is non-blocking */
 	c->pg = NULL;
 	c->state = WAITING;
+	event_del(c->again);
 	TAILQ_CONCAT(&sent, &c->sent, entry);
+	TAILQ_CONCAT(&waiting, &c->later, entry);
 	TAILQ_CONCAT(&waiting, &c->waiting, entry);
 	c->n_sent = 0;
 	c->sent_bytes = 0;
@@ -527,6 +615,8 @@ overdue(struct pg_conn *c)
 	int64_t now = time_mono_us();
 	struct pg_request *r = TAILQ_FIRST(&c->sent);
 
+	if (c->state == RESOLVING)
+		return ("the name server does not answer");
 	if (c->state == CONNECTING)
 		return ("no connection in time");
 	if ((c->state == SETTING_UP || r != NULL) &&
@@ -564,11 +654,14 @@ void
 pg_conn_close(struct pg_conn *c)
 {
 	unwatch(c);
+	pg_resolve_drop(c->resolve);
 	PQfinish(c->pg);
 	c->pg = NULL;
 	c->state = WAITING;
 	fail_all(&c->sent, 1);
+	fail_all(&c->later, 0);
 	fail_all(&c->waiting, 0);
+	event_free(c->again);
 	event_free(c->timer);
 	event_free(c->turn);
 	pg_params_free(&c->params);
@@ -576,15 +669,15 @@ pg_conn_close(struct pg_conn *c)
 }
 
 struct pg_conn *
-pg_conn_open(struct event_base *base, const char *url, const char *owner,
-    const struct pg_statement *statements, int n_statements,
-    const struct pg_hooks *hooks, void *arg, char *detail, size_t len)
+pg_conn_open(struct event_base *base, const char *url, const char *node,
+    const char *life, int64_t lease_us, const struct pg_statement *statements,
+    int n_statements, const struct pg_hooks *hooks, void *arg, char *detail,
+    size_t len)
 {
 	struct pg_conn *c = xcalloc(1, sizeof(*c));
-	char life[17], name[32];
+	char name[32];
 
 	/* All sessions of this process have one name, no other's. */
-	snprintf(life, sizeof(life), "%08x%08x", arc4random(), arc4random());
 	snprintf(name, sizeof(name), "takod-%s", life);
 	if (pg_params_read(&c->params, url, name) == -1) {
 		strlcpy(detail, "is not a URL of PostgreSQL", len);
@@ -597,10 +690,13 @@ pg_conn_open(struct event_base *base, const char *url, const char *owner,
 	c->back_off = BACK_OFF_MIN_US;
 	TAILQ_INIT(&c->waiting);
 	TAILQ_INIT(&c->sent);
-	pg_setup_init(&c->setup, owner, life, statements, n_statements);
+	TAILQ_INIT(&c->later);
+	pg_setup_init(
+	    &c->setup, node, life, lease_us, statements, n_statements);
 	c->timer = evtimer_new(base, tick, c);
 	c->turn = event_new(base, -1, 0, turn, c);
-	if (c->timer == NULL || c->turn == NULL)
+	c->again = evtimer_new(base, again, c);
+	if (c->again == NULL || c->timer == NULL || c->turn == NULL)
 		fatal(NULL);
 	in_us(c->timer, 0);
 	return (c);

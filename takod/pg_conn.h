@@ -57,17 +57,19 @@ struct pg_hooks {
 	/* It was lost, or could not be had: at each change of the reason. */
 	void (*down)(const char *detail, void *arg);
 	/* Another session's NOTIFY. */
-	void (*notified)(void *arg);
+	void (*notified)(const char *words, void *arg);
 };
 
 /*
- * url: postgresql://. owner names this takod among all that use the database;
- * another session of that name is waited for, then refused. statements and
- * hooks must stay. NULL with detail when the URL cannot work.
+ * url: postgresql://. node names this takod among all that use the database,
+ * life this process among those of that name; a session of another life is
+ * waited for, then refused. lease_us: the session's setting takod.lease_us.
+ * statements and hooks must stay. NULL with detail when the URL cannot work.
  */
 struct pg_conn *pg_conn_open(struct event_base *, const char *url,
-    const char *owner, const struct pg_statement *, int n_statements,
-    const struct pg_hooks *, void *arg, char *detail, size_t);
+    const char *node, const char *life, int64_t lease_us,
+    const struct pg_statement *, int n_statements, const struct pg_hooks *,
+    void *arg, char *detail, size_t);
 /* Answers all that waits with STORE_AWAY. */
 void pg_conn_close(struct pg_conn *);
 /* What the parameters point to must stay until the answer. */
@@ -82,7 +84,9 @@ void pg_bytes(struct pg_request *, const void *, size_t);
 struct pg_params {
 	/* what PQconnectStartParams is given, NULL at the end */
 	char **names, **values;
-	int64_t connect_us; /* until a connection has to be there */
+	int64_t connect_us;  /* until a connection has to be there */
+	char *hosts, *ports; /* hosts: NULL where none has to be looked up */
+	int n;		     /* from there on: what was looked up */
 };
 
 /*
@@ -91,19 +95,39 @@ struct pg_params {
  */
 int pg_params_read(struct pg_params *, const char *url, const char *name);
 void pg_params_free(struct pg_params *);
+/* Sets host, hostaddr and port to lists that were looked up. */
+void pg_params_resolved(struct pg_params *, char *const list[3]);
+/* Not a name that somebody would have to be asked for. */
+int pg_host_known(const char *host);
+
+/* ---- pg_resolve.c: the addresses of hosts ------------------------------- */
+
+#define PG_RESOLVED 8192
+struct pg_resolve;
+/* host, hostaddr and port for libpq; or NULL, and why. */
+typedef void (*pg_resolve_cb)(
+    char *const list[3], const char *error, void *arg);
+/*
+ * Looks hosts up (comma-separated, as are ports, which may be NULL). cb comes
+ * once, unless it is dropped before; drop it after that, too. NULL: no process
+ * or descriptor could be had.
+ */
+struct pg_resolve *pg_resolve_start(struct event_base *, const char *hosts,
+    const char *ports, pg_resolve_cb, void *arg);
+void pg_resolve_drop(struct pg_resolve *);
 
 /* ---- pg_setup.c: from a bare connection to a session that can be used ---- */
 
 struct pg_setup {
 	const struct pg_statement *statements;
 	int n_statements;
-	char session[1024]; /* the first statements of each session */
+	char session[1536]; /* the first statements of each session */
 	/* of the session under way */
 	int step, version;
 };
 
-void pg_setup_init(struct pg_setup *, const char *owner, const char *life,
-    const struct pg_statement *, int n_statements);
+void pg_setup_init(struct pg_setup *, const char *node, const char *life,
+    int64_t lease_us, const struct pg_statement *, int n_statements);
 /* Begins anew. 0, or -1: nothing can be sent. */
 int pg_setup_begin(struct pg_setup *, PGconn *);
 /*

@@ -3,6 +3,7 @@
  * takod adds to it. Used by the parent, and by tako-vm doctor, which connects
  * in the same way.
  */
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,12 +40,35 @@ default_of(const char *name)
 }
 
 int
+pg_host_known(const char *host)
+{
+	struct in6_addr any;
+
+	/* Nothing and paths are for sockets of this host. */
+	return (host[0] == '\0' || host[0] == '/' || host[0] == '@' ||
+		inet_pton(AF_INET, host, &any) == 1 ||
+		inet_pton(AF_INET6, host, &any) == 1);
+}
+
+static int
+all_known(const char *hosts)
+{
+	char *copy = xstrdup(hosts), *rest = copy, *host;
+	int known = 1;
+
+	while ((host = strsep(&rest, ",")) != NULL)
+		known &= pg_host_known(host);
+	free(copy);
+	return (known);
+}
+
+int
 pg_params_read(struct pg_params *p, const char *url, const char *name)
 {
 	PQconninfoOption *all, *o;
 	const char *value;
 	char *error = NULL;
-	int n = 0, hosts = 1, seconds = 0;
+	int n = 0, hosts = 1, seconds = 0, addressed = 0;
 
 	/* libpq's own words would show the password. */
 	all = PQconninfoParse(url, &error);
@@ -53,8 +77,9 @@ pg_params_read(struct pg_params *p, const char *url, const char *name)
 		return (-1);
 	for (o = all; o->keyword != NULL; o++)
 		n++;
-	p->names = xcalloc((size_t)n + 1, sizeof(*p->names));
-	p->values = xcalloc((size_t)n + 1, sizeof(*p->values));
+	p->names = xcalloc((size_t)n + 4, sizeof(*p->names));
+	p->values = xcalloc((size_t)n + 4, sizeof(*p->values));
+	p->hosts = p->ports = NULL;
 	for (o = all, n = 0; o->keyword != NULL; o++) {
 		value = o->val != NULL ? o->val : default_of(o->keyword);
 		if (strcmp(o->keyword, "application_name") == 0)
@@ -65,13 +90,24 @@ pg_params_read(struct pg_params *p, const char *url, const char *name)
 			continue;
 		if (strcmp(o->keyword, "connect_timeout") == 0)
 			seconds = atoi(value);
-		else if (strcmp(o->keyword, "host") == 0)
+		else if (strcmp(o->keyword, "port") == 0)
+			p->ports = xstrdup(value);
+		else if (strcmp(o->keyword, "hostaddr") == 0)
+			addressed = 1;
+		else if (strcmp(o->keyword, "host") == 0) {
 			for (const char *s = value; *s != '\0'; s++)
 				hosts += *s == ',';
+			p->hosts = xstrdup(value);
+		}
 		p->names[n] = xstrdup(o->keyword);
 		p->values[n++] = xstrdup(value);
 	}
 	PQconninfoFree(all);
+	p->n = n;
+	if (p->hosts != NULL && (addressed || all_known(p->hosts))) {
+		free(p->hosts);
+		p->hosts = NULL;
+	}
 	if (seconds < 1 || seconds > 600)
 		seconds = CONNECT_S;
 	p->connect_us = (seconds < 2 ? 2 : seconds) * SECOND * hosts;
@@ -89,5 +125,23 @@ pg_params_free(struct pg_params *p)
 	}
 	free(p->names);
 	free(p->values);
+	free(p->hosts);
+	free(p->ports);
 	p->names = p->values = NULL;
+	p->hosts = p->ports = NULL;
+}
+
+/* Of a parameter that comes twice libpq takes the second. */
+void
+pg_params_resolved(struct pg_params *p, char *const list[3])
+{
+	static const char *const names[] = { "host", "hostaddr", "port" };
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		free(p->names[p->n + i]);
+		free(p->values[p->n + i]);
+		p->names[p->n + i] = xstrdup(names[i]);
+		p->values[p->n + i] = xstrdup(list[i]);
+	}
 }

@@ -45,6 +45,9 @@ static const char session_sql[] =
     "SET default_transaction_isolation = 'read committed';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5;"
     "SET tcp_keepalives_count = 3;"
+    "SELECT set_config(name, '20000', false) FROM pg_settings"
+    " WHERE name = 'tcp_user_timeout';"
+    "SET takod.lease_us = %" PRId64 ";"
     "SELECT set_config('synchronous_commit', 'on', false)"
     " WHERE current_setting('synchronous_commit') = 'off';"
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -52,19 +55,20 @@ static const char session_sql[] =
     "SELECT pg_advisory_lock(%" PRId64 ")";
 
 void
-pg_setup_init(struct pg_setup *s, const char *owner, const char *life,
-    const struct pg_statement *statements, int n_statements)
+pg_setup_init(struct pg_setup *s, const char *node, const char *life,
+    int64_t lease_us, const struct pg_statement *statements, int n_statements)
 {
 	uint8_t digest[TAKO_SHA256];
-	char name[160];
+	char name[MAX_NODE + 32];
 	int64_t key;
 
-	snprintf(name, sizeof(name), "takod owner %s", owner);
+	snprintf(name, sizeof(name), "takod owner %s", node);
 	sha256(digest, name, strlen(name));
 	memcpy(&key, digest, sizeof(key));
 	s->statements = statements;
 	s->n_statements = n_statements;
-	snprintf(s->session, sizeof(s->session), session_sql, life, key);
+	snprintf(
+	    s->session, sizeof(s->session), session_sql, lease_us, life, key);
 }
 
 int
@@ -182,9 +186,7 @@ failed(struct pg_setup *s, PGresult *res, char *detail, size_t len)
 	if (state != NULL && s->step == STEP_SESSION &&
 	    strcmp(state, "55P03") == 0) {
 		strlcpy(detail,
-		    "another takod of this host and data directory uses the "
-		    "database",
-		    len);
+		    "another takod of this node_name uses the database", len);
 		return (-1);
 	}
 	pg_words(detail, len, PQresultErrorMessage(res));

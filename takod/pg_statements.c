@@ -6,8 +6,13 @@
 #include "pg_statements.h"
 
 #define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-/* The rows of $1, whichever of its claims they are from. */
-#define OWNED "left(owner, length($1) + 1) = $1 || '#'"
+/* Held by this life ($2) of a takod, by any life of it ($3). */
+#define OF_THIS_LIFE  "left(owner, length($2) + 1) = $2 || '.'"
+#define OF_THIS_NODE  "left(owner, length($3) + 1) = $3 || '#'"
+#define SET_RELEASED  JOB_FATE_SET(JOB_RELEASED, NOW_US, "greatest")
+#define SET_ABANDONED JOB_FATE_SET(JOB_ABANDONED, NOW_US, "greatest")
+/* Until when a job is held that is claimed, or held on to, now. */
+#define LEASE "(" NOW_US " + current_setting('takod.lease_us')::bigint)"
 /* Failed attempts of the job in whose row it stands; NULL: there are none. */
 #define ATTEMPTS                                                               \
 	"(SELECT json_agg(json_build_array(" ATTEMPT_COLUMNS ")"               \
@@ -61,22 +66,23 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " ($17 = 1 AND n = 0 AND coalesce(busy, 0) = 0)::int AS go"
 	    " FROM waiting LEFT JOIN quota ON true) AS w"
 	    " WHERE NOT EXISTS (SELECT 1 FROM known)),"
-	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ", owner)"
+	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ", owner,"
+	    " lease_until)"
 	    " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
-	    " $14, $15, CASE go WHEN 1 THEN 'running' ELSE 'queued' END,"
+	    " $14, CASE $15 WHEN 0 THEN " NOW_US " ELSE $15 END,"
+	    " CASE go WHEN 1 THEN 'running' ELSE 'queued' END,"
 	    " go, go, $16, go, CASE go WHEN 1 THEN " NOW_US " ELSE 0 END,"
 	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
-	    " -1, -1, -1, -1, $2, $23, CASE go WHEN 1 THEN $19 END"
+	    " -1, -1, -1, -1, $2, $23, CASE go WHEN 1 THEN $19 END,"
+	    " CASE go WHEN 1 THEN " LEASE " END"
 	    " FROM how WHERE refused = 0 AND (go = 1 OR n < $18)"
 	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
 	    " payload AS (INSERT INTO payloads"
 	    " SELECT id, $20, $21, $22 FROM fresh)"
 	    " SELECT found.*, n, (SELECT refused FROM how)"
 	    " FROM waiting LEFT JOIN ("
-	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh, CASE status"
-	    " WHEN 'queued' THEN pg_notify('takod_jobs', '')::text END"
-	    " FROM fresh UNION ALL"
-	    " SELECT " JOB_COLUMNS ", 0, NULL FROM known) AS found ON true" },
+	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh FROM fresh UNION ALL"
+	    " SELECT " JOB_COLUMNS ", 0 FROM known) AS found ON true" },
 	/*
 	 * Whose turn it is, then a job of theirs: the row of the tenant is
 	 * locked first, so that it is still ready. A row of nulls: what was
@@ -101,7 +107,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " FOR UPDATE SKIP LOCKED),"
 	    " job AS (UPDATE jobs SET status = 'running', fence = fence + 1,"
 	    " attempt = attempt + 1, code_started = $1,"
-	    " started_at = " NOW_US ", owner = $2"
+	    " started_at = " NOW_US ", owner = $2, lease_until = " LEASE
 	    " FROM due WHERE id = due_id RETURNING " JOB_COLUMNS ")"
 	    " SELECT job.*, code, input, requirements, " ATTEMPTS
 	    " FROM top LEFT JOIN job ON true"
@@ -115,8 +121,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND status = 'running' AND code_started = 0 FOR UPDATE),"
 	    " noted AS (" NOTE "greatest($4, started_at), $5, $6, $7"
 	    " FROM was WHERE $6 <> '' ON CONFLICT DO NOTHING)"
-	    " UPDATE jobs SET status = 'queued', owner = NULL,"
-	    " not_before = " NOW_US " + $3, started_at = 0"
+	    " UPDATE jobs SET not_before = " NOW_US " + $3, " SET_RELEASED
 	    " FROM was WHERE jobs.id = was_id" },
 	/*
 	 * Written a second time by who wrote it, it is written: the first
@@ -131,7 +136,8 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " execution_ms = $11, total_ms = $12, phase_at_exit = $13,"
 	    " runtime = $14, out_truncated = $15, err_truncated = $16,"
 	    " max_rss_kb = $17, cpu_ms = $18, wall_ms = $19,"
-	    " oom_kills = $20, job_type = $26, owner = NULL"
+	    " oom_kills = $20, job_type = $26, owner = NULL,"
+	    " lease_until = NULL"
 	    " WHERE id = $1 AND fence = $2 AND (status = 'running'"
 	    " OR (status = $3 AND ended_at = greatest($4, started_at)))"
 	    " RETURNING *),"
@@ -151,10 +157,14 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " ended_at = " NOW_US ", error = 'cancelled',"
 	    " error_phase = 'startup',"
 	    " error_message = 'Execution was cancelled'"
-	    " WHERE id = $1 AND status = 'queued' RETURNING " JOB_COLUMNS ")"
+	    " WHERE id = $1 AND status = 'queued' RETURNING " JOB_COLUMNS "),"
+	    " asked AS (UPDATE jobs SET cancel_requested = 1"
+	    " WHERE id = $1 AND status = 'running' RETURNING " JOB_COLUMNS ")"
 	    " SELECT " JOB_COLUMNS ", 1 FROM job UNION ALL"
+	    " SELECT " JOB_COLUMNS ", 2 FROM asked UNION ALL"
 	    " SELECT " JOB_COLUMNS ", 0 FROM jobs WHERE id = $1"
-	    " AND NOT EXISTS (SELECT 1 FROM job)" },
+	    " AND NOT EXISTS (SELECT 1 FROM job)"
+	    " AND NOT EXISTS (SELECT 1 FROM asked)" },
 	[S_GET] = { "tii",
 	    "SELECT job.*, code, input, requirements,"
 	    " stdout, stderr, output, extras, artifacts, artifact_store,"
@@ -172,27 +182,62 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
 	    " (SELECT count(*) FROM jobs WHERE status = 'running'),"
 	    " (SELECT count(*) FROM tenants WHERE waiting > 0)" },
-	[S_RECOVER] = { "t",
-	    "WITH was AS (SELECT id AS was_id, id, attempt, started_at"
-	    " FROM jobs WHERE status = 'running' AND code_started = 0"
-	    " AND " OWNED " FOR UPDATE),"
-	    " again AS (UPDATE jobs SET status = 'queued', owner = NULL,"
-	    " started_at = 0 FROM was WHERE jobs.id = was_id RETURNING 1),"
+	/*
+	 * $1: what is held, $2: <node>#<life>, $3: <node>. What is held is
+	 * left alone by the second half, whose rows are taken by one of
+	 * several takods: the others skip them.
+	 */
+	[S_BEAT] = { "tttttiiiii",
+	    "WITH held AS (UPDATE jobs SET lease_until = " LEASE
+	    " WHERE id = ANY ($1::text[]) AND status = 'running'"
+	    " AND " OF_THIS_LIFE " RETURNING id, fence, cancel_requested),"
+	    " was AS (SELECT id AS was_id, id, attempt, started_at,"
+	    " code_started, cancel_requested FROM jobs"
+	    " WHERE status = 'running' AND id <> ALL ($1::text[])"
+	    " AND ((" OF_THIS_NODE " AND NOT " OF_THIS_LIFE ")"
+	    " OR (" NOW_US " <= $10"
+	    " AND coalesce(lease_until, 0) < " NOW_US "))"
+	    " FOR UPDATE SKIP LOCKED),"
+	    " taken AS (UPDATE jobs SET " SET_ABANDONED
+	    " FROM was WHERE jobs.id = was_id RETURNING jobs.*),"
 	    " noted AS (" NOTE "greatest(" NOW_US ", started_at),"
 	    " 'interrupted', 'node', 'takod was ended before the code began'"
-	    " FROM was ON CONFLICT DO NOTHING),"
-	    " failed AS (UPDATE jobs SET status = 'failed',"
-	    " ended_at = greatest(" NOW_US ", started_at),"
-	    " error = 'interrupted', error_phase = 'execution',"
-	    " phase_at_exit = 'execution', owner = NULL,"
-	    " error_message = 'takod was ended while the job ran'"
-	    " WHERE status = 'running' AND code_started = 1"
-	    " AND " OWNED " RETURNING *),"
+	    " FROM was WHERE code_started = 0 AND cancel_requested = 0"
+	    " ON CONFLICT DO NOTHING),"
 	    " late AS (" NOTE "ended_at, error, 'node', error_message"
-	    " FROM failed ON CONFLICT DO NOTHING),"
-	    " letter AS (" LETTER " FROM failed ON CONFLICT DO NOTHING)"
-	    " SELECT (SELECT count(*) FROM again),"
-	    " (SELECT count(*) FROM failed)" },
+	    " FROM taken WHERE status = 'failed' ON CONFLICT DO NOTHING),"
+	    " letter AS (" LETTER " FROM taken WHERE status = 'failed'"
+	    " ON CONFLICT DO NOTHING),"
+	    " node AS (INSERT INTO nodes (name, instance, version, started_at,"
+	    " seen_at, lease_until, running, max_workers, draining)"
+	    " VALUES ($3, $4, $5, " NOW_US " - $6, " NOW_US ", " LEASE
+	    ", $7, $8, $9) ON CONFLICT (name) DO UPDATE SET"
+	    " instance = excluded.instance, version = excluded.version,"
+	    " started_at = excluded.started_at, seen_at = excluded.seen_at,"
+	    " lease_until = excluded.lease_until,"
+	    " running = excluded.running, max_workers = excluded.max_workers,"
+	    " draining = excluded.draining),"
+	    /* Not seen for a week: forgotten. */
+	    " old AS (DELETE FROM nodes WHERE name <> $3"
+	    " AND seen_at < " NOW_US " - 604800000000)"
+	    " SELECT id, fence, 'running', cancel_requested::bigint, 0::bigint"
+	    " FROM held UNION ALL"
+	    " SELECT id, fence, status, 0, 0 FROM taken UNION ALL"
+	    " SELECT '', count(*), '', coalesce(sum(running), 0)::bigint,"
+	    " coalesce(sum(max_workers), 0)::bigint FROM nodes"
+	    " WHERE name <> $3 AND lease_until >= " NOW_US " UNION ALL"
+	    " SELECT '', (SELECT count(*) FROM jobs WHERE status = 'queued')"
+	    " + (SELECT count(*) FROM taken WHERE status = 'queued'),"
+	    " 'queued', " NOW_US ", 0" },
+	[S_ENDED] = { "t",
+	    "SELECT asked FROM unnest($1::text[]) AS asked WHERE NOT EXISTS"
+	    " (SELECT 1 FROM jobs WHERE id = asked"
+	    " AND status IN ('queued', 'running'))" },
+	[S_NODES] = { "",
+	    "SELECT name, instance, version, started_at, seen_at,"
+	    " " NOW_US " - seen_at, running, max_workers, draining,"
+	    " (lease_until >= " NOW_US ")::int FROM nodes ORDER BY name" },
+	[S_NOTIFY] = { "t", "SELECT pg_notify('takod_jobs', $1)" },
 	/*
 	 * The clock is read once, or the index would not be used for it. What
 	 * another takod is removing is left to it.
@@ -286,8 +331,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " ORDER BY c.id, c.fence, c.number, c.chunk LIMIT 1) AS next)"
 	    " SELECT id, fence, written_at FROM place LIMIT $3" },
 	/* Nobody was told of it, so nothing of it has run. */
-	[S_UNDO] = { "t", "UPDATE jobs SET status = 'queued', owner = NULL,"
-			  " started_at = 0, code_started = 0"
+	[S_UNDO] = { "t", "UPDATE jobs SET code_started = 0, " SET_RELEASED
 			  " WHERE owner = $1 AND status = 'running'" },
 };
 /* clang-format on */

@@ -22,7 +22,10 @@ enum pg_call {
 	S_LIST_TYPE,
 	S_LIST_BOTH,
 	S_COUNTS,
-	S_RECOVER,
+	S_BEAT,
+	S_ENDED,
+	S_NODES,
+	S_NOTIFY,
 	S_EXPIRE,
 	S_LETTERS,
 	S_LETTER_COUNTS,
@@ -45,9 +48,9 @@ extern const struct pg_statement pg_statements[S_MAX];
 /* What stands behind a job's columns. */
 enum {
 	SUBMIT_FRESH = C_MAX,
-	SUBMIT_WAITING = C_MAX + 2,
+	SUBMIT_WAITING,
 	SUBMIT_REFUSED,
-	CANCEL_DONE = C_MAX,
+	CANCEL_DONE = C_MAX, /* enum cancel_done */
 	GET_CODE = C_MAX,
 	GET_INPUT,
 	GET_REQUIREMENTS,
@@ -59,6 +62,12 @@ enum {
 	GET_ARTIFACT_STORE,
 	GET_ATTEMPTS,
 	CLAIM_ATTEMPTS = GET_REQUIREMENTS + 1
+};
+
+enum cancel_done {
+	CANCEL_NOTHING,
+	CANCEL_ENDED, /* it waited */
+	CANCEL_ASKED  /* it runs */
 };
 
 #endif

@@ -36,11 +36,18 @@ void
 priv_ids(void)
 {
 	struct ids ids;
-	char detail[128];
+	char detail[256], host[65];
 
-	if (ids_choose(env.conf, &ids, detail, sizeof(detail)) == -1)
+	if (ids_choose(env.conf, &ids, detail, sizeof(detail)) == -1 ||
+	    ids_claim(&ids, detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
 	strlcpy(env.instance, ids.instance, sizeof(env.instance));
+	if (gethostname(host, sizeof(host)) == -1)
+		fatal("gethostname");
+	host[sizeof(host) - 1] = '\0';
+	snprintf(env.node, sizeof(env.node), "%s@%s", env.instance, host);
+	if (env.conf->node_name != NULL)
+		strlcpy(env.node, env.conf->node_name, sizeof(env.node));
 	env.uid_base = ids.base;
 	env.api_uid = ids.api_uid;
 	env.api_gid = ids.api_gid;

@@ -14,6 +14,7 @@
 
 static struct event *poll_timer, *kick_event;
 static int claiming, counting;
+static int64_t held_until; /* what is being claimed */
 static int again; /* something changed while a claim was under way */
 
 /* Whoever is refused is told to come again within this. */
@@ -147,7 +148,7 @@ claimed(enum store_result result, struct job *job, void *arg)
 	claiming = 0;
 	if (result == STORE_OK) {
 		queue_left();
-		run_begin(job, NULL, 0);
+		run_begin(job, NULL, 0, held_until);
 		queue_kick();
 		return;
 	}
@@ -184,6 +185,7 @@ look(int fd, short events, void *arg)
 		return;
 	}
 	claiming = 1;
+	held_until = lease_until(time_boot_us());
 	env.store_ops->claim(env.store, 0, claimed, NULL);
 }
 

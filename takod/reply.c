@@ -297,6 +297,10 @@ reply_stats_fill(struct msg_rep_stats *m)
 	m->slots_ready = ready;
 	m->slots_starting = starting;
 	m->warm_pool_size = (uint64_t)env.conf->warm_pool_size;
+	m->nodes = (uint64_t)env.nodes;
+	m->nodes_running = (uint64_t)env.nodes_running;
+	m->nodes_workers = (uint64_t)env.nodes_workers;
+	strlcpy(m->node, env.node, sizeof(m->node));
 	strlcpy(m->engine, env.engine_ops == NULL ? "" : env.engine_ops->name,
 	    sizeof(m->engine));
 	strlcpy(m->store, env.store_ops == NULL ? "" : env.store_ops->name,

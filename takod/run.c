@@ -115,6 +115,12 @@ run_go(struct run *r)
 	struct blob *payload;
 	int fd, ret = -1;
 
+	/* It may have been a long time since the row said that it is ours. */
+	if (lease_over(r)) {
+		run_lost(
+		    r, "the lease ran out before the code was handed over");
+		return;
+	}
 	memset(&m, 0, sizeof(m));
 	m.token = r->slot->token;
 	m.code_len = blob_len(r->job->code);
@@ -178,7 +184,7 @@ run_slot_ready(struct run *r)
 }
 
 void
-run_begin(struct job *job, struct slot *slot, int started)
+run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 {
 	const struct conf_job_type *jt;
 	char detail[256];
@@ -198,6 +204,7 @@ run_begin(struct job *job, struct slot *slot, int started)
 	}
 	r->job = job;
 	r->claimed = time_mono_us();
+	r->held_until = held_until;
 	r->started = started;
 	r->again = -1;
 	r->slot = slot;
@@ -265,6 +272,36 @@ run_end(struct run *r, enum run_reason reason)
 		return;
 	}
 	pool_kill(r->slot);
+}
+
+void
+run_cancel(const char *job_id)
+{
+	struct run *r, *next;
+
+	/* One that was lost may be here beside the one that came after. */
+	TAILQ_FOREACH_SAFE (r, &runs, entry, next)
+		if (strcmp(r->job->id, job_id) == 0)
+			run_end(r, REASON_CANCEL);
+}
+
+void
+run_lost(struct run *r, const char *why)
+{
+	if (r->finishing || r->reason != REASON_NONE)
+		return;
+	log_warnx("job %s: no longer surely ours: %s", r->job->id, why);
+	if (r->started || r->starting)
+		run_end(r, REASON_LEASE);
+	else
+		run_free(r); /* whoever takes it up puts it back */
+}
+
+/* By the store's clock, which this host's may differ from. */
+static int64_t
+run_store_now(const struct run *r)
+{
+	return (r->job->started_at + time_mono_us() - r->claimed);
 }
 
 /* Until the next attempt: the base, doubled each time, 30 s at the most. */
@@ -357,7 +394,7 @@ run_slot_failed(struct run *r, enum engine_error error, const char *place,
 		return;
 	}
 	fault_words(words, sizeof(words), detail);
-	attempt_note(r->job, time_wall_us(), fault, place, words);
+	attempt_note(r->job, run_store_now(r), fault, place, words);
 	r->dead = r->done = 1;
 	if (fault != JERR_CONFIG && !r->started && !r->starting &&
 	    r->job->attempt < env.conf->max_retry_attempts) {
@@ -583,7 +620,7 @@ fail:
 
 /* What its record was to name is not there: it did not succeed. */
 static void
-run_lost(struct run *r)
+run_lost_artifacts(struct run *r)
 {
 	log_error("job %s: its artifacts are lost", r->job->id);
 	r->job->n_artifacts = 0;
@@ -697,7 +734,7 @@ run_kept(enum artifact_result result, void *arg)
 	}
 	r->kept = 1;
 	if (result != ARTIFACT_OK)
-		run_lost(r);
+		run_lost_artifacts(r);
 	run_finish(r);
 }
 

@@ -20,6 +20,14 @@
 	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
 	" ORDER BY seq DESC LIMIT ?1 OFFSET ?2"
 
+/* Held by this life (?3) of a takod, by any life of it (?2). */
+#define OF_THIS_LIFE  "substr(owner, 1, length(?3) + 1) = ?3 || '.'"
+#define OF_THIS_NODE  "substr(owner, 1, length(?2) + 1) = ?2 || '#'"
+#define SET_RELEASED  JOB_FATE_SET(JOB_RELEASED, "?4", "max")
+#define SET_ABANDONED JOB_FATE_SET(JOB_ABANDONED, "?1", "max")
+#define ABANDONED                                                              \
+	"status = 'running' AND ((" OF_THIS_NODE " AND NOT " OF_THIS_LIFE ")"  \
+	" OR (?1 <= ?4 AND coalesce(lease_until, 0) < ?1))"
 #define POLICY_FIELD(f) "json_extract(value, '$." f "')"
 /* clang-format off */
 #define POLICY_FIELDS                                                          \
@@ -36,10 +44,11 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_UNDO] = "ROLLBACK TO call",
 	[S_KEEP] = "RELEASE call",
 	[S_PROBE] = "UPDATE meta SET probe = probe + 1",
-	[S_INSERT] = "INSERT INTO jobs (" JOB_COLUMNS ", owner) VALUES ("
-		     "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
-		     "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"
-		     "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40,?41)",
+	[S_INSERT] =
+	    "INSERT INTO jobs (" JOB_COLUMNS ", owner, lease_until) VALUES ("
+	    "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
+	    "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"
+	    "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40,?41,?42)",
 	[S_INSERT_PAYLOAD] = "INSERT INTO payloads VALUES (?1, ?2, ?3, ?4)",
 	[S_BY_ID] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?1",
 	[S_BY_KEY] =
@@ -60,7 +69,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 			 " AND due IS NOT NULL ORDER BY since LIMIT 1",
 	[S_CLAIM] = "UPDATE jobs SET status = 'running', fence = fence + 1,"
 		    " attempt = attempt + 1, code_started = ?2,"
-		    " started_at = ?3, owner = ?4"
+		    " started_at = ?3, owner = ?4, lease_until = ?5"
 		    " WHERE id = ?1 AND status = 'queued'",
 	[S_START] = "UPDATE jobs SET code_started = 1"
 		    " WHERE id = ?1 AND fence = ?2 AND status = 'running'",
@@ -68,8 +77,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		   " SELECT id, attempt, started_at, max(?3, started_at), ?4,"
 		   " ?5, ?6 FROM jobs WHERE id = ?1 AND fence = ?2"
 		   " ON CONFLICT DO NOTHING",
-	[S_RELEASE] = "UPDATE jobs SET status = 'queued', owner = NULL,"
-		      " not_before = ?3, started_at = 0"
+	[S_RELEASE] = "UPDATE jobs SET not_before = ?3, " SET_RELEASED
 		      " WHERE id = ?1 AND fence = ?2 AND status = 'running'"
 		      " AND code_started = 0",
 	[S_FINISH] = "UPDATE jobs SET status = ?3,"
@@ -80,7 +88,8 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " total_ms = ?12, phase_at_exit = ?13, runtime = ?14,"
 		     " out_truncated = ?15, err_truncated = ?16,"
 		     " max_rss_kb = ?17, cpu_ms = ?18, wall_ms = ?19,"
-		     " oom_kills = ?20, job_type = ?21, owner = NULL"
+		     " oom_kills = ?20, job_type = ?21, owner = NULL,"
+		     " lease_until = NULL"
 		     " WHERE id = ?1 AND fence = ?2 AND (status = 'running'"
 		     " OR (status = ?3 AND ended_at = max(?4, started_at)))",
 	[S_LETTER] = "INSERT INTO dead_letters (" LETTER_COPIED ")"
@@ -97,6 +106,8 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " error = 'cancelled', error_phase = 'startup',"
 		     " error_message = 'Execution was cancelled'"
 		     " WHERE id = ?1 AND status = 'queued'",
+	[S_CANCEL_ASK] = "UPDATE jobs SET cancel_requested = 1"
+			 " WHERE id = ?1 AND status = 'running'",
 	[S_PAYLOAD] = "SELECT code, input, requirements FROM payloads"
 		      " WHERE id = ?1",
 	[S_POSITION] = TENANT_POSITION("?1"),
@@ -108,30 +119,33 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_LIST_STATUS] = LIST(" WHERE status = ?3"),
 	[S_LIST_TYPE] = LIST(" WHERE job_type = ?4"),
 	[S_LIST_BOTH] = LIST(" WHERE status = ?3 AND job_type = ?4"),
-	[S_RECOVER_NOTE] =
+	[S_HOLD] = "UPDATE jobs SET lease_until = ?2 WHERE id = ?1"
+		   " AND status = 'running' AND " OF_THIS_LIFE
+		   " RETURNING fence, cancel_requested",
+	/* Of a former life of this node, or of nobody any more: noted, then. */
+	[S_ABANDONED_NOTE] =
 	    "INSERT INTO attempts (id, " ATTEMPT_COLUMNS ")"
-	    " SELECT id, attempt, started_at, max(?2, started_at),"
+	    " SELECT id, attempt, started_at, max(?1, started_at),"
 	    " 'interrupted', 'node', CASE code_started"
 	    " WHEN 0 THEN 'takod was ended before the code began'"
 	    " ELSE 'takod was ended while the job ran' END FROM jobs"
-	    " WHERE status = 'running' AND owner = ?1"
+	    " WHERE " ABANDONED " AND cancel_requested = 0"
 	    " ON CONFLICT DO NOTHING",
-	[S_RECOVER_QUEUED] = "UPDATE jobs SET status = 'queued', owner = NULL,"
-			     " started_at = 0"
-			     " WHERE status = 'running' AND owner = ?1"
-			     " AND code_started = 0",
-	[S_RECOVER_FAILED] =
-	    "UPDATE jobs SET status = 'failed', ended_at = max(?2, started_at),"
-	    " error = 'interrupted', error_phase = 'execution',"
-	    " phase_at_exit = 'execution', owner = NULL,"
-	    " error_message = 'takod was ended while the job ran'"
-	    " WHERE status = 'running' AND owner = ?1 AND code_started = 1",
-	/* Those that ended just so, and have no letter yet. */
-	[S_RECOVER_LETTERS] =
-	    "INSERT INTO dead_letters (" LETTER_COPIED ")"
-	    " SELECT " LETTER_OF_JOB " FROM jobs WHERE ended_at >= ?2"
-	    " AND ended_at > 0 AND status = 'failed'"
-	    " AND error = 'interrupted' ON CONFLICT DO NOTHING",
+	[S_ABANDONED] = "UPDATE jobs SET " SET_ABANDONED " WHERE " ABANDONED
+			" RETURNING id, fence, status",
+	[S_NODE] = "INSERT OR REPLACE INTO nodes (name, instance, version,"
+		   " started_at, seen_at, lease_until, running, max_workers,"
+		   " draining) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[S_NODES_OLD] = "DELETE FROM nodes WHERE name <> ?1"
+			" AND seen_at < ?2",
+	[S_NODES_ALIVE] = "SELECT count(*), coalesce(sum(running), 0),"
+			  " coalesce(sum(max_workers), 0) FROM nodes"
+			  " WHERE lease_until >= ?1",
+	[S_NODES] = "SELECT name, instance, version, started_at, seen_at,"
+		    " running, max_workers, draining, lease_until"
+		    " FROM nodes ORDER BY name",
+	[S_ENDED] = "SELECT 1 FROM jobs WHERE id = ?1"
+		    " AND status IN ('queued', 'running')",
 	[S_EXPIRED] = "SELECT id, (SELECT artifact_store FROM outputs"
 		      " WHERE outputs.id = jobs.id)"
 		      " FROM jobs WHERE ended_at > 0 AND ended_at < ?1"
@@ -483,6 +497,7 @@ static int
 insert_row(struct store *s, const struct job *j, int start)
 {
 	sqlite3_stmt *st = sqlite_stmt(s, S_INSERT);
+	int64_t now = time_wall_us();
 	int i;
 
 	bind_text(st, C_ID + 1, j->id);
@@ -499,13 +514,14 @@ insert_row(struct store *s, const struct job *j, int start)
 	sqlite3_bind_int64(st, C_INPUT_LEN + 1, (int64_t)j->input_len);
 	sqlite3_bind_int(st, C_TIMEOUT + 1, j->timeout);
 	sqlite3_bind_int(st, C_STARTUP_TIMEOUT + 1, j->startup_timeout);
-	sqlite3_bind_int64(st, C_CREATED_AT + 1, j->created_at);
+	sqlite3_bind_int64(
+	    st, C_CREATED_AT + 1, j->created_at != 0 ? j->created_at : now);
 	bind_text(st, C_STATUS + 1, start ? "running" : "queued");
 	sqlite3_bind_int(st, C_FENCE + 1, start);
 	sqlite3_bind_int(st, C_ATTEMPT + 1, start);
 	sqlite3_bind_int64(st, C_NOT_BEFORE + 1, j->not_before);
 	sqlite3_bind_int(st, C_CODE_STARTED + 1, start);
-	sqlite3_bind_int64(st, C_STARTED_AT + 1, start ? time_wall_us() : 0);
+	sqlite3_bind_int64(st, C_STARTED_AT + 1, start ? now : 0);
 	sqlite3_bind_int(st, C_ENDED_AT + 1, 0);
 	for (i = C_EXIT_CODE; i <= C_OOM_KILLS; i++)
 		sqlite3_bind_int(st, i + 1, -1);
@@ -519,6 +535,8 @@ insert_row(struct store *s, const struct job *j, int start)
 	sqlite3_bind_int(st, C_ERR_TRUNCATED + 1, 0);
 	bind_text(st, C_TENANT + 1, j->tenant);
 	bind_text(st, C_MAX + 1, start ? s->owner : NULL);
+	if (start)
+		sqlite3_bind_int64(st, C_MAX + 2, now + s->lease_us);
 	return (sqlite_run(st));
 }
 
@@ -660,6 +678,7 @@ call_claim(struct store *s, struct store_op *op)
 	sqlite3_bind_int(st, 2, op->flag);
 	sqlite3_bind_int64(st, 3, now);
 	bind_text(st, 4, s->owner);
+	sqlite3_bind_int64(st, 5, now + s->lease_us);
 	if ((rc = sqlite_run(st)) != SQLITE_DONE)
 		return (sqlite_fault(s, rc));
 	if ((r = by_id(s, id, &op->job)) != STORE_OK ||
@@ -734,6 +753,7 @@ call_release(struct store *s, struct store_op *op)
 {
 	const struct job *j = op->in;
 	enum store_result r;
+	int64_t now = time_wall_us();
 	sqlite3_stmt *st;
 
 	if ((r = note_attempt(s, j)) != STORE_OK)
@@ -741,7 +761,8 @@ call_release(struct store *s, struct store_op *op)
 	st = sqlite_stmt(s, S_RELEASE);
 	bind_text(st, 1, j->id);
 	sqlite3_bind_int64(st, 2, j->fence);
-	sqlite3_bind_int64(st, 3, time_wall_us() + op->n1);
+	sqlite3_bind_int64(st, 3, now + op->n1);
+	sqlite3_bind_int64(st, 4, now);
 	return (guarded(s, st));
 }
 
@@ -812,10 +833,15 @@ call_cancel(struct store *s, struct store_op *op)
 	sqlite3_bind_int64(st, 2, time_wall_us());
 	if ((guard = guarded(s, st)) != STORE_OK && guard != STORE_STALE)
 		return (guard);
+	if (guard == STORE_STALE) {
+		st = sqlite_stmt(s, S_CANCEL_ASK);
+		bind_text(st, 1, op->id);
+		r = guarded(s, st);
+		if (r != STORE_OK)
+			return (r == STORE_STALE ? STORE_NOT_FOUND : r);
+	}
 	if ((r = by_id(s, op->id, &op->job)) != STORE_OK)
 		return (r);
-	if (guard == STORE_STALE && job_status_terminal(op->job->status))
-		return (STORE_NOT_FOUND);
 	return (guard);
 }
 
@@ -898,28 +924,199 @@ call_counts(struct store *s, struct store_op *op)
 	return (r);
 }
 
-enum store_result
-call_recover(struct store *s, struct store_op *op)
+/* Rows of takods that were not seen for so long are forgotten. */
+#define NODES_OLD_US (7 * 86400 * INT64_C(1000000))
+
+static int
+lease_add(struct store_op *op, const char *id, int64_t fence,
+    enum job_status status, int cancel)
 {
-	static const enum statement steps[] = { S_RECOVER_NOTE,
-		S_RECOVER_QUEUED, S_RECOVER_FAILED, S_RECOVER_LETTERS };
-	int64_t now = time_wall_us(), changes[nitems(steps)];
+	struct store_lease *l;
+
+	l = reallocarray(op->leases, op->beat.n_jobs + 1, sizeof(*l));
+	if (l == NULL)
+		return (-1);
+	op->leases = l;
+	op->beat.jobs = l;
+	l += op->beat.n_jobs++;
+	strlcpy(l->id, id, sizeof(l->id));
+	l->fence = fence;
+	l->status = status;
+	l->cancel = cancel;
+	return (0);
+}
+
+static enum store_result
+beat_hold(struct store *s, struct store_op *op, int64_t now)
+{
 	sqlite3_stmt *st;
 	size_t i;
+	int rc, ok;
+
+	for (i = 0; i < op->n_ids; i++) {
+		st = sqlite_stmt(s, S_HOLD);
+		bind_text(st, 1, op->ids[i]);
+		sqlite3_bind_int64(st, 2, now + s->lease_us);
+		bind_text(st, 3, s->life);
+		ok = 0;
+		while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+			ok = lease_add(op, op->ids[i],
+			    sqlite3_column_int64(st, 0), JOB_RUNNING,
+			    sqlite3_column_int(st, 1));
+		sqlite3_reset(st);
+		if (rc != SQLITE_DONE)
+			return (sqlite_fault(s, rc));
+		if (ok == -1)
+			return (STORE_FAILED);
+	}
+	return (STORE_OK);
+}
+
+static sqlite3_stmt *
+abandoned_stmt(struct store *s, enum statement which, const struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, which);
+
+	sqlite3_bind_int64(st, 1, op->beat.now);
+	bind_text(st, 2, s->node);
+	bind_text(st, 3, s->life);
+	sqlite3_bind_int64(st, 4, op->pulse.reap_until);
+	return (st);
+}
+
+/* What is held was extended before: it is not among these. */
+static enum store_result
+beat_abandoned(struct store *s, struct store_op *op)
+{
+	const struct store_lease *l;
+	char id[MAX_JOB_ID + 1];
+	sqlite3_stmt *st;
+	size_t i, first = op->beat.n_jobs;
+	int rc, ok = 0;
+
+	if ((rc = sqlite_run(abandoned_stmt(s, S_ABANDONED_NOTE, op))) !=
+	    SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	st = abandoned_stmt(s, S_ABANDONED, op);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		get_text(st, 0, id, sizeof(id));
+		ok |= lease_add(op, id, sqlite3_column_int64(st, 1),
+		    (enum job_status)get_enum(st, 2, job_status_byname), 0);
+	}
+	sqlite3_reset(st);
+	for (i = first; i < op->beat.n_jobs && rc == SQLITE_DONE; i++) {
+		l = &op->leases[i];
+		if (l->status != JOB_FAILED)
+			continue;
+		st = sqlite_stmt(s, S_LETTER);
+		bind_text(st, 1, l->id);
+		sqlite3_bind_int64(st, 2, l->fence);
+		rc = sqlite_run(st);
+	}
+	if (rc != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	return (ok == -1 ? STORE_FAILED : STORE_OK);
+}
+
+static enum store_result
+beat_node(struct store *s, struct store_op *op, int64_t now)
+{
+	const struct store_pulse *p = &op->pulse;
+	sqlite3_stmt *st = sqlite_stmt(s, S_NODE);
 	int rc;
 
-	for (i = 0; i < nitems(steps); i++) {
-		st = sqlite_stmt(s, steps[i]);
-		/* Each has those of the two that it needs. */
-		bind_text(st, 1, s->owner);
-		sqlite3_bind_int64(st, 2, now);
-		if ((rc = sqlite_run(st)) != SQLITE_DONE)
-			return (sqlite_fault(s, rc));
-		changes[i] = sqlite3_changes(s->db);
+	bind_text(st, 1, s->node);
+	bind_text(st, 2, s->instance);
+	bind_text(st, 3, TAKO_VERSION);
+	sqlite3_bind_int64(st, 4, now - p->uptime_us);
+	sqlite3_bind_int64(st, 5, now);
+	sqlite3_bind_int64(st, 6, now + s->lease_us);
+	sqlite3_bind_int(st, 7, p->running);
+	sqlite3_bind_int(st, 8, p->max_workers);
+	sqlite3_bind_int(st, 9, p->draining);
+	if ((rc = sqlite_run(st)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	st = sqlite_stmt(s, S_NODES_OLD);
+	bind_text(st, 1, s->node);
+	sqlite3_bind_int64(st, 2, now - NODES_OLD_US);
+	if ((rc = sqlite_run(st)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	st = sqlite_stmt(s, S_NODES_ALIVE);
+	sqlite3_bind_int64(st, 1, now);
+	if ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		op->beat.nodes = sqlite3_column_int64(st, 0);
+		op->beat.running = sqlite3_column_int64(st, 1);
+		op->beat.max_workers = sqlite3_column_int64(st, 2);
 	}
-	op->counts.queued = changes[1];
-	op->counts.running = changes[2];
+	sqlite3_reset(st);
+	return (rc == SQLITE_ROW ? STORE_OK : sqlite_fault(s, rc));
+}
+
+enum store_result
+call_beat(struct store *s, struct store_op *op)
+{
+	int64_t now = time_wall_us();
+	enum store_result r;
+
+	op->beat.n_jobs = 0;
+	op->beat.now = now;
+	if ((r = beat_hold(s, op, now)) != STORE_OK ||
+	    (r = beat_abandoned(s, op)) != STORE_OK ||
+	    (r = beat_node(s, op, now)) != STORE_OK)
+		return (r);
+	return (number(s, sqlite_stmt(s, S_QUEUED), &op->beat.queued));
+}
+
+enum store_result
+call_ended(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st;
+	size_t i, n = 0;
+	int rc;
+
+	for (i = 0; i < op->n_ids; i++) {
+		st = sqlite_stmt(s, S_ENDED);
+		bind_text(st, 1, op->ids[i]);
+		rc = sqlite3_step(st);
+		sqlite3_reset(st);
+		if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+			return (sqlite_fault(s, rc));
+		if (rc == SQLITE_DONE)
+			memmove(op->ids[n++], op->ids[i], sizeof(*op->ids));
+	}
+	op->n_ids = n;
 	return (STORE_OK);
+}
+
+enum store_result
+call_nodes(struct store *s, struct store_op *op)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_NODES);
+	int64_t now = time_wall_us();
+	struct store_node *n;
+	int rc;
+
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		n = reallocarray(op->nodes, op->n_nodes + 1, sizeof(*n));
+		if (n == NULL)
+			break;
+		op->nodes = n;
+		n += op->n_nodes++;
+		get_text(st, 0, n->name, sizeof(n->name));
+		get_text(st, 1, n->instance, sizeof(n->instance));
+		get_text(st, 2, n->version, sizeof(n->version));
+		n->started_at = sqlite3_column_int64(st, 3);
+		n->seen_at = sqlite3_column_int64(st, 4);
+		n->silent_us = now - n->seen_at;
+		n->running = sqlite3_column_int(st, 5);
+		n->max_workers = sqlite3_column_int(st, 6);
+		n->draining = sqlite3_column_int(st, 7);
+		n->alive = sqlite3_column_int64(st, 8) >= now;
+	}
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW)
+		return (STORE_FAILED); /* no memory */
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }
 
 /* One by one, so that the time of each counts. */

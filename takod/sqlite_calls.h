@@ -22,7 +22,10 @@ enum kind {
 	TENANTS_CB,
 	EXPIRED_CB,
 	BLOB_CB,
-	PLACES_CB
+	PLACES_CB,
+	IDS_CB,
+	BEAT_CB,
+	NODES_CB
 };
 
 struct store_op {
@@ -35,6 +38,9 @@ struct store_op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
+		store_ids_cb ids;
+		store_beat_cb beat;
+		store_nodes_cb nodes;
 		store_letters_cb letters;
 		store_errors_cb errors;
 		store_number_cb position;
@@ -52,12 +58,19 @@ struct store_op {
 	char artifact_store[MAX_ARTIFACT_STORE + 1];
 	struct artifact_place place;
 	struct job *in; /* a copy that shares the blobs */
+	struct store_pulse pulse;
 	char *text;
 	/* results */
 	enum store_result result;
 	struct job *job;
 	struct job **jobs;
 	size_t n_jobs;
+	store_id *ids; /* also those that are asked about */
+	size_t n_ids;
+	struct store_lease *leases;
+	struct store_beat beat;
+	struct store_node *nodes;
+	size_t n_nodes;
 	struct dead_letter *letters;
 	size_t n_letters;
 	int64_t *errors; /* JERR_MAX of them */
@@ -97,6 +110,7 @@ enum statement {
 	S_LETTER,
 	S_ATTEMPTS,
 	S_CANCEL,
+	S_CANCEL_ASK,
 	S_PAYLOAD,
 	S_OUTPUT,
 	S_POSITION,
@@ -105,10 +119,14 @@ enum statement {
 	S_LIST_TYPE,
 	S_LIST_BOTH,
 	S_RUNNING,
-	S_RECOVER_NOTE,
-	S_RECOVER_QUEUED,
-	S_RECOVER_FAILED,
-	S_RECOVER_LETTERS,
+	S_HOLD,
+	S_ABANDONED_NOTE,
+	S_ABANDONED,
+	S_NODE,
+	S_NODES_OLD,
+	S_NODES_ALIVE,
+	S_NODES,
+	S_ENDED,
 	S_EXPIRED,
 	S_EXPIRE,
 	S_LETTERS,
@@ -133,7 +151,11 @@ struct store {
 	struct event_base *base;
 	sqlite3 *db;
 	sqlite3_stmt *stmts[S_MAX];
-	char owner[65];
+	char node[MAX_NODE + 1];
+	char instance[17];
+	char life[MAX_NODE + 18];  /* <node>#<of this opening> */
+	char owner[MAX_NODE + 20]; /* of what it claims */
+	int64_t lease_us;
 	store_state_cb state_cb;
 	void *arg;
 	struct event *turn;  /* something waits */
@@ -166,7 +188,9 @@ enum store_result call_get(struct store *, struct store_op *);
 enum store_result call_position(struct store *, struct store_op *);
 enum store_result call_list(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
-enum store_result call_recover(struct store *, struct store_op *);
+enum store_result call_beat(struct store *, struct store_op *);
+enum store_result call_ended(struct store *, struct store_op *);
+enum store_result call_nodes(struct store *, struct store_op *);
 enum store_result call_expire(struct store *, struct store_op *);
 enum store_result call_letters(struct store *, struct store_op *);
 enum store_result call_letter_counts(struct store *, struct store_op *);

@@ -12,6 +12,10 @@
  * ones; back to queued only while code_started is 0. Each move is one UPDATE
  * guarded by id, state and fence: who holds an old fence changes nothing
  * (STORE_STALE).
+ *
+ * Who claims a job holds it by a lease, which the heartbeat (beat) extends.
+ * All times that are compared are by the store's clock: PostgreSQL's own, or
+ * with SQLite this host's, which is then the only one.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -49,6 +53,10 @@ struct store_counts {
 };
 typedef void (*store_counts_cb)(
     enum store_result, const struct store_counts *, void *arg);
+/* ids: n of them, the store's, for as long as the call takes. */
+typedef char store_id[MAX_JOB_ID + 1];
+typedef void (*store_ids_cb)(
+    enum store_result, const store_id *ids, size_t n, void *arg);
 typedef void (*store_number_cb)(enum store_result, int64_t n, void *arg);
 /* letters: n of them, the store's, for as long as the call takes. */
 typedef void (*store_letters_cb)(
@@ -106,25 +114,91 @@ enum store_want {
 	WANT_ARTIFACTS = 4 /* the artifacts alone, of the output */
 };
 
+/* How this takod is known to all that share the store; copied by open. */
+struct store_self {
+	const char *node; /* its former lives' jobs are its own to take up */
+	const char *instance; /* names it on its host */
+	int lease_s;
+};
+
+/* What a heartbeat tells of this takod. */
+struct store_pulse {
+	const store_id *held; /* the jobs it runs; copied */
+	size_t n_held;
+	int64_t uptime_us;
+	int running, max_workers, draining;
+	/*
+	 * Jobs of others too, whose lease has run out, if the store's clock is
+	 * not later than this: one that was put forward ends no lease. 0: none.
+	 */
+	int64_t reap_until;
+};
+
+/*
+ * A job as the heartbeat has left it: JOB_RUNNING: held by this takod, and its
+ * lease is extended. Else nobody held it any more, and it was taken up: it
+ * waits again, or it ended.
+ */
+struct store_lease {
+	store_id id;
+	int64_t fence;
+	enum job_status status;
+	int cancel; /* held: somebody asks for its end */
+};
+
+struct store_beat {
+	const struct store_lease *jobs;
+	size_t n_jobs;
+	/* Of all takods that are alive, this one included. */
+	int64_t nodes, running, max_workers;
+	int64_t queued;
+	int64_t now; /* the store's clock */
+};
+/* beat: the store's, for as long as the call takes. */
+typedef void (*store_beat_cb)(
+    enum store_result, const struct store_beat *, void *arg);
+
+/* A takod that shares the store, or did. */
+struct store_node {
+	char name[MAX_NODE + 1];
+	char instance[17];
+	char version[33];
+	int64_t started_at, seen_at;
+	int64_t silent_us; /* since it was seen */
+	int running, max_workers, draining;
+	int alive; /* its last heartbeat is no older than its lease */
+};
+/* nodes: n of them, the store's, for as long as the call takes. */
+typedef void (*store_nodes_cb)(
+    enum store_result, const struct store_node *nodes, size_t n, void *arg);
+
 /* The store came up, or went away: told whenever that changes. */
 typedef void (*store_state_cb)(int up, const char *detail, void *arg);
-/* Something may be waiting (another node's submit): a hint, no more. */
-typedef void (*store_wakeup_cb)(void *arg);
+/* Another takod did something: hints, no more; some are lost. */
+enum store_wake {
+	WAKE_QUEUE,  /* something may be waiting */
+	WAKE_ENDED,  /* the job may have ended */
+	WAKE_CANCEL, /* somebody may ask for the end of the job */
+};
+/* id: of the job; the store's. */
+typedef void (*store_wakeup_cb)(enum store_wake, const char *id, void *arg);
 
 struct store_ops {
 	const char *name;
+	int shared; /* other takods may take what this one holds */
 	/*
 	 * Opens and brings the schema up to date, then reports by state_cb;
-	 * reconnects by itself with a capped, jittered back-off. owner names
-	 * this takod in the rows. NULL with detail when the URL or the schema
-	 * cannot work (a newer schema is refused).
+	 * reconnects by itself with a capped, jittered back-off. NULL with
+	 * detail when the URL or the schema cannot work (a newer schema is
+	 * refused).
 	 */
 	struct store *(*open)(struct event_base *, const char *url,
-	    const char *owner, store_state_cb, store_wakeup_cb, void *arg,
-	    char *detail, size_t);
+	    const struct store_self *, store_state_cb, store_wakeup_cb,
+	    void *arg, char *detail, size_t);
 	void (*close)(struct store *);
 	/*
-	 * Inserts a job. Where start is 1, it goes in as running (fence 1,
+	 * Inserts a job; created_at 0 is now, by the store's clock. Where
+	 * start is 1, it goes in as running (fence 1,
 	 * attempt 1, code_started 1) instead of queued, which the caller asks
 	 * only when a ready slot is in its hand and nothing waits; if rows
 	 * wait all the same, or its tenant may have no more running, it goes
@@ -149,7 +223,8 @@ struct store_ops {
 	/*
 	 * Back to queued, to be claimed again in delay_us, and how the present
 	 * attempt failed where job says so (attempt_present). Refused (STALE)
-	 * once code_started is 1. AWAY: nothing is known; ask again.
+	 * once code_started is 1. Cancelled instead, where somebody has asked
+	 * for its end. AWAY: nothing is known; ask again.
 	 */
 	void (*release)(struct store *, const struct job *, int64_t delay_us,
 	    store_cb, void *);
@@ -162,7 +237,8 @@ struct store_ops {
 	void (*finish)(struct store *, const struct job *, store_cb, void *);
 	/*
 	 * Cancels a waiting job: cancelled at once, job is the ended row.
-	 * A running one: STORE_STALE with the row. Terminal: NOT_FOUND.
+	 * A running one: STORE_STALE with the row; who holds it is asked to
+	 * end it, and it does not wait again. Terminal: NOT_FOUND.
 	 */
 	void (*cancel)(struct store *, const char *id, store_job_cb, void *);
 	/*
@@ -178,12 +254,21 @@ struct store_ops {
 	    int64_t limit, int64_t offset, store_jobs_cb, void *);
 	void (*counts)(struct store *, store_counts_cb, void *);
 	/*
-	 * At start, before any claim: rows this owner left running. Those with
-	 * code_started 0 go back to queued; the others end as failed,
-	 * interrupted, with a dead letter. Both are failed attempts. n of each
-	 * by the counts callback (queued, running).
+	 * The heartbeat: extends the leases of the jobs that are named and
+	 * still this takod's, writes down that it is alive, and takes up jobs
+	 * that nobody holds any more: those of its own former lives and, when
+	 * it is told to, all whose lease has run out. Of these, who had
+	 * code_started 0 waits again; the others end as failed, interrupted,
+	 * with a dead letter, or as cancelled where that was asked. Both the
+	 * first are failed attempts.
 	 */
-	void (*recover)(struct store *, store_counts_cb, void *);
+	void (*beat)(
+	    struct store *, const struct store_pulse *, store_beat_cb, void *);
+	/* Which of those (at most STORE_ENDED_MAX) neither wait nor run? */
+	void (*ended)(struct store *, const store_id *ids, size_t n,
+	    store_ids_cb, void *);
+	/* The takods of this store, by name. */
+	void (*nodes)(struct store *, store_nodes_cb, void *);
 	/*
 	 * Removes jobs that ended more than age_us ago, the oldest first, with
 	 * all that the store has of them: payload, output, idempotency key.
@@ -237,6 +322,7 @@ struct store_ops {
 };
 
 #define STORE_EXPIRE_MAX  50
+#define STORE_ENDED_MAX	  256
 #define STORE_PLACES	  16
 #define STORE_TENANTS_MAX 1000
 #define STORE_AGED_CLAIM  4 /* one in so many may go to those who aged */

@@ -23,7 +23,9 @@
 #include "store.h"
 #include "util.h"
 
-#define MAX_OWNER   160
+#define MAX_OWNER (MAX_NODE + 1 + 16 + 1 + 16 + 1)
+/* Words of a NOTIFY: it may have 8000 bytes. */
+#define MAX_WAKE    4000
 #define CLAIM_TRIES 4
 
 /* ---- a call under way -------------------------------------------------------
@@ -37,6 +39,9 @@ struct op {
 		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
+		store_ids_cb ids;
+		store_beat_cb beat;
+		store_nodes_cb nodes;
 		store_letters_cb letters;
 		store_errors_cb errors;
 		store_number_cb position;
@@ -56,6 +61,7 @@ struct op {
 	char *text;
 	int64_t max_queue;
 	int want;
+	int running, max_workers; /* of a heartbeat */
 };
 
 /* A claim whose outcome is not known, until it is put back. */
@@ -66,9 +72,15 @@ struct orphan {
 
 struct store {
 	struct pg_conn *conn;
-	char owner[MAX_OWNER - 20];
-	uint64_t claims; /* the number of the next claim, from a random one */
-	int64_t age_us;	 /* of a turn of a lower priority */
+	char node[MAX_NODE + 1];
+	char instance[17];
+	char life[MAX_NODE + 18]; /* <node>#<a number of this life's> */
+	uint64_t claims;	  /* the number of the next claim */
+	/* For the other takods, which are told in the loop's next turn. */
+	int others;
+	char wake[MAX_WAKE];
+	struct event *wake_ev;
+	int64_t age_us; /* of a turn of a lower priority */
 	TAILQ_HEAD(, orphan) orphans;
 	store_state_cb state_cb;
 	store_wakeup_cb wakeup_cb;
@@ -114,8 +126,72 @@ op_of(struct pg_request *r)
 static void
 op_number_claim(struct op *op)
 {
-	snprintf(op->owner, sizeof(op->owner), "%s#%016llx", op->s->owner,
+	snprintf(op->owner, sizeof(op->owner), "%s.%016llx", op->s->life,
 	    (unsigned long long)op->s->claims++);
+}
+
+/* ---- wake-ups ---------------------------------------------------------------
+ *
+ * A NOTIFY apart from what it tells of: a transaction with one waits for all
+ * others of the database that have one, up to the end of their commits. It has
+ * words: q: rows wait; e<id>: a job ended; c<id>: one is to end. Several share
+ * one, and where nobody else is there none is sent. Whoever hears none looks
+ * by itself, a little later.
+ */
+
+static void
+wake_others(struct store *s, char what, const char *id)
+{
+	char word[MAX_JOB_ID + 3];
+
+	snprintf(word, sizeof(word), "%c%s ", what, id);
+	if (s->others == 0 || (what == 'q' && strstr(s->wake, word) != NULL))
+		return;
+	strlcat(s->wake, word, sizeof(s->wake));
+	event_active(s->wake_ev, 0, 0);
+}
+
+static int
+woken(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	(void)result;
+	(void)res;
+	op_free(op_of(r));
+	return (0);
+}
+
+static void
+wake_send(int fd, short events, void *arg)
+{
+	struct store *s = arg;
+	struct op *op = op_new(s, S_NOTIFY, woken, NULL);
+
+	(void)fd;
+	(void)events;
+	op->text = xstrdup(s->wake);
+	s->wake[0] = '\0';
+	pg_text(&op->req, op->text);
+	op_send(op);
+}
+
+/* Words of another takod's; what is none of ours is passed over. */
+static void
+notified(const char *words, void *arg)
+{
+	struct store *s = arg;
+	char copy[MAX_WAKE], *rest = copy, *w;
+
+	if (s->wakeup_cb == NULL)
+		return;
+	strlcpy(copy, words, sizeof(copy));
+	while ((w = strsep(&rest, " ")) != NULL) {
+		if (strcmp(w, "q") == 0)
+			s->wakeup_cb(WAKE_QUEUE, "", s->arg);
+		else if (*w == 'e' && job_id_valid(w + 1))
+			s->wakeup_cb(WAKE_ENDED, w + 1, s->arg);
+		else if (*w == 'c' && job_id_valid(w + 1))
+			s->wakeup_cb(WAKE_CANCEL, w + 1, s->arg);
+	}
 }
 
 static void
@@ -347,6 +423,8 @@ submitted(struct pg_request *r, enum store_result result, PGresult *res)
 	}
 	if ((j = get_job(res, row)) == NULL)
 		return (op_done_job(op, STORE_FAILED, NULL));
+	if (j->status == JOB_QUEUED)
+		wake_others(op->s, 'q', "");
 	if (strcmp(j->id, op->in->id) != 0)
 		result = memcmp(j->fingerprint, op->in->fingerprint,
 			     TAKO_SHA256) == 0
@@ -438,6 +516,10 @@ guarded(struct pg_request *r, enum store_result result, PGresult *res)
 
 	if (result == STORE_OK && strcmp(PQcmdTuples(res), "1") != 0)
 		result = STORE_STALE;
+	if (result == STORE_OK && r->statement == S_FINISH)
+		wake_others(op->s, 'e', op->in->id);
+	else if (result == STORE_OK && r->statement == S_RELEASE)
+		wake_others(op->s, 'q', "");
 	op->cb.plain(result, op->arg);
 	op_free(op);
 	return (0);
@@ -534,14 +616,22 @@ cancelled(struct pg_request *r, enum store_result result, PGresult *res)
 		return (op_done_job(op, STORE_NOT_FOUND, NULL));
 	if ((j = get_job(res, 0)) == NULL)
 		return (op_done_job(op, STORE_FAILED, NULL));
-	if (get_int(res, 0, CANCEL_DONE) == 0) {
-		if (j->status == JOB_QUEUED) {
-			/* It was claimed just now: see what it is since. */
+	switch ((enum cancel_done)get_int(res, 0, CANCEL_DONE)) {
+	case CANCEL_ENDED:
+		wake_others(op->s, 'e', j->id);
+		break;
+	case CANCEL_ASKED:
+		wake_others(op->s, 'c', j->id);
+		result = STORE_STALE;
+		break;
+	case CANCEL_NOTHING:
+		if (!job_status_terminal(j->status)) {
+			/* It has moved just now: see what it is since. */
 			job_free(j);
 			return (PG_AGAIN);
 		}
-		result = job_status_terminal(j->status) ? STORE_NOT_FOUND
-							: STORE_STALE;
+		result = STORE_NOT_FOUND;
+		break;
 	}
 	return (op_done_job(op, result, j));
 }
@@ -688,13 +778,130 @@ pg_counts(struct store *s, store_counts_cb cb, void *arg)
 	op_send(op);
 }
 
+/* The jobs of a heartbeat's answer; the rows without an id are figures. */
 static void
-pg_recover(struct store *s, store_counts_cb cb, void *arg)
+get_beat(struct op *op, const PGresult *res, struct store_beat *b,
+    struct store_lease *l)
 {
-	struct op *op = op_new(s, S_RECOVER, counted, arg);
+	int row;
 
-	op->cb.counts = cb;
-	pg_text(&op->req, s->owner);
+	b->jobs = l;
+	for (row = 0; row < PQntuples(res); row++) {
+		if (PQgetlength(res, row, 0) > 0) {
+			get_text(res, row, 0, l->id, sizeof(l->id));
+			l->fence = get_int(res, row, 1);
+			l->status = (enum job_status)get_enum(
+			    res, row, 2, job_status_byname);
+			l->cancel = get_int(res, row, 3) != 0;
+			if (l->status == JOB_QUEUED)
+				wake_others(op->s, 'q', "");
+			else if (l->status != JOB_RUNNING)
+				wake_others(op->s, 'e', l->id);
+			l++;
+			b->n_jobs++;
+		} else if (PQgetlength(res, row, 2) > 0) {
+			b->queued = get_int(res, row, 1);
+			b->now = get_int(res, row, 3);
+		} else {
+			op->s->others = (int)get_int(res, row, 1);
+			b->nodes = op->s->others + 1;
+			b->running = op->running + get_int(res, row, 3);
+			b->max_workers = op->max_workers + get_int(res, row, 4);
+		}
+	}
+}
+
+static int
+beaten(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct store_beat beat = { .jobs = NULL };
+	struct store_lease *jobs = NULL;
+
+	if (result == STORE_OK) {
+		jobs = xcalloc((size_t)PQntuples(res) + 1, sizeof(*jobs));
+		get_beat(op, res, &beat, jobs);
+	}
+	op->cb.beat(result, &beat, op->arg);
+	free(jobs);
+	op_free(op);
+	return (0);
+}
+
+/* As an array of texts: ids have no character that would need quoting. */
+static void
+bind_ids(struct op *op, const store_id *ids, size_t n)
+{
+	size_t i, size = n * (MAX_JOB_ID + 1) + 3;
+
+	op->text = xmalloc(size);
+	strlcpy(op->text, "{", size);
+	for (i = 0; i < n; i++) {
+		if (i > 0)
+			strlcat(op->text, ",", size);
+		strlcat(op->text, ids[i], size);
+	}
+	strlcat(op->text, "}", size);
+	pg_text(&op->req, op->text);
+}
+
+static void
+pg_beat(
+    struct store *s, const struct store_pulse *p, store_beat_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_BEAT, beaten, arg);
+	struct pg_request *r = &op->req;
+
+	op->cb.beat = cb;
+	op->running = p->running;
+	op->max_workers = p->max_workers;
+	bind_ids(op, p->held, p->n_held);
+	pg_text(r, s->life);
+	pg_text(r, s->node);
+	pg_text(r, s->instance);
+	pg_text(r, TAKO_VERSION);
+	pg_int(r, p->uptime_us);
+	pg_int(r, p->running);
+	pg_int(r, p->max_workers);
+	pg_int(r, p->draining);
+	pg_int(r, p->reap_until);
+	op_send(op);
+}
+
+static int
+nodes_found(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	struct store_node *nodes = NULL, *n;
+	int i, rows = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (rows > 0)
+		nodes = xcalloc((size_t)rows, sizeof(*nodes));
+	for (i = 0; i < rows; i++) {
+		n = &nodes[i];
+		get_text(res, i, 0, n->name, sizeof(n->name));
+		get_text(res, i, 1, n->instance, sizeof(n->instance));
+		get_text(res, i, 2, n->version, sizeof(n->version));
+		n->started_at = get_int(res, i, 3);
+		n->seen_at = get_int(res, i, 4);
+		n->silent_us = get_int(res, i, 5);
+		n->running = (int)get_int(res, i, 6);
+		n->max_workers = (int)get_int(res, i, 7);
+		n->draining = (int)get_int(res, i, 8);
+		n->alive = (int)get_int(res, i, 9);
+	}
+	op->cb.nodes(result, nodes, (size_t)rows, op->arg);
+	free(nodes);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_nodes(struct store *s, store_nodes_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_NODES, nodes_found, arg);
+
+	op->cb.nodes = cb;
 	op_send(op);
 }
 
@@ -727,6 +934,34 @@ pg_expire(
 	op->cb.expired = cb;
 	pg_int(&op->req, age_us);
 	pg_int(&op->req, max);
+	op_send(op);
+}
+
+static int
+ids_found(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct op *op = op_of(r);
+	store_id *ids = NULL;
+	int i, n = result == STORE_OK ? PQntuples(res) : 0;
+
+	if (n > 0)
+		ids = xcalloc((size_t)n, sizeof(*ids));
+	for (i = 0; i < n; i++)
+		get_text(res, i, 0, ids[i], sizeof(ids[i]));
+	op->cb.ids(result, ids, (size_t)n, op->arg);
+	free(ids);
+	op_free(op);
+	return (0);
+}
+
+static void
+pg_ended(
+    struct store *s, const store_id *ids, size_t n, store_ids_cb cb, void *arg)
+{
+	struct op *op = op_new(s, S_ENDED, ids_found, arg);
+
+	op->cb.ids = cb;
+	bind_ids(op, ids, n);
 	op_send(op);
 }
 
@@ -1109,15 +1344,6 @@ down(const char *detail, void *arg)
 	s->state_cb(0, detail, s->arg);
 }
 
-static void
-notified(void *arg)
-{
-	struct store *s = arg;
-
-	if (s->wakeup_cb != NULL)
-		s->wakeup_cb(s->arg);
-}
-
 static const struct pg_hooks hooks = { up, down, notified };
 
 static void
@@ -1125,24 +1351,26 @@ pg_close(struct store *s)
 {
 	struct orphan *o;
 
-	/* What is left is found by recover, in takod's next life. */
+	/* What is left is found by the first beat of takod's next life. */
 	if (s->conn != NULL)
 		pg_conn_close(s->conn);
 	while ((o = TAILQ_FIRST(&s->orphans)) != NULL) {
 		TAILQ_REMOVE(&s->orphans, o, entry);
 		free(o);
 	}
+	if (s->wake_ev != NULL)
+		event_free(s->wake_ev);
 	free(s);
 }
 
 static struct store *
-pg_open(struct event_base *base, const char *url, const char *owner,
+pg_open(struct event_base *base, const char *url, const struct store_self *self,
     store_state_cb state_cb, store_wakeup_cb wakeup_cb, void *arg, char *detail,
     size_t len)
 {
 	static const char psycopg[] = "postgresql+psycopg://";
 	struct store *s;
-	char host[65], *plain;
+	char life[17], *plain;
 
 	s = xcalloc(1, sizeof(*s));
 	TAILQ_INIT(&s->orphans);
@@ -1150,17 +1378,19 @@ pg_open(struct event_base *base, const char *url, const char *owner,
 	s->wakeup_cb = wakeup_cb;
 	s->arg = arg;
 	arc4random_buf(&s->claims, sizeof(s->claims));
-	/* owner is a name on this host only; others use the database too. */
-	if (gethostname(host, sizeof(host)) == -1)
-		fatal("gethostname");
-	host[sizeof(host) - 1] = '\0';
-	snprintf(s->owner, sizeof(s->owner), "%.64s@%s", owner, host);
+	strlcpy(s->node, self->node, sizeof(s->node));
+	strlcpy(s->instance, self->instance, sizeof(s->instance));
+	snprintf(life, sizeof(life), "%08x%08x", arc4random(), arc4random());
+	snprintf(s->life, sizeof(s->life), "%s#%s", s->node, life);
+	if ((s->wake_ev = event_new(base, -1, 0, wake_send, s)) == NULL)
+		fatal(NULL);
 	plain = xasprintf("postgresql://%s",
 	    strncmp(url, psycopg, sizeof(psycopg) - 1) == 0
 		? url + sizeof(psycopg) - 1
 		: url + (strncmp(url, "postgresql://", 13) == 0 ? 13 : 0));
-	s->conn = pg_conn_open(base, plain, s->owner, pg_statements, S_MAX,
-	    &hooks, s, detail, len);
+	s->conn = pg_conn_open(base, plain, s->node, life,
+	    self->lease_s * INT64_C(1000000), pg_statements, S_MAX, &hooks, s,
+	    detail, len);
 	freezero(plain, strlen(plain));
 	if (s->conn == NULL) {
 		pg_close(s);
@@ -1171,6 +1401,7 @@ pg_open(struct event_base *base, const char *url, const char *owner,
 
 const struct store_ops store_pg = {
 	.name = "postgresql",
+	.shared = 1,
 	.open = pg_open,
 	.close = pg_close,
 	.submit = pg_submit,
@@ -1183,7 +1414,9 @@ const struct store_ops store_pg = {
 	.queue_position = pg_queue_position,
 	.list = pg_list,
 	.counts = pg_counts,
-	.recover = pg_recover,
+	.beat = pg_beat,
+	.ended = pg_ended,
+	.nodes = pg_nodes,
 	.expire = pg_expire,
 	.letters = pg_letters,
 	.letter_counts = pg_letter_counts,

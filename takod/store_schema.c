@@ -314,12 +314,31 @@
 	" data " BYTES " NOT NULL,"                                            \
 	" PRIMARY KEY (id, fence, number, chunk));"
 
+/*
+ * Who shares the store, and requests that running jobs end. A job that an older
+ * takod runs has no lease: it counts as run out.
+ */
+#define NODES(BIG)                                                             \
+	"ALTER TABLE jobs ADD COLUMN cancel_requested"                         \
+	" INTEGER NOT NULL DEFAULT 0;"                                         \
+	"CREATE TABLE nodes ("                                                 \
+	" name TEXT PRIMARY KEY,"                                              \
+	" instance TEXT NOT NULL,"                                             \
+	" version TEXT NOT NULL,"                                              \
+	" started_at " BIG " NOT NULL,"                                        \
+	" seen_at " BIG " NOT NULL,"                                           \
+	" lease_until " BIG " NOT NULL,"                                       \
+	" running INTEGER NOT NULL,"                                           \
+	" max_workers INTEGER NOT NULL,"                                       \
+	" draining INTEGER NOT NULL);"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	JOBS_ENDED,
 	FAULTS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	TENANTS_SQLITE,
 	ARTIFACTS("INTEGER", "BLOB"),
+	NODES("INTEGER"),
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
@@ -333,4 +352,5 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 	ARTIFACTS("BIGINT", "BYTEA") "ALTER TABLE artifact_chunks"
 				     " ALTER COLUMN data"
 				     " SET STORAGE EXTERNAL;",
+	NODES("BIGINT"),
 };

@@ -11,11 +11,41 @@
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H
 
-#define SCHEMA_VERSION 5
+#define SCHEMA_VERSION 6
 
 /* migrations[n] brings version n to n + 1. */
 extern const char *const schema_sqlite[SCHEMA_VERSION];
 extern const char *const schema_pg[SCHEMA_VERSION];
+
+/*
+ * A running job that its holder gives up, or that nobody holds: what becomes of
+ * it, and the SET of the UPDATE that does so. now and later (of two times) are
+ * as the dialect has them.
+ *
+ * owner says who holds a running job: <node>#<life>.<claim>: a takod's name, a
+ * random number of its present life, and one of the claim. Its hold counts
+ * until lease_until.
+ */
+#define JOB_RELEASED                                                           \
+	"CASE jobs.cancel_requested WHEN 1 THEN 'cancelled' ELSE 'queued' END"
+#define JOB_ABANDONED                                                          \
+	"CASE WHEN jobs.cancel_requested = 1 THEN 'cancelled'"                 \
+	" WHEN jobs.code_started = 0 THEN 'queued' ELSE 'failed' END"
+#define JOB_FATE_SET(fate, now, later)                                         \
+	"status = " fate ", owner = NULL, lease_until = NULL,"                 \
+	" started_at = CASE " fate                                             \
+	" WHEN 'queued' THEN 0 ELSE jobs.started_at END,"                      \
+	" ended_at = CASE " fate " WHEN 'queued' THEN 0"                       \
+	" ELSE " later "(" now ", jobs.started_at) END,"                       \
+	" error = CASE " fate " WHEN 'queued' THEN NULL"                       \
+	" WHEN 'cancelled' THEN 'cancelled' ELSE 'interrupted' END,"           \
+	" error_message = CASE " fate " WHEN 'queued' THEN ''"                 \
+	" WHEN 'cancelled' THEN 'Execution was cancelled'"                     \
+	" ELSE 'takod was ended while the job ran' END,"                       \
+	" error_phase = CASE WHEN " fate " = 'queued' THEN NULL"               \
+	" WHEN jobs.code_started = 0 THEN 'startup' ELSE 'execution' END,"     \
+	" phase_at_exit = CASE WHEN " fate " = 'queued' THEN NULL"             \
+	" WHEN jobs.code_started = 0 THEN 'startup' ELSE 'execution' END"
 
 /* The columns of table jobs that make up struct job, in order. */
 #define JOB_COLUMNS                                                            \

@@ -47,6 +47,9 @@ op_answer(struct store_op *op)
 		free(op->jobs);
 		op->jobs = NULL;
 		op->n_jobs = 0;
+		op->n_ids = 0;
+		op->n_nodes = 0;
+		memset(&op->beat, 0, sizeof(op->beat));
 		op->n_letters = op->n_tenants = 0;
 		op->n_gone = op->n_found = 0;
 	} else if (op->result == STORE_NOT_FOUND) {
@@ -92,7 +95,19 @@ op_answer(struct store_op *op)
 	case TENANTS_CB:
 		op->cb.tenants(op->result, op->tenants, op->n_tenants, op->arg);
 		break;
+	case IDS_CB:
+		op->cb.ids(op->result, op->ids, op->n_ids, op->arg);
+		break;
+	case BEAT_CB:
+		op->cb.beat(op->result, &op->beat, op->arg);
+		break;
+	case NODES_CB:
+		op->cb.nodes(op->result, op->nodes, op->n_nodes, op->arg);
+		break;
 	}
+	free(op->leases);
+	free(op->nodes);
+	free(op->ids);
 	free(op->letters);
 	free(op->errors);
 	free(op->tenants);
@@ -385,10 +400,42 @@ sqlite_counts(struct store *s, store_counts_cb cb, void *arg)
 	op_new(s, COUNTS_CB, 0, call_counts, arg)->cb.counts = cb;
 }
 
+/* The ids that a call is about. */
 static void
-sqlite_recover(struct store *s, store_counts_cb cb, void *arg)
+op_ids(struct store_op *op, const store_id *ids, size_t n)
 {
-	op_new(s, COUNTS_CB, 1, call_recover, arg)->cb.counts = cb;
+	op->n_ids = n;
+	if (n == 0)
+		return;
+	op->ids = xcalloc(n, sizeof(*ids));
+	memcpy(op->ids, ids, n * sizeof(*ids));
+}
+
+static void
+sqlite_beat(struct store *s, const struct store_pulse *pulse, store_beat_cb cb,
+    void *arg)
+{
+	struct store_op *op = op_new(s, BEAT_CB, 1, call_beat, arg);
+
+	op->cb.beat = cb;
+	op->pulse = *pulse;
+	op_ids(op, pulse->held, pulse->n_held);
+}
+
+static void
+sqlite_ended(
+    struct store *s, const store_id *ids, size_t n, store_ids_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, IDS_CB, 0, call_ended, arg);
+
+	op->cb.ids = cb;
+	op_ids(op, ids, n);
+}
+
+static void
+sqlite_nodes(struct store *s, store_nodes_cb cb, void *arg)
+{
+	op_new(s, NODES_CB, 0, call_nodes, arg)->cb.nodes = cb;
 }
 
 static void
@@ -602,9 +649,9 @@ sqlite_close(struct store *s)
 }
 
 static struct store *
-sqlite_open(struct event_base *base, const char *url, const char *owner,
-    store_state_cb state_cb, store_wakeup_cb wakeup_cb, void *arg, char *detail,
-    size_t len)
+sqlite_open(struct event_base *base, const char *url,
+    const struct store_self *self, store_state_cb state_cb,
+    store_wakeup_cb wakeup_cb, void *arg, char *detail, size_t len)
 {
 	static const struct timeval at_once = { 0, 0 };
 	struct store *s;
@@ -623,7 +670,13 @@ sqlite_open(struct event_base *base, const char *url, const char *owner,
 	s->base = base;
 	s->state_cb = state_cb;
 	s->arg = arg;
-	strlcpy(s->owner, owner, sizeof(s->owner));
+	strlcpy(s->node, self->node, sizeof(s->node));
+	strlcpy(s->instance, self->instance, sizeof(s->instance));
+	snprintf(s->life, sizeof(s->life), "%s#%08x%08x", s->node, arc4random(),
+	    arc4random());
+	/* One claim is under way at a time, and none gets lost. */
+	snprintf(s->owner, sizeof(s->owner), "%s.0", s->life);
+	s->lease_us = self->lease_s * INT64_C(1000000);
 	s->turn = evtimer_new(base, turn, s);
 	s->retry = evtimer_new(base, probe, s);
 	s->idle = evtimer_new(base, checkpoint, s);
@@ -673,7 +726,9 @@ const struct store_ops store_sqlite = {
 	.queue_position = sqlite_queue_position,
 	.list = sqlite_list,
 	.counts = sqlite_counts,
-	.recover = sqlite_recover,
+	.beat = sqlite_beat,
+	.ended = sqlite_ended,
+	.nodes = sqlite_nodes,
 	.expire = sqlite_expire,
 	.letters = sqlite_letters,
 	.letter_counts = sqlite_letter_counts,

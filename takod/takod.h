@@ -70,6 +70,9 @@ struct takod {
 	int stopping; /* ends when nothing runs */
 	int protected_mode;
 
+	char node[MAX_NODE + 1]; /* names it among those that share a store */
+	/* Of all that share it, as the last heartbeat found: lease.c. */
+	int64_t nodes, nodes_running, nodes_workers;
 	int64_t queued;		 /* waiting rows, as far as this takod knows */
 	int64_t tenants_waiting; /* who has some of them, when last counted */
 	uint64_t jobs_done, violations, respawns;
@@ -288,8 +291,9 @@ enum run_reason { /* why the parent ended it; the first one counts */
 	REASON_TIMEOUT,
 	REASON_STARTUP,
 	REASON_CANCEL,
-	REASON_STOP,  /* takod stops */
-	REASON_WORKER /* its worker broke a rule or died */
+	REASON_STOP,   /* takod stops */
+	REASON_WORKER, /* its worker broke a rule or died */
+	REASON_LEASE   /* it is no longer surely this takod's */
 };
 
 struct run {
@@ -299,6 +303,8 @@ struct run {
 	enum run_reason reason;
 	struct event *timer;
 	int64_t claimed, went, ended; /* monotonic; 0: not yet */
+	int64_t held_until;	      /* time_boot_us: lease.c */
+	uint64_t beat;		      /* the last heartbeat it was in */
 	int started;		      /* code_started is durable */
 	int starting;		      /* is being written */
 	int restart;   /* could not be: again when the store is up */
@@ -318,10 +324,14 @@ struct run {
 TAILQ_HEAD(run_list, run);
 extern struct run_list runs;
 
-void run_begin(struct job *, struct slot *, int started);
+/* held_until: as lease_until gave it before the row was asked for. */
+void run_begin(struct job *, struct slot *, int started, int64_t held_until);
 struct run *run_find(const char *job_id);
 unsigned run_count(void);
 void run_end(struct run *, enum run_reason); /* kills its container */
+void run_cancel(const char *job_id);	     /* that job, where it runs here */
+/* It is not surely ours any more: what runs is killed, if it began. */
+void run_lost(struct run *, const char *why);
 void run_slot_ready(struct run *);
 /* place: as in struct attempt. */
 void run_slot_failed(
@@ -333,6 +343,15 @@ int run_output(struct run *, const struct msg_job_output *, struct blob *);
 int run_artifact(struct run *, const struct msg_job_artifact *);
 void run_done(struct run *, const struct msg_job_done *);
 void run_store_up(void); /* commits what waited for the store */
+
+/* ---- lease.c: what this takod holds, and for how long -------------------- */
+void lease_init(void (*recovered)(void)); /* once: after the first heartbeat */
+void lease_store(int up);
+/* A heartbeat now, or another one after that which is under way. */
+void lease_beat(void);
+/* Until when a job is surely held that was asked for then (time_boot_us). */
+int64_t lease_until(int64_t asked);
+int lease_over(const struct run *);
 
 /* ---- judge.c: how a job ended, from facts it cannot forge ---------------- */
 void judge(struct run *);
@@ -392,6 +411,9 @@ void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
 /* What was asked by that request, or NULL; *keep: it has an own key. */
 const char *wait_gone(uint32_t req, int *cancel);
 void wait_job_ended(const struct job *);
+/* That job may have ended elsewhere: who waits for it is answered then. */
+void wait_look(const char *job_id);
+void wait_init(void);
 void wait_drop_all(void);
 
 /* ---- reply.c: answers to tako-api ---------------------------------------- */

@@ -3,6 +3,9 @@
  * wait. Runs in the parent. A waiter that gives up or goes away changes
  * nothing, but for the one that began the job synchronously and may want it
  * cancelled (job.c).
+ *
+ * A job may end on another takod, which wakes this one; a wake-up can get lost,
+ * so the store is asked every queue_wait_timeout about what does not run here.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +131,95 @@ wait_job_ended(const struct job *job)
 		reply_record(proc_api(), w->req, job, w->view, 0, 0);
 		waiter_free(w);
 	}
+}
+
+/* ---- jobs that end elsewhere ------------------------------------------------
+ */
+
+static struct event *poll_timer;
+
+static void
+look_got(enum store_result result, struct job *job, void *arg)
+{
+	char *id = arg;
+	struct waiter *w, *next;
+
+	if (result == STORE_OK && job_status_terminal(job->status))
+		wait_job_ended(job);
+	else if (result == STORE_NOT_FOUND)
+		TAILQ_FOREACH_SAFE (w, &waiters, entry, next) {
+			if (strcmp(w->job_id, id) != 0)
+				continue;
+			reply_error(w->req, REP_NOT_FOUND, NULL, "");
+			waiter_free(w);
+		}
+	job_free(job);
+	free(id);
+}
+
+void
+wait_look(const char *job_id)
+{
+	struct waiter *w;
+
+	TAILQ_FOREACH (w, &waiters, entry)
+		if (strcmp(w->job_id, job_id) == 0)
+			break;
+	if (w != NULL)
+		env.store_ops->get(
+		    env.store, job_id, WANT_OUTPUT, look_got, xstrdup(job_id));
+}
+
+static void
+poll_answered(
+    enum store_result result, const store_id *ids, size_t n, void *arg)
+{
+	size_t i;
+
+	(void)result;
+	(void)arg;
+	for (i = 0; i < n; i++)
+		wait_look(ids[i]);
+}
+
+static void
+poll_store(int fd, short events, void *arg)
+{
+	static store_id ids[STORE_ENDED_MAX];
+	struct timeval tv;
+	struct waiter *w;
+	size_t n = 0;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	tv.tv_sec = (time_t)env.conf->queue_wait_timeout;
+	tv.tv_usec =
+	    (suseconds_t)((env.conf->queue_wait_timeout - (double)tv.tv_sec) *
+			  1e6);
+	event_add(poll_timer, &tv);
+	if (!env.store_up)
+		return;
+	TAILQ_FOREACH (w, &waiters, entry) {
+		if (run_find(w->job_id) != NULL)
+			continue;
+		strlcpy(ids[n++], w->job_id, sizeof(*ids));
+		if (n == nitems(ids)) {
+			env.store_ops->ended(
+			    env.store, ids, n, poll_answered, NULL);
+			n = 0;
+		}
+	}
+	if (n > 0)
+		env.store_ops->ended(env.store, ids, n, poll_answered, NULL);
+}
+
+void
+wait_init(void)
+{
+	if ((poll_timer = evtimer_new(env.base, poll_store, NULL)) == NULL)
+		fatal(NULL);
+	poll_store(-1, 0, NULL);
 }
 
 void

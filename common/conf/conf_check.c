@@ -53,6 +53,16 @@ conf_check_hostname(char **text)
 }
 
 const char *
+conf_check_node(char **text)
+{
+	conf_trim(*text);
+	if (**text == '\0' || strlen(*text) > MAX_NODE ||
+	    (*text)[strspn(*text, NAME_CHARS ".@")] != '\0')
+		return ("must be 1 to 128 letters, digits, -, _, . and @");
+	return (NULL);
+}
+
+const char *
 conf_check_header(char **text)
 {
 	conf_trim(*text);

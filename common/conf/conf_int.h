@@ -194,6 +194,7 @@ const char *conf_check_s3_region(char **);
 const char *conf_check_s3_prefix(char **);
 const char *conf_check_docker_host(char **);
 const char *conf_check_hostname(char **);
+const char *conf_check_node(char **);
 int conf_key_masked(const char *); /* a key as conf_print writes it */
 
 /* conf_url.c */

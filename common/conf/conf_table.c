@@ -333,6 +333,13 @@ const struct conf_key conf_keys[] = {
 	{ AT(conf, uid_base), .type = CONF_SIZE, .def = "0",
 	    IN(0, 4294000000.0), RESTART, .flags = CK_OWN,
 	    .text = "first of the numeric user ids; 0: chosen" },
+	{ AT(conf, node_name), .type = CONF_TEXT, RESTART,
+	    .flags = CK_OWN | CK_NULL, .check = conf_check_node,
+	    .text = "name among the takods of one database; null: as in "
+		    "takod(8)" },
+	{ AT(conf, lease_seconds), .type = CONF_INT, .def = "30",
+	    IN(3, 3600), RESTART, .flags = CK_OWN,
+	    .text = "seconds that a job outlives its takod's last sign" },
 	{ AT(conf, artifact_store), .type = CONF_ENUM, .def = "local", RESTART,
 	    .values = artifact_stores, .flags = CK_OWN,
 	    .text = "local (data_dir), database, or s3: where new artifacts go" },

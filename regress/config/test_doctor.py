@@ -294,7 +294,7 @@ def test_pg_rights(made_database):
     shared.postgres().psql(
         "DROP ROLE IF EXISTS clerk; CREATE ROLE clerk LOGIN PASSWORD '%s';"
         "GRANT SELECT ON meta TO clerk; GRANT SELECT, INSERT ON jobs,"
-        " payloads, outputs TO clerk" % SECRET, name)
+        " payloads, outputs, nodes TO clerk" % SECRET, name)
     theirs = re.sub("//.*@", "//clerk:%s@" % SECRET, url)
     found = only_failure(Trial(database_url=theirs), "database",
                          "UPDATE on jobs", "GRANT them TO clerk")

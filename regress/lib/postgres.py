@@ -63,9 +63,14 @@ def free_port():
 
 
 class Postgres:
-    """Starts a server in folder, and returns once it answers."""
+    """
+    Starts a server in folder, and returns once it answers. env: further
+    variables of its environment.
+    """
 
-    def __init__(self, folder):
+    def __init__(self, folder, env=None):
+        # It is the server's alone, not that of what it is started with.
+        self.env = ["%s=%s" % pair for pair in (env or {}).items()]
         self.folder = os.path.abspath(folder)
         self.data = self.path("data")
         self.process = None
@@ -120,7 +125,7 @@ class Postgres:
     def start(self):
         """Begins (again) with the data and the port that it has."""
         self.end_former()
-        argv = [program("postgres"), "-D", self.data, "-p", str(self.port),
+        argv = ["env", *self.env, program("postgres"), "-D", self.data, "-p", str(self.port),
                 "-c", "unix_socket_directories=" + self.folder]
         for name, value in SETTINGS.items():
             argv += ["-c", "%s=%s" % (name, value)]

@@ -347,13 +347,14 @@ number(int argc, char **argv, int i, long fallback)
 static struct store *
 open_store(const char *url)
 {
+	static const struct store_self self = { "store_bench", "0", 30 };
 	char detail[512] = "";
 	struct store *s;
 	static int up;
 
 	up = 0;
-	s = b.ops->open(b.base, url, "store_bench", on_state, NULL, &up, detail,
-	    sizeof(detail));
+	s = b.ops->open(
+	    b.base, url, &self, on_state, NULL, &up, detail, sizeof(detail));
 	if (s == NULL)
 		errx(1, "%s", detail);
 	while (!up)

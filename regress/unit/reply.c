@@ -338,6 +338,10 @@ test_health(void **state)
 		.max_queue = 100,
 		.slots_ready = 2,
 		.warm_pool_size = 2,
+		.nodes = 3,
+		.nodes_running = 5,
+		.nodes_workers = 12,
+		.node = "a",
 		.engine = "oci",
 		.store = "sqlite",
 		.runtime = "runsc" };
@@ -363,7 +367,8 @@ test_health(void **state)
 	    "{\"pending\":1,\"running\":2,\"max_workers\":4,"
 	    "\"max_queue_size\":100,\"takod\":{\"slots_ready\":2,"
 	    "\"slots_starting\":0,\"warm_pool_size\":2,"
-	    "\"tenants_waiting\":1}}");
+	    "\"tenants_waiting\":1,\"node\":\"a\",\"nodes\":3,"
+	    "\"nodes_running\":5,\"nodes_max_workers\":12}}");
 }
 
 /* The lengths of a record must be those of its memory, whatever they are. */

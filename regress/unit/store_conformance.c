@@ -34,7 +34,10 @@ struct world {
 	struct store *store;
 	char url[1024];
 	char name[64]; /* the file, or the schema */
-	int up, ups, downs, wakeups;
+	int up, ups, downs;
+	int wakes[3]; /* by enum store_wake */
+	char woken[MAX_JOB_ID + 1];
+	int lease_s;
 	char detail[512];
 };
 
@@ -53,6 +56,10 @@ struct answer {
 	struct store_counts counts;
 	int64_t position;
 	struct store_expired ids[STORE_EXPIRE_MAX];
+	store_id ended[8];
+	struct store_lease leases[8];
+	struct store_beat beat;
+	struct store_node nodes[4];
 	size_t n_ids;
 	struct dead_letter letters[10];
 	size_t n_letters;
@@ -184,6 +191,49 @@ on_ids(enum store_result result, const struct store_expired *ids, size_t n,
 	a->n_ids = n;
 	if (n > 0)
 		memcpy(a->ids, ids, n * sizeof(*ids));
+}
+
+static void
+on_found(enum store_result result, const store_id *ids, size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= nitems(a->ended));
+	a->n++;
+	a->result = result;
+	a->n_ids = n;
+	if (n > 0)
+		memcpy(a->ended, ids, n * sizeof(*ids));
+}
+
+static void
+on_beat(enum store_result result, const struct store_beat *b, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(b->n_jobs <= nitems(a->leases));
+	a->n++;
+	a->result = result;
+	a->beat = *b;
+	if (b->n_jobs > 0)
+		memcpy(a->leases, b->jobs, b->n_jobs * sizeof(*b->jobs));
+}
+
+static void
+on_nodes(enum store_result result, const struct store_node *nodes, size_t n,
+    void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= nitems(a->nodes));
+	a->n++;
+	a->result = result;
+	a->n_ids = n;
+	if (n > 0)
+		memcpy(a->nodes, nodes, n * sizeof(*nodes));
 }
 
 static void
@@ -319,6 +369,39 @@ assert_counts(int64_t queued, int64_t running)
 	assert_int_equal(a.result, STORE_OK);
 	assert_int_equal(a.counts.queued, queued);
 	assert_int_equal(a.counts.running, running);
+}
+
+/* A heartbeat of who holds one job, or none (NULL). */
+static void
+do_beat(const char *held, int64_t reap_until, struct answer *a)
+{
+	store_id ids[1];
+	struct store_pulse p = { .held = ids,
+		.n_held = held != NULL,
+		.uptime_us = 1000000,
+		.running = held != NULL,
+		.max_workers = 4,
+		.reap_until = reap_until };
+
+	if (held != NULL)
+		strlcpy(ids[0], held, sizeof(ids[0]));
+	CALL(a, beat(w.store, &p, on_beat, a));
+	assert_int_equal(a->result, STORE_OK);
+}
+
+/* What a heartbeat left of the jobs: how many wait again, how many ended. */
+static void
+assert_taken(const struct answer *a, int again, int ended)
+{
+	size_t i;
+
+	for (i = 0; i < a->beat.n_jobs; i++)
+		if (a->leases[i].status == JOB_QUEUED)
+			again--;
+		else if (a->leases[i].status != JOB_RUNNING)
+			ended--;
+	assert_int_equal(again, 0);
+	assert_int_equal(ended, 0);
 }
 
 static void
@@ -481,20 +564,24 @@ on_state(int up, const char *detail, void *arg)
 }
 
 static void
-on_wakeup(void *arg)
+on_wakeup(enum store_wake what, const char *id, void *arg)
 {
 	(void)arg;
-	w.wakeups++;
+	w.wakes[what]++;
+	strlcpy(w.woken, id, sizeof(w.woken));
 }
 
 static struct store *
-open_as(const char *owner)
+open_as(const char *node)
 {
+	struct store_self self = {
+		.node = node, .instance = "0123abcd", .lease_s = w.lease_s
+	};
 	char detail[512] = "";
 	struct store *s;
 	int before = w.ups;
 
-	s = w.ops->open(w.base, w.url, owner, on_state, on_wakeup, NULL, detail,
+	s = w.ops->open(w.base, w.url, &self, on_state, on_wakeup, NULL, detail,
 	    sizeof(detail));
 	if (s == NULL)
 		fail_msg("open: %s", detail);
@@ -547,6 +634,7 @@ setup(void **state)
 	memset(&w, 0, sizeof(w));
 	in_call = 0;
 	w.ops = ops;
+	w.lease_s = 30;
 	w.base = event_base_new();
 	assert_non_null(w.base);
 	snprintf(w.name, sizeof(w.name), "store_%d_%d", getpid(), serial++);
@@ -1466,10 +1554,8 @@ t_recover(void **state)
 	assert_int_equal(do_finish(j[2]), STORE_OK);
 	reopen();
 	assert_counts(1, 2);
-	CALL(&a, recover(w.store, on_counts, &a));
-	assert_int_equal(a.result, STORE_OK);
-	assert_int_equal(a.counts.queued, 1);
-	assert_int_equal(a.counts.running, 1);
+	do_beat(NULL, 0, &a);
+	assert_taken(&a, 1, 1);
 	assert_counts(2, 0);
 	got = do_get(ids[0], WANT_OUTPUT);
 	assert_int_equal(got->status, JOB_QUEUED);
@@ -1500,8 +1586,8 @@ t_recover(void **state)
 	assert_int_equal(do_start(ids[0], 1), STORE_STALE);
 	end_succeeded(j[1]);
 	assert_int_equal(do_finish(j[1]), STORE_STALE);
-	CALL(&a, recover(w.store, on_counts, &a));
-	assert_int_equal(a.counts.queued + a.counts.running, 0);
+	do_beat(NULL, 0, &a);
+	assert_int_equal(a.beat.n_jobs, 0);
 	got = claim_one();
 	assert_string_equal(got->id, ids[0]);
 	assert_int_equal(got->fence, 2);
@@ -1521,16 +1607,15 @@ t_recover_started(void **state)
 	assert_int_equal(do_submit(j, 1, QUEUE, &a), STORE_OK);
 	job_free(a.job);
 	reopen();
-	CALL(&a, recover(w.store, on_counts, &a));
-	assert_int_equal(a.counts.queued, 0);
-	assert_int_equal(a.counts.running, 1);
+	do_beat(NULL, 0, &a);
+	assert_taken(&a, 0, 1);
 	got = do_get(j->id, WANT_STATUS);
 	assert_int_equal(got->error, JERR_INTERRUPTED);
 	job_free(got);
 	job_free(j);
 }
 
-/* Another takod's rows are not this one's to recover. */
+/* Another takod's jobs are not this one's while their lease runs. */
 static void
 t_recover_others(void **state)
 {
@@ -1544,13 +1629,235 @@ t_recover_others(void **state)
 	job_free(j);
 	w.ops->close(w.store);
 	w.store = open_as("tako");
-	CALL(&a, recover(w.store, on_counts, &a));
-	assert_int_equal(a.counts.queued + a.counts.running, 0);
+	do_beat(NULL, INT64_MAX, &a);
+	assert_int_equal(a.beat.n_jobs, 0);
 	assert_counts(0, 1);
 	w.ops->close(w.store);
 	w.store = open_as("tako1#");
-	CALL(&a, recover(w.store, on_counts, &a));
-	assert_int_equal(a.counts.queued + a.counts.running, 0);
+	do_beat(NULL, INT64_MAX, &a);
+	assert_int_equal(a.beat.n_jobs, 0);
+}
+
+/* Who comes after another one's lease has run out takes up what it held. */
+static void
+t_lease_ends(void **state)
+{
+	char ids[3][MAX_JOB_ID + 1];
+	struct job *j[3], *got;
+	struct answer a;
+	int i;
+
+	(void)state;
+	w.ops->close(w.store);
+	w.lease_s = 0;
+	w.store = open_as("gone");
+	for (i = 0; i < 3; i++) {
+		submit_waiting(ids[i], 0);
+		j[i] = claim_one();
+	}
+	assert_int_equal(do_start(ids[1], 1), STORE_OK);
+	assert_int_equal(do_start(ids[2], 1), STORE_OK);
+	assert_int_equal(do_cancel(ids[2], &a), STORE_STALE);
+	job_free(a.job);
+	w.ops->close(w.store);
+	w.store = open_as("here");
+	do_beat(NULL, 0, &a); /* it was not told to */
+	assert_int_equal(a.beat.n_jobs, 0);
+	assert_counts(0, 3);
+	/* Its clock was put forward, as far as who asks can tell. */
+	do_beat(NULL, time_wall_us() - 3600000000LL, &a);
+	assert_int_equal(a.beat.n_jobs, 0);
+	assert_in_range(a.beat.now, time_wall_us() - DEADLINE_S * 1000000LL,
+	    time_wall_us() + 1000);
+	do_beat(NULL, INT64_MAX, &a);
+	assert_taken(&a, 1, 2);
+	assert_int_equal(a.beat.queued, 1);
+	got = do_get(ids[0], WANT_STATUS);
+	assert_int_equal(got->status, JOB_QUEUED);
+	assert_int_equal(got->error, JERR_NONE);
+	assert_int_equal(got->ended_at, 0);
+	job_free(got);
+	got = do_get(ids[1], WANT_STATUS);
+	assert_int_equal(got->status, JOB_FAILED);
+	assert_int_equal(got->error, JERR_INTERRUPTED);
+	job_free(got);
+	got = do_get(ids[2], WANT_STATUS);
+	assert_int_equal(got->status, JOB_CANCELLED);
+	assert_int_equal(got->error, JERR_CANCELLED);
+	assert_true(got->ended_at >= got->started_at);
+	job_free(got);
+	/* A paused owner that comes back changes nothing. */
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(do_start(ids[i], 1), STORE_STALE);
+		assert_int_equal(do_release(ids[i], 1, 0), STORE_STALE);
+		end_succeeded(j[i]);
+		assert_int_equal(do_finish(j[i]), STORE_STALE);
+		job_free(j[i]);
+	}
+	got = claim_one();
+	assert_string_equal(got->id, ids[0]);
+	assert_int_equal(got->fence, 2);
+	job_free(got);
+}
+
+/* What is named is held, its own or not, and what is not named is let go. */
+static void
+t_beat(void **state)
+{
+	char id[MAX_JOB_ID + 1], second[MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	submit_waiting(id, 0);
+	do_beat(id, INT64_MAX, &a); /* it waits: nobody holds it */
+	assert_int_equal(a.beat.n_jobs, 0);
+	assert_int_equal(a.beat.queued, 1);
+	assert_int_equal(a.beat.nodes, 1);
+	assert_int_equal(a.beat.running, 1);
+	assert_int_equal(a.beat.max_workers, 4);
+	job_free(claim_one());
+	do_beat(id, INT64_MAX, &a);
+	assert_int_equal(a.beat.n_jobs, 1);
+	assert_string_equal(a.leases[0].id, id);
+	assert_int_equal(a.leases[0].fence, 1);
+	assert_int_equal(a.leases[0].status, JOB_RUNNING);
+	assert_int_equal(a.leases[0].cancel, 0);
+	assert_int_equal(do_cancel(id, &a), STORE_STALE);
+	job_free(a.job);
+	do_beat(id, INT64_MAX, &a);
+	assert_int_equal(a.leases[0].cancel, 1);
+	/* Asked to end, it does not wait again. */
+	assert_int_equal(do_release(id, 1, 0), STORE_OK);
+	j = do_get(id, WANT_STATUS);
+	assert_int_equal(j->status, JOB_CANCELLED);
+	assert_int_equal(j->error, JERR_CANCELLED);
+	assert_true(j->ended_at != 0);
+	job_free(j);
+	do_beat(id, INT64_MAX, &a);
+	assert_int_equal(a.beat.n_jobs, 0);
+	/* Its own that it has forgotten, and whose lease has run out. */
+	w.ops->close(w.store);
+	w.lease_s = 0;
+	w.store = open_as("tako1");
+	submit_waiting(id, 0);
+	submit_waiting(second, 0);
+	job_free(claim_one());
+	job_free(claim_one());
+	do_beat(NULL, 0, &a);
+	assert_int_equal(a.beat.n_jobs, 0);
+	do_beat(second, INT64_MAX, &a);
+	assert_int_equal(a.beat.n_jobs, 2);
+	assert_taken(&a, 1, 0);
+}
+
+static void
+t_nodes(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	CALL(&a, nodes(w.store, on_nodes, &a));
+	assert_int_equal(a.n_ids, 0);
+	do_beat(NULL, 0, &a);
+	w.ops->close(w.store);
+	w.lease_s = 0;
+	w.store = open_as("a-node");
+	do_beat(NULL, 0, &a);
+	do_beat(NULL, 0, &a);
+	CALL(&a, nodes(w.store, on_nodes, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.n_ids, 2);
+	assert_string_equal(a.nodes[0].name, "a-node");
+	assert_string_equal(a.nodes[0].instance, "0123abcd");
+	assert_string_equal(a.nodes[0].version, TAKO_VERSION);
+	assert_int_equal(
+	    a.nodes[0].seen_at - a.nodes[0].started_at < 1000000, 0);
+	assert_in_range(a.nodes[0].silent_us, 0, DEADLINE_S * 1000000);
+	assert_int_equal(a.nodes[0].max_workers, 4);
+	assert_int_equal(a.nodes[0].draining, 0);
+	assert_int_equal(a.nodes[0].alive, 0); /* its lease was none */
+	assert_string_equal(a.nodes[1].name, "tako1");
+	assert_int_equal(a.nodes[1].alive, 1);
+}
+
+static void
+t_ended(void **state)
+{
+	store_id ids[4];
+	struct answer a;
+
+	(void)state;
+	submit_waiting(ids[0], 0);
+	job_free(claim_one());
+	submit_waiting(ids[1], 0);
+	submit_waiting(ids[2], 0);
+	assert_int_equal(do_cancel(ids[2], &a), STORE_OK);
+	job_free(a.job);
+	uuid4(ids[3]); /* no such job */
+	CALL(&a, ended(w.store, ids, 4, on_found, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.n_ids, 2);
+	assert_string_equal(a.ended[0], ids[2]);
+	assert_string_equal(a.ended[1], ids[3]);
+	CALL(&a, ended(w.store, ids, 2, on_found, &a));
+	assert_int_equal(a.n_ids, 0);
+}
+
+/* created_at 0 is now; an end is never before the start. */
+static void
+t_clock(void **state)
+{
+	struct job *j = sample("", "print(1)");
+	int64_t before = time_wall_us();
+	struct answer a;
+
+	(void)state;
+	j->created_at = 0;
+	assert_int_equal(do_submit(j, 0, QUEUE, &a), STORE_OK);
+	assert_in_range(
+	    a.job->created_at, before - 1000, time_wall_us() + 1000);
+	job_free(a.job);
+	job_free(j);
+}
+
+/* Another takod hears of what one does; it does not hear itself. */
+static void
+t_wake(void **state)
+{
+	struct store *mine = w.store, *other;
+	char id[MAX_JOB_ID + 1];
+	struct answer a;
+	struct job *j;
+
+	(void)state;
+	do_beat(NULL, 0, &a);
+	w.store = other = open_as("tako2");
+	do_beat(NULL, 0, &a);
+	assert_int_equal(a.beat.nodes, 2);
+	assert_int_equal(a.beat.max_workers, 8);
+	submit_waiting(id, 0);
+	run_until(&w.wakes[WAKE_QUEUE], 1);
+	j = claim_one();
+	w.store = mine;
+	do_beat(NULL, 0, &a); /* from now on it knows of the other */
+	assert_int_equal(do_cancel(id, &a), STORE_STALE);
+	job_free(a.job);
+	run_until(&w.wakes[WAKE_CANCEL], 1);
+	assert_string_equal(w.woken, id);
+	w.store = other;
+	do_beat(id, 0, &a);
+	assert_int_equal(a.leases[0].cancel, 1);
+	end_succeeded(j);
+	assert_int_equal(do_finish(j), STORE_OK);
+	run_until(&w.wakes[WAKE_ENDED], 1);
+	assert_string_equal(w.woken, id);
+	job_free(j);
+	assert_int_equal(w.wakes[WAKE_QUEUE], 1);
+	assert_int_equal(w.wakes[WAKE_CANCEL], 1);
+	assert_int_equal(w.wakes[WAKE_ENDED], 1);
+	w.ops->close(other);
+	w.store = mine;
 }
 
 /* One that has just ended, with a key. Its id into id. */
@@ -1696,11 +2003,12 @@ static void
 t_close_answers(void **state)
 {
 	struct job *j = sample("", "print(1)");
+	struct store_pulse pulse = { .n_held = 0 };
 	struct tenant_policy everybody = { .name = "*", .weight = 1 };
 	struct tenant_policies p = { &everybody, 1, 1, 1 };
 	struct artifact_place place = { .job_id = "x", .fence = 1 };
 	struct blob *piece = blob_copy("x", 1);
-	struct answer a[22];
+	struct answer a[24];
 	int i;
 
 	(void)state;
@@ -1715,7 +2023,9 @@ t_close_answers(void **state)
 	w.ops->queue_position(w.store, j->id, on_position, &a[i++]);
 	w.ops->list(w.store, -1, NULL, 1, 0, on_jobs, &a[i++]);
 	w.ops->counts(w.store, on_counts, &a[i++]);
-	w.ops->recover(w.store, on_counts, &a[i++]);
+	w.ops->beat(w.store, &pulse, on_beat, &a[i++]);
+	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_found, &a[i++]);
+	w.ops->nodes(w.store, on_nodes, &a[i++]);
 	w.ops->expire(w.store, 0, 10, on_ids, &a[i++]);
 	w.ops->letters(w.store, "", 0, 10, 0, on_letters, &a[i++]);
 	w.ops->letter_counts(w.store, on_errors, &a[i++]);
@@ -2556,11 +2866,12 @@ t_max_running_two(void **state)
 static void
 t_bad_url(void **state)
 {
+	struct store_self self = { "tako1", "0", 30 };
 	char detail[512] = "";
 
 	(void)state;
 	assert_null(w.ops->open(w.base,
-	    is_pg() ? "postgresql://u:secret@[h/d" : "sqlite:///", "tako1",
+	    is_pg() ? "postgresql://u:secret@[h/d" : "sqlite:///", &self,
 	    on_state, on_wakeup, NULL, detail, sizeof(detail)));
 	assert_true(detail[0] != '\0');
 	assert_null(strstr(detail, "secret"));
@@ -2602,6 +2913,13 @@ main(void)
 		BOTH(t_recover),
 		BOTH(t_recover_started),
 		BOTH(t_recover_others),
+		BOTH(t_lease_ends),
+		BOTH(t_beat),
+		BOTH(t_nodes),
+		BOTH(t_ended),
+		BOTH(t_clock),
+		{ "t_wake (postgresql)", t_wake, setup, teardown,
+		    (void *)(uintptr_t)&store_pg },
 		BOTH(t_expire),
 		BOTH(t_expire_all),
 		BOTH(t_reopen),
