@@ -542,12 +542,12 @@ enum rep {
 	REP_UNAVAILABLE, /* store or engine is away, or takod is draining */
 	REP_STARTING,	 /* takod is not ready yet */
 	REP_INVALID,	 /* detail says what to mend */
-	REP_NOT_ENDED,	 /* a rerun is of a job that has ended */
-	REP_FAILED,	 /* takod could not do it: detail says why */
 	REP_DENIED,	 /* takoctl's caller may not; or no valid key */
 	REP_INTERNAL,
-	REP_FILLED, /* as many of this client wait as may */
-	REP_SPENT,  /* this client's budget is used up */
+	REP_FILLED,    /* as many of this client wait as may */
+	REP_SPENT,     /* this client's budget is used up */
+	REP_NOT_ENDED, /* a rerun is of a job that has ended */
+	REP_FAILED,    /* takod could not do it: detail says why */
 	REP_MAX
 };
 

@@ -245,36 +245,44 @@ part_next(struct call *c)
 	s3_client_ask(c->s->client, &a, part_done, c);
 }
 
-/* What is between the next <tag> and </tag> from *p on, which moves behind. */
+/*
+ * What is between the next <tag> and </tag> from *p on, which moves behind it.
+ * 0: there is none. One that does not fit is cut.
+ */
 static int
-tag_next(const char **p, const char *tag, char *dst, size_t size)
+element_next(const char **p, const char *tag, char *dst, size_t size)
 {
-	char open[32];
-	const char *at;
-	size_t len;
+	char open[32], close[32];
+	const char *at, *end;
 
 	snprintf(open, sizeof(open), "<%s>", tag);
-	if ((at = strstr(*p, open)) == NULL)
+	snprintf(close, sizeof(close), "</%s>", tag);
+	if ((at = strstr(*p, open)) == NULL ||
+	    (end = strstr(at += strlen(open), close)) == NULL)
 		return (0);
-	at += strlen(open);
-	len = strcspn(at, "<");
-	*p = at + len;
-	if (len >= size)
-		return (0);
-	memcpy(dst, at, len);
-	dst[len] = '\0';
+	*p = end + strlen(close);
+	if ((size_t)(end - at) >= size)
+		end = at + size - 1;
+	memcpy(dst, at, (size_t)(end - at));
+	dst[end - at] = '\0';
 	return (1);
+}
+
+/* The text of an element within another, in which order they may be. */
+static int
+element_in(const char *text, const char *tag, char *dst, size_t size)
+{
+	return (element_next(&text, tag, dst, size));
 }
 
 static void
 upload_begun(const struct s3_answer *a, void *arg)
 {
 	struct call *c = arg;
-	const char *p = a->text;
 	char id[MAX_KEY / 4];
 
 	if (a->result != ARTIFACT_OK ||
-	    !tag_next(&p, "UploadId", id, sizeof(id))) {
+	    !element_in(a->text, "UploadId", id, sizeof(id))) {
 		put_fail(
 		    c, a->result == ARTIFACT_OK ? ARTIFACT_AWAY : a->result);
 		return;
@@ -447,7 +455,7 @@ remove_next(const struct s3_answer *a, void *arg)
 		remove_end(c, a->result);
 		return;
 	}
-	while (tag_next(&c->next, "Key", key, sizeof(key)))
+	while (element_next(&c->next, "Key", key, sizeof(key)))
 		if (key_place(c->s, key, &place)) {
 			ask(c, "DELETE", key + strlen(c->s->prefix), "",
 			    remove_next);
@@ -505,12 +513,15 @@ listed(const struct s3_answer *a, void *arg)
 	struct artifact_store *s = c->s;
 	struct artifact_found f;
 	const char *p = a->text;
-	char key[MAX_KEY], when[64];
+	char object[4 * MAX_KEY], key[MAX_KEY], when[64];
 	size_t n = 0;
 	int keys = 0;
 
-	while (n < PAGE && tag_next(&p, "Key", key, sizeof(key)) &&
-	       tag_next(&p, "LastModified", when, sizeof(when))) {
+	while (
+	    n < PAGE && element_next(&p, "Contents", object, sizeof(object))) {
+		if (!element_in(object, "Key", key, sizeof(key)) ||
+		    !element_in(object, "LastModified", when, sizeof(when)))
+			continue;
 		keys++;
 		strlcpy(s->last, key, sizeof(s->last));
 		f.written = time_read(when);
@@ -550,12 +561,15 @@ uploads_next(const struct s3_answer *a, void *arg)
 {
 	struct call *c = arg;
 	struct artifact_place place;
-	char key[MAX_KEY], id[MAX_KEY / 4], when[64], query[MAX_KEY];
+	char upload[4 * MAX_KEY], key[MAX_KEY], id[MAX_KEY / 4], when[64];
+	char query[MAX_KEY];
 
 	(void)a;
-	while (tag_next(&c->next, "Key", key, sizeof(key)) &&
-	       tag_next(&c->next, "UploadId", id, sizeof(id)) &&
-	       tag_next(&c->next, "Initiated", when, sizeof(when))) {
+	while (element_next(&c->next, "Upload", upload, sizeof(upload))) {
+		if (!element_in(upload, "Key", key, sizeof(key)) ||
+		    !element_in(upload, "UploadId", id, sizeof(id)) ||
+		    !element_in(upload, "Initiated", when, sizeof(when)))
+			continue;
 		if (!key_place(c->s, key, &place) ||
 		    time_read(when) > time_wall_us() - ARTIFACT_YOUNG_US)
 			continue;

@@ -350,7 +350,8 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    "SELECT 1 FROM jobs LEFT JOIN outputs ON outputs.id = jobs.id"
 	    " WHERE jobs.id = $1 AND ($2 = 0 OR fence = $2)"
 	    " AND (status IN ('queued', 'running')"
-	    " OR coalesce(artifact_store, 'local') = $3)" },
+	    " OR (octet_length(artifacts) > 0"
+	    " AND coalesce(artifact_store, 'local') = $3))" },
 	[S_CHUNK_PUT] = { "tiiib",
 	    "INSERT INTO artifact_chunks (id, fence, number, chunk,"
 	    " written_at, data)"

@@ -154,11 +154,9 @@ reload_run(struct reload *r, int dry)
 	if (fresh != NULL && (files = shared_code_changed(
 				  fresh, r->detail, sizeof(r->detail))) == 1)
 		change_of_files(r);
-	if (files == -1)
-		dry = 1;
 	for (i = 0; i < r->n_changes; i++)
 		live += !r->changes[i].restart;
-	if (live > 0 && !dry)
+	if (live > 0 && !dry && files != -1)
 		apply(r, fresh);
 	conf_free(fresh);
 	if (!dry)

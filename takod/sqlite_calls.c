@@ -197,8 +197,8 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_ARTIFACT_KNOWN] =
 	    "SELECT 1 FROM jobs LEFT JOIN outputs ON outputs.id = jobs.id"
 	    " WHERE jobs.id = ?1 AND (?2 = 0 OR fence = ?2)"
-	    " AND (status IN ('queued', 'running')"
-	    " OR coalesce(artifact_store, 'local') = ?3)",
+	    " AND (status IN ('queued', 'running') OR (length(artifacts) > 0"
+	    " AND coalesce(artifact_store, 'local') = ?3))",
 	[S_CHUNK_PUT] = "INSERT OR REPLACE INTO artifact_chunks (id, fence,"
 			" number, chunk, written_at, data)"
 			" VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -33,6 +33,11 @@ conf_check_host(char **text)
 		if ((unsigned char)*p <= ' ' || *p == 0x7f)
 			return ("must not contain spaces or control "
 				"characters");
+	/* One colon, or what follows brackets, is before a port. */
+	if (strchr(*text, '/') != NULL || (**text == '[' && p[-1] != ']') ||
+	    ((p = strchr(*text, ':')) != NULL && strchr(p + 1, ':') == NULL))
+		return ("must be an address or a name alone, without scheme "
+			"and port");
 	return (NULL);
 }
 
@@ -209,15 +214,17 @@ doc_find(const struct conf_doc *doc, unsigned map, const char *name)
 	return (0);
 }
 
-/* The nearest node of a dotted path, for the place of a message. */
+/* The nearest node of a dotted path, for the place of a message. *there is 1
+ * when it is the path's own. */
 static const struct conf_node *
-doc_place(const struct conf_doc *doc, const char *path)
+doc_place(const struct conf_doc *doc, const char *path, int *there)
 {
 	char name[80];
 	const struct conf_node *node;
 	unsigned at = 1, next, i;
 	size_t len;
 
+	*there = 0;
 	if (doc->n == 0)
 		return (NULL);
 	for (; *path != '\0'; path += len + (path[len] == '.')) {
@@ -234,6 +241,7 @@ doc_place(const struct conf_doc *doc, const char *path)
 			break;
 		at = next;
 	}
+	*there = *path == '\0';
 	return (at == 1 ? NULL : &doc->nodes[at]);
 }
 
@@ -258,9 +266,25 @@ known_bad(const struct conf_loading *ld, const char *path)
 	return (0);
 }
 
+/* The default of the key at a dotted path, or NULL. */
+static const char *
+path_default(const char *path)
+{
+	const struct conf_key *keys = conf_keys, *key;
+	const char *name = strrchr(path, '.');
+
+	if (strncmp(path, "container_limits.", 17) == 0)
+		keys = conf_limit_keys;
+	else if (name != NULL)
+		keys = conf_job_type_keys;
+	key = conf_key_find(keys, name != NULL ? name + 1 : path);
+	return (key != NULL ? key->def : NULL);
+}
+
 /*
  * An error of the keys at path, and of others that the text names: placed at
- * the first of path and other that the file or a variable sets.
+ * the first of path and other that the file or a variable sets. A value that
+ * nobody set is told: it stands in no file.
  */
 static void
 rule(struct conf_loading *ld, const char *path, const char *other,
@@ -269,32 +293,49 @@ rule(struct conf_loading *ld, const char *path, const char *other,
 	const char *paths[2] = { path, other };
 	const struct conf_node *node;
 	const struct conf_key *key;
+	const char *def = NULL;
+	char full[256];
 	size_t i;
+	int there, named;
 
 	if (known_bad(ld, path) || (other != NULL && known_bad(ld, other)))
 		return;
+	doc_place(&ld->doc, path, &there);
+	key = conf_key_find(conf_keys, path);
+	if (!there &&
+	    (key == NULL || ld->conf->origins[conf_key_number(key)].from ==
+				CONF_FROM_DEFAULT))
+		def = path_default(path);
+	snprintf(full, sizeof(full), "%s%s%s", text,
+	    def != NULL ? "; by default it is " : "", def != NULL ? def : "");
 	for (i = 0; i < 2 && paths[i] != NULL; i++) {
+		/* The other's variable does not say which key it is about. */
+		named = i > 0 && strncmp(path, other, strlen(other)) != 0;
 		key = conf_key_find(conf_keys, paths[i]);
 		if (key != NULL &&
 		    ld->conf->origins[conf_key_number(key)].from ==
 			CONF_FROM_VARIABLE) {
-			conf_error_add(
-			    ld->errors, NULL, 0, 0, key->env, "%s", text);
+			conf_error_add(ld->errors, NULL, 0, 0, key->env,
+			    "%s%s%s", named ? path : "", named ? " " : "",
+			    full);
 			return;
 		}
-		if ((node = doc_place(&ld->doc, paths[i])) != NULL) {
-			conf_error_at(ld, node, path, "%s", text);
+		node = doc_place(&ld->doc, paths[i], &there);
+		if (node != NULL) {
+			conf_error_at(ld, node, path, "%s", full);
 			return;
 		}
 	}
-	conf_error_add(ld->errors, ld->conf->path, 0, 0, path, "%s", text);
+	conf_error_add(ld->errors, ld->conf->path, 0, 0, path, "%s", full);
 }
 
 static void
 warn(struct conf_loading *ld, const char *key, const char *text)
 {
-	const struct conf_node *node = doc_place(&ld->doc, key);
+	const struct conf_node *node;
+	int there;
 
+	node = doc_place(&ld->doc, key, &there);
 	conf_error_add(ld->warnings, node != NULL ? ld->conf->path : NULL,
 	    node != NULL ? node->line : 0, node != NULL ? node->column : 0, key,
 	    "%s", text);
@@ -481,8 +522,10 @@ static void
 check_warnings(struct conf_loading *ld)
 {
 	const struct conf *conf = ld->conf;
+	const struct conf_node *node;
 	struct stat st;
 	size_t i;
+	int there;
 
 	if (!conf->api_auth_enabled && !host_loopback(conf->server_host))
 		warn(ld, "server_host",
@@ -497,6 +540,12 @@ check_warnings(struct conf_loading *ld)
 		warn(ld, "security_mode",
 		    "permissive: jobs run under runc, which isolates less, "
 		    "where gVisor does not work");
+	node = doc_place(&ld->doc, "data_dir", &there);
+	if (node != NULL && node->kind == NODE_SCALAR &&
+	    strpbrk(node->text, "~$") != NULL)
+		warn(ld, "data_dir",
+		    "~ and $ stand for themselves: no home folder and no "
+		    "variable is put in");
 	for (i = 0; i < conf->n_api_keys; i++)
 		if (conf->api_keys[i].key != NULL &&
 		    conf_key_masked(conf->api_keys[i].key)) {

@@ -203,18 +203,21 @@ say(char *msg, size_t len, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* "between 10 and 1000", for numbers that are whole or have one decimal. */
+/*
+ * "must be a whole number between 10 and 1000", of which what is only may be
+ * left out; for numbers that are whole or have one decimal.
+ */
 static const char *
-bounds(const struct conf_key *key, const char *unit, char *msg, size_t len)
+bounds(const struct conf_key *key, const char *what, char *msg, size_t len)
 {
 	int places = key->min == (double)(int64_t)key->min ? 0 : 1;
 
 	if (key->type == CONF_INT && key->max >= INT_MAX)
-		say(msg, len, "must be at least %.*f%s", places, key->min,
-		    unit);
+		say(msg, len, "must be %s%sat least %.*f", what,
+		    *what != '\0' ? "of " : "", places, key->min);
 	else
-		say(msg, len, "must be between %.*f%s and %.0f%s", places,
-		    key->min, unit, key->max, unit);
+		say(msg, len, "must be %sbetween %.*f and %.0f", what, places,
+		    key->min, key->max);
 	return (msg);
 }
 
@@ -225,7 +228,7 @@ set_number(const struct conf_key *key, void *p, const struct conf_value *v,
 	int64_t n;
 
 	if (conf_to_int(v, text, &n) == -1)
-		return ("must be a whole number");
+		return (bounds(key, "a whole number ", msg, len));
 	/* Without a bound of its own: as much as an int holds. */
 	if (key->type == CONF_INT && key->max >= INT_MAX && n > INT_MAX)
 		n = INT_MAX;
@@ -245,7 +248,7 @@ set_float(const struct conf_key *key, void *p, const struct conf_value *v,
 	double f;
 
 	if (conf_to_float(v, text, &f) == -1)
-		return ("must be a number");
+		return (bounds(key, "a number ", msg, len));
 	if (!(f >= key->min && f <= key->max))
 		return (bounds(key, "", msg, len));
 	if (key->type == CONF_MS)
@@ -253,6 +256,16 @@ set_float(const struct conf_key *key, void *p, const struct conf_value *v,
 	else
 		*(double *)p = f;
 	return (NULL);
+}
+
+static const char *
+wrong_bytes(const struct conf_key *key)
+{
+	if (key->flags & CK_MEGA)
+		return ("must be a whole number with m or g behind it, such "
+			"as 512m");
+	return ("must be a whole number with k, m or g behind it, such as "
+		"100m, or a number of bytes in quotes");
 }
 
 static const char *
@@ -264,9 +277,7 @@ set_bytes(const struct conf_key *key, void *p, const char *text, char *msg,
 	uint64_t whole;
 
 	if (conf_text_bytes(text, mega, &bytes) == -1)
-		return (mega ? "must be a whole number that ends with m or g"
-			     : "must be a whole number, with g, m or k behind "
-			       "it or a number of bytes");
+		return (wrong_bytes(key));
 	/* 0.3 judges whole megabytes. */
 	whole = bytes / (1024 * 1024);
 	if ((double)whole < key->min || (double)whole > key->max) {
@@ -366,6 +377,28 @@ set_null(const struct conf_key *key, void *p)
 		*(int *)p = key->flags & CK_UNSET ? -1 : 0;
 }
 
+/* What a key that is given something of another form must be. */
+static const char *
+wrong_form(const struct conf_key *key, char *msg, size_t len)
+{
+	switch (key->type) {
+	case CONF_TEXTS:
+	case CONF_KEYS:
+		return ("must be a list of texts, such as [a, b]");
+	case CONF_TYPES:
+		return ("must be a list of mappings, each of which begins "
+			"with - name:");
+	case CONF_PAIRS:
+		return ("must be a mapping, such as {NAME: text}");
+	case CONF_FIELDS:
+		say(msg, len, "must be a mapping, with keys such as %s",
+		    key->fields[0].name);
+		return (msg);
+	default:
+		return ("must be a single value");
+	}
+}
+
 const char *
 conf_set_scalar(const struct conf_key *key, void *base,
     const struct conf_value *v, const char *text, char *msg, size_t len)
@@ -377,7 +410,10 @@ conf_set_scalar(const struct conf_key *key, void *base,
 		return (BAD_FORM);
 	if (v->kind == VALUE_NULL) {
 		if ((key->flags & CK_NULL) == 0)
-			return ("must not be null or left out");
+			return (key->type == CONF_FIELDS
+				    ? "must not be null or left out: its keys "
+				      "are indented below it"
+				    : "must not be null or left out");
 		set_null(key, p);
 		return (NULL);
 	}
@@ -396,19 +432,21 @@ conf_set_scalar(const struct conf_key *key, void *base,
 	case CONF_TEXTS:
 	case CONF_TYPES:
 	case CONF_KEYS:
-		return ("must be a list");
 	case CONF_PAIRS:
 	case CONF_FIELDS:
-		return ("must be a mapping");
+		return (wrong_form(key, msg, len));
 	default:
 		break;
 	}
-	if (v->kind != VALUE_TEXT)
-		return ("must be a text: put it in quotes");
 	if (key->type == CONF_BYTES)
-		return (set_bytes(key, p, text, msg, len));
+		return (v->kind == VALUE_TEXT
+			    ? set_bytes(key, p, text, msg, len)
+			    : wrong_bytes(key));
+	/* no name of an enumeration is that of a number or a truth */
 	if (key->type == CONF_ENUM)
 		return (set_enum(key, p, text, msg, len));
+	if (v->kind != VALUE_TEXT)
+		return ("must be a text: put it in quotes");
 	return (set_text(key, p, text));
 }
 
@@ -489,6 +527,8 @@ inner_text(struct conf_loading *ld, unsigned number, const char *path)
 		conf_error_at(ld, at, path, BAD_FORM);
 	else if (node->kind != NODE_SCALAR)
 		conf_error_at(ld, at, path, "must be a text");
+	else if (node->value.kind == VALUE_NULL)
+		conf_error_at(ld, at, path, "must be a text, if only \"\"");
 	else if (node->value.kind != VALUE_TEXT)
 		conf_error_at(ld, at, path, "must be a text: put it in quotes");
 	else if (text_sound(ld, at, node, path))
@@ -759,8 +799,8 @@ set_types(struct conf_loading *ld, const struct conf_key *key,
 		jt = &conf->job_types[conf->n_job_types++];
 		conf_set_defaults(conf_job_type_keys, jt);
 		if (item->kind != NODE_MAP)
-			conf_error_at(
-			    ld, &doc->nodes[number], buf, "must be a mapping");
+			conf_error_at(ld, &doc->nodes[number], buf,
+			    "must be a mapping, such as {name: a}");
 		else
 			set_fields(ld, conf_job_type_keys, jt, item, buf);
 	}
@@ -790,13 +830,8 @@ set_key(struct conf_loading *ld, const struct conf_key *key, void *base,
 		set_pairs(ld, field(base, key), node, path);
 	else if (key->type == CONF_FIELDS && node->kind == NODE_MAP)
 		set_fields(ld, key->fields, field(base, key), node, path);
-	else if (key->type == CONF_TEXTS || key->type == CONF_TYPES ||
-		 key->type == CONF_KEYS)
-		wrong = "must be a list";
-	else if (key->type == CONF_PAIRS || key->type == CONF_FIELDS)
-		wrong = "must be a mapping";
 	else
-		wrong = "must be a single value";
+		wrong = wrong_form(key, msg, sizeof(msg));
 	if (wrong != NULL)
 		conf_error_at(ld, at, path, "%s", wrong);
 }
@@ -805,18 +840,27 @@ static void
 unknown_key(struct conf_loading *ld, const struct conf_key *keys,
     const struct conf_node *at, const char *path, const char *name)
 {
+	static const struct {
+		const struct conf_key *keys;
+		const char *path;
+	} places[] = { { conf_keys, "" },
+		{ conf_limit_keys, "container_limits" },
+		{ conf_job_type_keys, "job_types.0" },
+		{ conf_gpu_keys, "job_types.0.gpu" } };
 	char buf[CONF_MAX_PATH], meant[CONF_MAX_PATH];
-	const struct conf_key *near, *nested;
+	const struct conf_key *near = NULL;
+	size_t i;
 
 	join(buf, path, name);
-	if ((near = conf_key_near(keys, name)) != NULL)
-		conf_error_at(ld, at, buf, "unknown key; did you mean %s?",
-		    join(meant, path, near->name));
-	else if (keys == conf_keys &&
-		 (nested = conf_key_find(conf_limit_keys, name)) != NULL)
-		conf_error_at(ld, at, buf,
-		    "unknown key; did you mean container_limits.%s?",
-		    nested->name);
+	/* A key of another place, where it is not indented as it must be. */
+	for (i = 0; i < nitems(places) && near == NULL; i++)
+		if ((near = conf_key_find(places[i].keys, name)) != NULL)
+			join(meant, places[i].path, near->name);
+	if (near == NULL && (near = conf_key_near(keys, name)) != NULL)
+		join(meant, path, near->name);
+	if (near != NULL)
+		conf_error_at(
+		    ld, at, buf, "unknown key; did you mean %s?", meant);
 	else
 		conf_error_at(ld, at, buf, "unknown key");
 }
@@ -914,8 +958,10 @@ conf_set_document(struct conf_loading *ld)
 	if (root_empty(root))
 		return;
 	if (root->kind != NODE_MAP) {
-		conf_error_at(
-		    ld, root, NULL, "must be a mapping of keys to values");
+		conf_error_at(ld, root, NULL,
+		    "must be a mapping of keys to values, "
+		    "such as max_workers: 4 with a space "
+		    "behind the colon");
 		return;
 	}
 	set_fields(ld, conf_keys, ld->conf, root, "");

@@ -482,11 +482,24 @@ distance(const char *a, const char *b)
 	return (above[lb]);
 }
 
+/* name is the key's last words, or its first: port, workers, memory. */
+static int
+words_of(const char *name, const char *key)
+{
+	size_t len = strlen(name), all = strlen(key);
+
+	if (all <= len)
+		return (0);
+	return (
+	    (strcmp(key + all - len, name) == 0 && key[all - len - 1] == '_') ||
+	    (strncmp(key, name, len) == 0 && key[len] == '_'));
+}
+
 /* The key that somebody who wrote name most likely meant, or NULL. */
 const struct conf_key *
 conf_key_near(const struct conf_key *keys, const char *name)
 {
-	const struct conf_key *best = NULL;
+	const struct conf_key *best = NULL, *part = NULL;
 	unsigned d, least = 3;
 	size_t len;
 
@@ -503,6 +516,8 @@ conf_key_near(const struct conf_key *keys, const char *name)
 			least = d;
 			best = keys;
 		}
+		if (part == NULL && words_of(name, keys->name))
+			part = keys;
 	}
-	return (best);
+	return (best != NULL ? best : part);
 }

@@ -131,7 +131,8 @@ check_postgres(char **text, const char *rest)
 	if (u.host_len == 0 && query_value(&u, "host", &value) == 0)
 		return ("must name a host, or have a host= parameter");
 	if (u.path_len <= 1)
-		return ("must name a database");
+		return ("must name a database, as in "
+			"postgresql://host/database");
 	normal = xasprintf("postgresql://%s", rest);
 	freezero(*text, strlen(*text));
 	*text = normal;
@@ -156,7 +157,7 @@ conf_check_database(char **text)
 		return (NULL);
 	}
 	return ("must begin with postgresql://, postgresql+psycopg:// or "
-		"sqlite:///");
+		"sqlite:///, with one / more for an absolute path");
 }
 
 const char *

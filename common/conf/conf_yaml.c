@@ -135,7 +135,8 @@ on_alias(struct reader *r, const yaml_event_t *event)
 		if (strcmp(r->anchors[i].name, name) == 0)
 			break;
 	if (i == r->n_anchors)
-		return (fail(r, "an alias without its anchor"));
+		return (fail(r, "an alias without its anchor; a text that "
+				"begins with * needs quotes"));
 	if (r->anchors[i].open)
 		return (fail(r, "an alias that contains itself"));
 	if ((number = node_add(r, NODE_ALIAS)) == 0)
@@ -241,27 +242,59 @@ place(const char *data, size_t len, size_t offset, unsigned *line,
 	}
 }
 
+/* The byte at a line and column. */
+static char
+byte_at(const char *data, size_t len, unsigned line, unsigned column)
+{
+	size_t i;
+
+	for (i = 0; i < len && line > 1; i++)
+		line -= data[i] == '\n';
+	for (; i < len && column > 1; i++)
+		column -=
+		    i + 1 == len || ((unsigned char)data[i + 1] & 0xc0) != 0x80;
+	return (i < len ? data[i] : '\0');
+}
+
+/* What to do about the faults that are made most, or "". */
+static const char *
+hint(const char *problem, char byte)
+{
+	if (strstr(problem, "cannot start any token") != NULL)
+		return (byte == '\t' ? "; indent with spaces, not with tabs"
+				     : "; a text that begins so needs quotes");
+	if (strstr(problem, "mapping values are not allowed") != NULL ||
+	    strstr(problem, "did not find expected") != NULL)
+		return ("; look at how the lines are indented, and at texts "
+			"that need quotes");
+	return ("");
+}
+
 /* What libyaml found; its texts are fixed ones and hold no value. */
 static void
 parser_failed(
     struct reader *r, const yaml_parser_t *p, const char *data, size_t len)
 {
+	const char *tail;
 	const char *context = p->context != NULL ? p->context : "";
 
 	r->line = (unsigned)p->problem_mark.line + 1;
 	r->column = (unsigned)p->problem_mark.column + 1;
 	if (p->error == YAML_READER_ERROR)
 		place(data, len, p->problem_offset, &r->line, &r->column);
+	tail = hint(p->problem != NULL ? p->problem : "",
+	    byte_at(data, len, r->line, r->column));
 	if (p->problem == NULL)
 		fail(r, "not YAML");
 	else if (p->context_mark.line + 1 == r->line || *context == '\0')
 		conf_error_add(r->ld->errors, r->ld->conf->path, r->line,
-		    r->column, NULL, "not YAML: %s%s%s", p->problem,
-		    *context != '\0' ? " " : "", context);
+		    r->column, NULL, "not YAML: %s%s%s%s", p->problem,
+		    *context != '\0' ? " " : "", context, tail);
 	else
 		conf_error_add(r->ld->errors, r->ld->conf->path, r->line,
-		    r->column, NULL, "not YAML: %s %s that begins in line %u",
-		    p->problem, context, (unsigned)p->context_mark.line + 1);
+		    r->column, NULL, "not YAML: %s %s that begins in line %u%s",
+		    p->problem, context, (unsigned)p->context_mark.line + 1,
+		    tail);
 }
 
 /*

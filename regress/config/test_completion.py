@@ -25,7 +25,7 @@ def offered(*words):
 
 
 @pytest.mark.parametrize("words,want", [
-    (("takoctl", "re"), {"resume", "reload"}),
+    (("takoctl", "re"), {"resume", "reload", "rerun", "retry"}),
     (("takoctl", "-c", "re", "st"), {"status", "stop"}),
     (("takoctl", "reload", ""), {"--dry-run"}),
     (("takoctl", "jobs", ""), {"-l", "-t"}),

@@ -96,7 +96,8 @@ WRONG = [
      "must be true or false"),
     ("log_level: loud", 1, "log_level",
      "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
-    ("log_level: 5", 1, "log_level", "must be a text: put it in quotes"),
+    ("log_level: 5", 1, "log_level",
+     "must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
     ("container_runtime: RUNSC", 1, "container_runtime",
      "must be one of runsc, runc"),
     ("security_mode: Strict", 1, "security_mode",
@@ -153,7 +154,7 @@ WRONG = [
     ("container_limits:\n  nproc_soft: 60\n", 2,
      "container_limits.nproc_hard", "must be at least nproc_soft"),
     ("container_limits: {tmpfs_size: 100}", 1, "container_limits.tmpfs_size",
-     "must be a text: put it in quotes"),
+     "such as 100m, or a number of bytes in quotes"),
     ("container_limits: {tmpfs_size: 9m}", 1, "container_limits.tmpfs_size",
      "must be between 10m and 2g"),
     ("container_limits: {tmpfs_size: 10239k}", 1,
@@ -175,7 +176,10 @@ WRONG = [
      "must not exceed max_timeout"),
     ("job_types: [{name: a, memory_limit: 512k}]", 1,
      "job_types.0.memory_limit",
-     "must be a whole number that ends with m or g"),
+     "must be a whole number with m or g behind it, such as 512m"),
+    ("job_types: [{name: a, memory_limit: 1024}]", 1,
+     "job_types.0.memory_limit",
+     "must be a whole number with m or g behind it, such as 512m"),
     ("job_types: [{name: a, memory_limit: 63m}]", 1,
      "job_types.0.memory_limit", "must be between 64m and 32g"),
     ("job_types: [{name: a, memory_limit: 33g}]", 1,
@@ -227,6 +231,54 @@ WRONG = [
     ("5: a", 1, None, "a key must be a text"),
     ("on: a", 1, None, "a key must be a text"),
     ("a\tb: \x01", 1, None, "not YAML"),
+    # What else operators do; each is told what mends it.
+    ("max_workers: four", 1, "max_workers",
+     "must be a whole number between 1 and 64"),
+    ("max_timeout: 5m", 1, "max_timeout",
+     "must be a whole number between 1 and 86400"),
+    ("session_max_concurrent: x", 1, "session_max_concurrent",
+     "must be a whole number of at least 1"),
+    ("job_types: [{name: a, cpu_limit: 500m}]", 1, "job_types.0.cpu_limit",
+     "must be a number between 0.1 and 16"),
+    ("workers: 4", 1, "workers", "did you mean max_workers?"),
+    ("port: 80", 1, "port", "did you mean server_port?"),
+    ("database: a", 1, "database", "did you mean database_url?"),
+    ("memory_limit: 1g", 1, "memory_limit",
+     "did you mean job_types.0.memory_limit?"),
+    ("job_types: [{name: a, max_timeout: 1}]", 1, "job_types.0.max_timeout",
+     "did you mean max_timeout?"),
+    ("job_types: [{name: a, memory: 1g}]", 1, "job_types.0.memory",
+     "did you mean job_types.0.memory_limit?"),
+    ("max_workers:4", 1, None, "max_workers: 4 with a space behind"),
+    ("job_types:\n  default: {timeout: 3}", 2, "job_types",
+     "each of which begins with - name:"),
+    ("job_types: [{name: a, requirements: numpy}]", 1,
+     "job_types.0.requirements", "such as [a, b]"),
+    ("job_types: [{name: a, environment: [A=b]}]", 1,
+     "job_types.0.environment", "such as {NAME: text}"),
+    ("job_types: [{name: a, environment: {A: }}]", 1,
+     "job_types.0.environment.A", 'must be a text, if only ""'),
+    ("job_types: [{name: a, gpu: true}]", 1, "job_types.0.gpu",
+     "with keys such as enabled"),
+    ("container_limits:\n", 1, "container_limits",
+     "its keys are indented below it"),
+    ("container_limits:\n\tpids_limit: 50", 2, None,
+     "indent with spaces, not with tabs"),
+    ("container_limits:\n  pids_limit: 50\n   fsize: 1", 3, None,
+     "look at how the lines are indented"),
+    ("docker_image: @a", 1, None, "a text that begins so needs quotes"),
+    ("docker_image: *a", 1, None, "a text that begins with * needs quotes"),
+    ("\u00fc\u00fc: @a", 1, None, "a text that begins so needs quotes"),
+    ("server_host: localhost:8000", 1, "server_host",
+     "without scheme and port"),
+    ("server_host: http://localhost", 1, "server_host",
+     "without scheme and port"),
+    ("server_host: '[::1]:80'", 1, "server_host", "without scheme and port"),
+    ("max_timeout: 10", 1, "default_timeout",
+     "must not exceed max_timeout; by default it is 30"),
+    ("container_limits: {nofile_soft: 300}", 1,
+     "container_limits.nofile_hard",
+     "must be at least nofile_soft; by default it is 256"),
 ]
 
 
@@ -243,6 +295,13 @@ def test_an_alias_is_wrong_where_it_stands(check):
     assert check("rootfs: &a \"\\0\"\nserver_host: *a\n") == [
         (1, "rootfs", "must not contain a NUL"),
         (2, "server_host", "must not contain a NUL")]
+
+
+def test_a_home_folder_is_not_put_in(vm, tmp_path):
+    (tmp_path / "x.yaml").write_text("data_dir: ~/tako\n")
+    status, out, _ = vm("validate", "x.yaml")
+    assert status == 0
+    assert "x.yaml:1:11: data_dir: ~ and $ stand for themselves" in out
 
 
 def test_all_errors_at_once(vm, tmp_path):
@@ -263,10 +322,12 @@ def test_all_errors_at_once(vm, tmp_path):
         "  - tako_vm.yaml:1:1: max_worker: unknown key; did you mean "
         "max_workers?",
         "  - tako_vm.yaml:2:15: database_url: must begin with postgresql://, "
-        "postgresql+psycopg:// or sqlite:///",
+        "postgresql+psycopg:// or sqlite:///, with one / more for an "
+        "absolute path",
         "  - tako_vm.yaml:4:15: container_limits.pids_limit: must be between "
         "10 and 1000",
-        "  - tako_vm.yaml:6:24: job_types.0.timeout: must be a whole number",
+        "  - tako_vm.yaml:6:24: job_types.0.timeout: must be a whole number "
+        "between 1 and 3600",
         "  - tako_vm.yaml:7:12: api_keys.0: must be at least 16 characters "
         "long",
         "  - TAKO_VM_SESSIONS_ENABLED: must be true, false, 1, 0, yes or no",
@@ -395,7 +456,9 @@ def test_what_is_overridden_is_not_judged(effective, check):
     ("SECURITY_MODE", "loose", "must be one of strict, permissive"),
     ("CONTAINER_RUNTIME", "runc", "runc needs security_mode: permissive"),
     ("API_KEYS", "short", "must be at least 16 characters long"),
-    ("API_AUTH_ENABLED", "1", "must have at least one key"),
+    ("API_AUTH_ENABLED", "1", "api_keys must have at least one key"),
+    ("SESSION_MAX_TTL_SECONDS", "60", "session_idle_timeout_seconds must not "
+     "exceed session_max_ttl_seconds; by default it is 1800"),
     ("DATA_DIR", "", "must not be empty"),
     ("DATA_DIR", os.fsdecode(b"/\xff"), "must be UTF-8"),
     ("SESSION_IDLE_TIMEOUT_SECONDS", "86400x", "must be a whole number"),
@@ -534,22 +597,8 @@ def test_origins(vm, tmp_path):
 # ---- documents --------------------------------------------------------------
 
 FULL = open(os.path.join(os.path.dirname(__file__), "full.yaml")).read()
-PRODUCTION = """
-production_mode: true
-log_level: WARNING
-max_workers: 8
-max_timeout: 60
-default_timeout: 15
-enable_seccomp: true
-enable_userns: true
-max_retry_attempts: 3
-retry_base_delay: 2.0
-container_limits:
-  pids_limit: 50
-  nofile_soft: 128
-  nofile_hard: 128
-  tmpfs_size: "64m"
-"""
+PRODUCTION = open(os.path.join(
+    os.path.dirname(__file__), "production.yaml")).read()
 
 
 def test_document_full(vm, effective, check):
@@ -614,12 +663,12 @@ def test_example_is_the_defaults(effective):
     with open(os.path.join(TOP, "etc", "takod.example.yaml")) as file:
         text = file.read()
     assert effective(text) == effective("")
-    bare = re.sub(r"(?m)^#(?=[a-z_ ]+:|  - )(?! [a-z])", "", text)
+    bare = re.sub(r"(?m)^#(?=[a-z0-9_ ]+:|  - )(?! [a-z])", "", text)
     bare = re.sub(r"(?m)^#(?=(  )+[a-z-])", "", bare)
     data, defaults = effective(bare), effective("")
     assert {k for k in data if data[k] != defaults[k]} == {
         "data_dir", "database_url", "job_types"}
-    assert set(re.findall(r"(?m)^#?([a-z_]+):", text)) == set(data)
+    assert set(re.findall(r"(?m)^#?([a-z0-9_]+):", text)) == set(data)
     assert [t["name"] for t in data["job_types"]] == ["example"]
     assert data["job_types"] == effective(
         "job_types: [{name: example}]")["job_types"]

@@ -120,7 +120,8 @@ def test_copy_of_a_moment(start):
     os.unlink(takod.dir + "/one.py")
     done = takod.takoctl("reload")
     assert done.returncode == 78
-    assert "job type warm: shared_code.0: one.py: No such file" in done.stderr
+    text = "job type warm: shared_code.0: one.py: No such file"
+    assert text in done.stderr and "reload: " + text in takod.log()
     assert takod.execute(who, job_type="warm")["stdout"] == "another\n"
     takod.write_config(job_types=[])
     takod.takoctl("reload", check=True)

@@ -337,6 +337,62 @@ def test_fake_life(fake, fdrive):
     assert paths == {"_ping", "v1.41"}
 
 
+def test_images(drive, image):
+    drive.ask("image " + image, "image")
+    for name in ("no-such:image", "../version", "/etc", "x?all=1", "a#b",
+                 "", "%41", "x" * 300):
+        if name:
+            drive.ask("image " + name, "image", error="no_image")
+
+
+@pytest.mark.parametrize("kind,value,error", [
+    ("status", 404, "no_image"), ("status", 500, None), ("close", None, None),
+    ("garbage", None, None)])
+def test_faults_of_images(fake, fdrive, kind, value, error):
+    # A first call, so that the engine's version is known.
+    fdrive.ask("image some:name", "image")
+    fake.fault("image", kind, value)
+    answer = fdrive.ask("image some:name", "image", error=error)
+    # A connection that was idle may have ended: then it is asked anew.
+    assert answer["error"] != "ok" or kind == "close"
+    fdrive.ask("image some:name", "image")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_proof(drive, runtime, image):
+    drive.ask("probe " + runtime, "probe")
+    drive.ask("create a runtime=%s memory=134217728 cpus=0.5" % runtime,
+              "created", "a")
+    drive.wait("hello", "a")
+    proof = drive.ask("proof a", "proof", "a")["proof"]
+    assert proof["runtime"] == runtime
+    assert proof["image"] == inspect("a")["Image"]
+    assert proof["limits"]["memory_bytes"] == 134217728
+    assert proof["limits"]["cpus"] == 0.5
+    assert proof["network"] == "none"
+    pid = inspect("a")["State"]["Pid"]
+    for name, number in proof["namespaces"].items():
+        there = os.stat("/proc/%d/ns/%s" % (pid, name)).st_ino
+        own = os.stat("/proc/self/ns/" + name).st_ino
+        assert number == ("host" if there == own else there)
+    drive.say("kill a")
+    drive.wait("exit", "a")
+    # Its number may be another process' now: nothing is read of that.
+    proof = drive.ask("proof a", "proof", "a")["proof"]
+    assert set(proof) == {"image", "runtime", "runtime_version",
+                          "engine_version"}
+    drive.ask("remove a", "removed", "a")
+
+
+def test_proof_where_nothing_can_be_seen(fake, fdrive):
+    """An engine whose processes are not on this host proves by its word."""
+    fdrive.ask("create a runtime=runc", "created", "a")
+    proof = fdrive.ask("proof a", "proof", "a")["proof"]
+    assert proof == {"image": None, "runtime": None, "runtime_version": None,
+                     "engine_version": None}
+    fdrive.ask("remove a", "removed", "a")
+
+
 STEPS = ("create", "attach", "start", "inspect")
 # A connection that was open before and closes without an answer is no fault
 # of the call: libcurl asks once more, and the second answer counts.

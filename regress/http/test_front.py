@@ -175,6 +175,10 @@ ASKS = {
     "record": ("GET", "/executions/" + JOB, None, "Execution not found"),
     "cancel": ("POST", "/jobs/%s/cancel" % JOB, None,
                "Job not found or already completed"),
+    "rerun": ("POST", "/jobs/%s/rerun" % JOB, {}, "Job not found"),
+    "fork": ("POST", "/jobs/%s/fork" % JOB, {"code": "x"}, "Job not found"),
+    "letter": ("DELETE", "/dlq/7", None, "DLQ entry not found"),
+    "letters": ("GET", "/dlq", None, "DLQ entry not found"),
 }
 # enum rep: the status and the text.
 REFUSALS = {
@@ -185,6 +189,7 @@ REFUSALS = {
     7: (401, "Missing or invalid API key."), 8: (500, "Internal server error"),
     9: (429, "Too many jobs of this client are waiting, try again later"),
     10: (429, "Budget of this client is used up, try again later"),
+    11: (400, "Cannot rerun job that hasn't completed"),
 }
 
 
@@ -210,7 +215,8 @@ def test_refusal_with_a_text(front):
             (4, "The database is not available", None),
             (6, "effective timeout must be less than or equal to the "
                 "configured max_timeout (5 seconds)", None),
-            (8, "/var/lib/secret", "Internal server error")):
+            (8, "/var/lib/secret", "Internal server error"),
+            (10, "Build failed: no", None)):
         client = front.ask("POST", "/execute", GOOD)
         asked = front.expect("REQ_SUBMIT")
         os.close(asked.fd)

@@ -14,24 +14,13 @@ import pytest
 
 from lib import host, shared
 
-with open(os.path.join(shared.TOP, "regress", "config", "full.yaml")) as file:
-    FULL = file.read()
-PRODUCTION = """
-production_mode: true
-log_level: WARNING
-max_workers: 8
-max_timeout: 60
-default_timeout: 15
-enable_seccomp: true
-enable_userns: true
-max_retry_attempts: 3
-retry_base_delay: 2.0
-container_limits:
-  pids_limit: 50
-  nofile_soft: 128
-  nofile_hard: 128
-  tmpfs_size: "64m"
-"""
+
+def document(name):
+    return host.read(os.path.join(shared.TOP, "regress", "config", name))
+
+
+FULL = document("full.yaml")
+PRODUCTION = document("production.yaml")
 
 # ---- rows --------------------------------------------------------------------
 

@@ -10,10 +10,14 @@ Run as a program, by that environment's python3, this file is the server:
 Lines on its stdin change it while it runs; each is answered by a line:
 
 	fail N		the next N requests are answered with 503
-	age SECONDS	objects and uploads were written so long ago
+	age SECONDS	objects were written so long ago; uploads always are old
 	keys		the keys of the bucket, one after the other
 	uploads		how many uploads are incomplete
 	drop KEY	removes an object
+	copy KEY KEY	makes one of another
+	begin KEY	begins an upload in parts
+	hold N		after N more PUTs none is answered, until go
+	go
 """
 import json
 import os
@@ -180,9 +184,15 @@ def serve(port, bucket, key, secret):
     # From now on every request is checked.
     settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
     inner = DomainDispatcherApplication(create_backend_app)
-    state = {"fail": 0}
+    state = {"fail": 0, "left": None}
+    turn = threading.Condition()
 
     def application(environ, start_response):
+        if environ["REQUEST_METHOD"] == "PUT":
+            with turn:
+                turn.wait_for(lambda: state["left"] != 0)
+                if state["left"]:
+                    state["left"] -= 1
         if state["fail"] > 0:
             state["fail"] -= 1
             start_response("503 Slow Down", [])
@@ -212,6 +222,15 @@ def serve(port, bucket, key, secret):
             answer = sorted(contents.keys)
         elif word == "uploads":
             answer = len(contents.multiparts)
+        elif word == "copy":
+            s3.put_object(bucket, rest[1], contents.keys[rest[0]].value)
+        elif word == "begin":
+            s3.create_multipart_upload(
+                bucket, rest[0], {}, "STANDARD", {}, None, "", "")
+        elif word in ("hold", "go"):
+            with turn:
+                state["left"] = int(rest[0]) if rest else None
+                turn.notify_all()
         elif word == "drop":
             del contents.keys[rest[0]]
         print(json.dumps(answer), flush=True)

@@ -14,6 +14,7 @@
  *	probe RUNTIME			ping		describe
  *	create TAG [key=value]...	cancel TAG
  *	kill TAG	facts TAG	remove TAG	send TAG HEX
+ *	proof TAG	image NAME
  *	reconcile	close		quit
  *
  * Keys of create: runtime slot memory cpus pids network seccomp caps userns
@@ -447,6 +448,20 @@ cmd_facts(struct box *b)
 }
 
 static void
+cmd_proof(struct box *b)
+{
+	json_t *o = ops->proof(engine, b->c);
+	char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+
+	say(-1,
+	    "{\"event\": \"proof\", \"tag\": \"%s\", \"error\": \"ok\", "
+	    "\"proof\": %s}",
+	    b->tag, text == NULL ? "null" : text);
+	free(text);
+	json_decref(o);
+}
+
+static void
 cmd_send(struct box *b, const char *hex)
 {
 	uint8_t buf[MAX_LINE / 2];
@@ -475,6 +490,8 @@ cmd_box(const char *cmd, const char *tag, const char *rest)
 		ops->kill(engine, b->c);
 	else if (strcmp(cmd, "facts") == 0)
 		cmd_facts(b);
+	else if (strcmp(cmd, "proof") == 0)
+		cmd_proof(b);
 	else if (strcmp(cmd, "send") == 0)
 		cmd_send(b, rest == NULL ? "" : rest);
 	else if (strcmp(cmd, "remove") == 0)
@@ -486,7 +503,8 @@ cmd_box(const char *cmd, const char *tag, const char *rest)
 static void
 command(char *line)
 {
-	static char reconciled[] = "reconciled", pinged[] = "ping";
+	static char reconciled[] = "reconciled", pinged[] = "ping",
+		    imaged[] = "image";
 	char *cmd = strsep(&line, " ");
 	char *tag;
 
@@ -504,6 +522,8 @@ command(char *line)
 		ops->reconcile(engine, done, reconciled);
 	else if ((tag = strsep(&line, " ")) == NULL)
 		say_error("bad", "", ENGINE_CONFIG, "no such command");
+	else if (strcmp(cmd, "image") == 0)
+		ops->image(engine, tag, done, imaged);
 	else if (strcmp(cmd, "probe") == 0)
 		ops->probe(
 		    engine, (enum runtime)runtime_byname(tag), probed, NULL);

@@ -420,6 +420,15 @@ bombs(void **state)
 	for (i = 0; i < 2000; i++)
 		fprintf(f, "k%d: &k%d 1\n", i, i);
 	expect_refused(&text, &len, f, "too many anchors");
+	/* a mebibyte of aliases, and ten megabytes */
+	f = open_memstream(&text, &len);
+	fputs("api_keys: [&a x", f);
+	repeat(f, ", *a", 250000);
+	expect_refused(&text, &len, f, "too many values");
+	f = open_memstream(&text, &len);
+	fputs("api_keys: [&a x", f);
+	repeat(f, ", *a", 2500000);
+	expect_refused(&text, &len, f, "larger than 1 MiB");
 	f = open_memstream(&text, &len);
 	repeat(f, "# 4567890\n", CONF_MAX_FILE / 10 + 1);
 	expect_refused(&text, &len, f, "larger than 1 MiB");

@@ -56,7 +56,7 @@ struct answer {
 	struct store_counts counts;
 	int64_t position;
 	struct store_expired ids[STORE_EXPIRE_MAX];
-	store_id found[8];
+	store_id ended[8];
 	struct store_lease leases[8];
 	struct store_beat beat;
 	struct store_node nodes[4];
@@ -66,6 +66,9 @@ struct answer {
 	int64_t errors[JERR_MAX];
 	struct tenant tenants[20];
 	size_t n_tenants;
+	struct blob *blob;
+	struct artifact_found found[STORE_PLACES];
+	size_t n_found;
 };
 
 static void
@@ -128,6 +131,32 @@ on_plain(enum store_result result, void *arg)
 }
 
 static void
+on_blob(enum store_result result, struct blob *blob, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	a->blob = blob;
+}
+
+static void
+on_places(enum store_result result, const struct artifact_found *found,
+    size_t n, void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	assert_true(n <= STORE_PLACES);
+	a->n++;
+	a->result = result;
+	a->n_found = n;
+	if (n > 0)
+		memcpy(a->found, found, n * sizeof(*found));
+}
+
+static void
 on_counts(enum store_result result, const struct store_counts *c, void *arg)
 {
 	struct answer *a = arg;
@@ -165,17 +194,17 @@ on_ids(enum store_result result, const struct store_expired *ids, size_t n,
 }
 
 static void
-on_found(enum store_result result, const store_id *ids, size_t n, void *arg)
+on_ended(enum store_result result, const store_id *ids, size_t n, void *arg)
 {
 	struct answer *a = arg;
 
 	assert_false(in_call);
-	assert_true(n <= nitems(a->found));
+	assert_true(n <= nitems(a->ended));
 	a->n++;
 	a->result = result;
 	a->n_ids = n;
 	if (n > 0)
-		memcpy(a->found, ids, n * sizeof(*ids));
+		memcpy(a->ended, ids, n * sizeof(*ids));
 }
 
 static void
@@ -1253,6 +1282,7 @@ end_fully(struct job *j)
 	assert_non_null(j->artifacts);
 	memcpy(j->artifacts, list, sizeof(list));
 	j->n_artifacts = 2;
+	strlcpy(j->artifact_store, "s3", sizeof(j->artifact_store));
 }
 
 static void
@@ -1298,6 +1328,7 @@ t_finish(void **state)
 	assert_null(got->extras);
 	assert_null(got->code);
 	assert_int_equal(got->n_artifacts, 2);
+	assert_string_equal(got->artifact_store, j->artifact_store);
 	assert_memory_equal(
 	    got->artifacts, j->artifacts, 2 * sizeof(*j->artifacts));
 	job_free(got);
@@ -1764,12 +1795,12 @@ t_ended(void **state)
 	assert_int_equal(do_cancel(ids[2], &a), STORE_OK);
 	job_free(a.job);
 	uuid4(ids[3]); /* no such job */
-	CALL(&a, ended(w.store, ids, 4, on_found, &a));
+	CALL(&a, ended(w.store, ids, 4, on_ended, &a));
 	assert_int_equal(a.result, STORE_OK);
 	assert_int_equal(a.n_ids, 2);
-	assert_string_equal(a.found[0], ids[2]);
-	assert_string_equal(a.found[1], ids[3]);
-	CALL(&a, ended(w.store, ids, 2, on_found, &a));
+	assert_string_equal(a.ended[0], ids[2]);
+	assert_string_equal(a.ended[1], ids[3]);
+	CALL(&a, ended(w.store, ids, 2, on_ended, &a));
 	assert_int_equal(a.n_ids, 0);
 }
 
@@ -1883,6 +1914,8 @@ t_expire(void **state)
 		do_expire(0, 1, &a);
 		assert_int_equal(a.n_ids, 1);
 		assert_string_equal(a.ids[0].id, ended[i]);
+		assert_string_equal(a.ids[0].artifact_store,
+		    ends[i] == JOB_CANCELLED ? "" : "s3");
 		assert_null(do_get(ended[i], WANT_PAYLOAD | WANT_OUTPUT));
 	}
 	do_expire(0, STORE_EXPIRE_MAX, &a);
@@ -1973,7 +2006,9 @@ t_close_answers(void **state)
 	struct store_pulse pulse = { .n_held = 0 };
 	struct tenant_policy everybody = { .name = "*", .weight = 1 };
 	struct tenant_policies p = { &everybody, 1, 1, 1 };
-	struct answer a[19];
+	struct artifact_place place = { .job_id = "x", .fence = 1 };
+	struct blob *piece = blob_copy("x", 1);
+	struct answer a[24];
 	int i;
 
 	(void)state;
@@ -1989,7 +2024,7 @@ t_close_answers(void **state)
 	w.ops->list(w.store, -1, NULL, 1, 0, on_jobs, &a[i++]);
 	w.ops->counts(w.store, on_counts, &a[i++]);
 	w.ops->beat(w.store, &pulse, on_beat, &a[i++]);
-	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_found, &a[i++]);
+	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_ended, &a[i++]);
 	w.ops->nodes(w.store, on_nodes, &a[i++]);
 	w.ops->expire(w.store, 0, 10, on_ids, &a[i++]);
 	w.ops->letters(w.store, "", 0, 10, 0, on_letters, &a[i++]);
@@ -1998,6 +2033,12 @@ t_close_answers(void **state)
 	w.ops->letters_expire(w.store, 0, 10, on_position, &a[i++]);
 	w.ops->set_tenants(w.store, &p, on_plain, &a[i++]);
 	w.ops->tenants(w.store, 10, on_tenants, &a[i++]);
+	w.ops->artifact_known(w.store, "local", &place, on_plain, &a[i++]);
+	w.ops->chunk_put(w.store, &place, 0, 0, piece, on_plain, &a[i++]);
+	w.ops->chunk_get(w.store, &place, 0, 0, on_blob, &a[i++]);
+	w.ops->chunk_remove(w.store, &place, on_plain, &a[i++]);
+	w.ops->chunk_places(w.store, &place, on_places, &a[i++]);
+	blob_unref(piece);
 	job_free(j);
 	w.ops->close(w.store);
 	w.store = NULL;
@@ -2005,9 +2046,182 @@ t_close_answers(void **state)
 		assert_int_equal(a[i].n, 1);
 		assert_int_equal(a[i].result, STORE_AWAY);
 		assert_int_equal(a[i].n_ids, 0);
+		assert_null(a[i].blob);
+		assert_int_equal(a[i].n_found, 0);
 		assert_null(a[i].job);
 		assert_null(a[i].jobs);
 	}
+}
+
+/* ---- artifacts --------------------------------------------------------------
+ */
+
+static struct artifact_place
+place_of(const char *id, int64_t fence)
+{
+	struct artifact_place p = { .fence = fence };
+
+	strlcpy(p.job_id, id, sizeof(p.job_id));
+	return (p);
+}
+
+static int
+known(const char *artifact_store, const char *id, int64_t fence)
+{
+	struct artifact_place p = place_of(id, fence);
+	struct answer a;
+
+	CALL(&a, artifact_known(w.store, artifact_store, &p, on_plain, &a));
+	assert_true(a.result == STORE_OK || a.result == STORE_NOT_FOUND);
+	return (a.result == STORE_OK);
+}
+
+/* Which places a record names, or may still come to. */
+static void
+t_artifact_known(void **state)
+{
+	char id[MAX_JOB_ID + 1];
+	struct job *j, *got;
+
+	(void)state;
+	assert_false(known("local", "nobody", 1));
+	submit_waiting(id, 0);
+	j = claim_one();
+	assert_true(known("local", id, 1) && known("s3", id, 1));
+	assert_false(known("local", id, 2));
+	assert_true(known("local", id, 0));
+	end_fully(j); /* they are in s3 */
+	assert_int_equal(do_finish(j), STORE_OK);
+	assert_true(known("s3", id, 1) && known("s3", id, 0));
+	assert_false(known("local", id, 1) || known("s3", id, 2));
+	got = do_get(id, WANT_ARTIFACTS);
+	assert_non_null(got);
+	assert_int_equal(got->n_artifacts, 2);
+	assert_string_equal(got->artifact_store, "s3");
+	assert_null(got->out);
+	job_free(got);
+	job_free(j);
+	/* What ended without any names no place. */
+	submit_waiting(id, 0);
+	j = claim_one();
+	end_succeeded(j);
+	assert_int_equal(do_finish(j), STORE_OK);
+	assert_false(known("local", id, 1) || known("local", id, 0));
+	job_free(j);
+}
+
+static enum store_result
+put_chunk(const char *id, int64_t fence, int number, int chunk,
+    const char *data, size_t len)
+{
+	struct artifact_place p = place_of(id, fence);
+	struct blob *b = blob_copy(data, len);
+	struct answer a;
+
+	CALL(&a, chunk_put(w.store, &p, number, chunk, b, on_plain, &a));
+	blob_unref(b);
+	return (a.result);
+}
+
+static void
+assert_chunk(const char *id, int64_t fence, int number, int chunk,
+    const char *data, size_t len)
+{
+	struct artifact_place p = place_of(id, fence);
+	struct answer a;
+
+	CALL(&a, chunk_get(w.store, &p, number, chunk, on_blob, &a));
+	if (data == NULL) {
+		assert_int_equal(a.result, STORE_NOT_FOUND);
+		assert_null(a.blob);
+		return;
+	}
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(blob_len(a.blob), len);
+	assert_memory_equal(blob_data(a.blob), data, len);
+	blob_unref(a.blob);
+}
+
+static void
+remove_chunks(const char *id, int64_t fence)
+{
+	struct artifact_place p = place_of(id, fence);
+	struct answer a;
+
+	do {
+		CALL(&a, chunk_remove(w.store, &p, on_plain, &a));
+	} while (a.result == STORE_OK);
+	assert_int_equal(a.result, STORE_NOT_FOUND);
+}
+
+static void
+t_chunks(void **state)
+{
+	char *large = malloc(MIB);
+	int i;
+
+	(void)state;
+	assert_non_null(large);
+	memset(large, 0xa5, MIB);
+	for (i = 0; i < 10; i++)
+		assert_int_equal(
+		    put_chunk("job-a", 1, 0, i, "\0\xff\n", 3), STORE_OK);
+	assert_int_equal(put_chunk("job-a", 1, 1, 0, large, MIB), STORE_OK);
+	assert_int_equal(put_chunk("job-a", 2, 0, 0, "two", 3), STORE_OK);
+	assert_int_equal(put_chunk("job-b", 1, 0, 0, "b", 1), STORE_OK);
+	assert_chunk("job-a", 1, 0, 9, "\0\xff\n", 3);
+	assert_chunk("job-a", 1, 1, 0, large, MIB);
+	assert_chunk("job-a", 2, 0, 0, "two", 3);
+	assert_chunk("job-a", 1, 0, 10, NULL, 0);
+	assert_chunk("job-a", 3, 0, 0, NULL, 0);
+	assert_chunk("job", 1, 0, 0, NULL, 0);
+	/* Again: the later one counts. */
+	assert_int_equal(put_chunk("job-a", 1, 0, 9, "again", 5), STORE_OK);
+	assert_chunk("job-a", 1, 0, 9, "again", 5);
+	remove_chunks("job-a", 1);
+	assert_chunk("job-a", 1, 0, 0, NULL, 0);
+	assert_chunk("job-a", 1, 1, 0, NULL, 0);
+	assert_chunk("job-a", 2, 0, 0, "two", 3);
+	remove_chunks("job-a", 0);
+	assert_chunk("job-a", 2, 0, 0, NULL, 0);
+	assert_chunk("job-b", 1, 0, 0, "b", 1);
+	free(large);
+}
+
+/* Each place once, in order, however much lies in it. */
+static void
+t_chunk_places(void **state)
+{
+	struct artifact_place last;
+	struct answer a;
+	char id[MAX_JOB_ID + 1];
+	int i, seen = 0;
+
+	(void)state;
+	memset(&last, 0, sizeof(last));
+	CALL(&a, chunk_places(w.store, &last, on_places, &a));
+	assert_int_equal(a.result, STORE_OK);
+	assert_int_equal(a.n_found, 0);
+	for (i = 0; i < 20; i++) {
+		snprintf(id, sizeof(id), "job-%02d", i);
+		put_chunk(id, 1, 0, 0, "x", 1);
+		put_chunk(id, 1, 0, 1, "x", 1);
+		put_chunk(id, 12, 3, 0, "x", 1);
+	}
+	for (;;) {
+		CALL(&a, chunk_places(w.store, &last, on_places, &a));
+		if (a.n_found == 0)
+			break;
+		for (i = 0; i < (int)a.n_found; i++, seen++) {
+			snprintf(id, sizeof(id), "job-%02d", seen / 2);
+			last = a.found[i].place;
+			assert_string_equal(last.job_id, id);
+			assert_int_equal(last.fence, seen % 2 == 0 ? 1 : 12);
+			assert_true(llabs(a.found[i].written - time_wall_us()) <
+				    600 * 1000000LL);
+		}
+	}
+	assert_int_equal(seen, 40);
 }
 
 /* Calls are done in the order they were made. */
@@ -2710,6 +2924,9 @@ main(void)
 		BOTH(t_expire_all),
 		BOTH(t_reopen),
 		BOTH(t_close_answers),
+		BOTH(t_artifact_known),
+		BOTH(t_chunks),
+		BOTH(t_chunk_places),
 		BOTH(t_order),
 		BOTH(t_turns),
 		BOTH(t_turns_flood),
