@@ -207,7 +207,7 @@ test_full(void **state)
 	    SLIM ",\"job_ref\":\"default@latest\",\"artifacts\":["
 		 "{\"name\":\"a\\\"\",\"size_bytes\":258,\"sha256\":\"" HASH
 		 "\",\"content_type\":\"t/x\"},"
-		 "{\"name\":\"" FFFD "\",\"size_bytes\":0,\"sha256\":\"" HASH
+		 "{\"name\":\"%FF\",\"size_bytes\":0,\"sha256\":\"" HASH
 		 "\",\"content_type\":null}],\"input_artifacts\":["
 		 "{\"name\":\"_code.py\",\"size_bytes\":5,\"sha256\":\"" HASH
 		 "\",\"content_type\":\"text/x-python\"},"

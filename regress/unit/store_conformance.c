@@ -194,7 +194,7 @@ on_ids(enum store_result result, const struct store_expired *ids, size_t n,
 }
 
 static void
-on_found(enum store_result result, const store_id *ids, size_t n, void *arg)
+on_ended(enum store_result result, const store_id *ids, size_t n, void *arg)
 {
 	struct answer *a = arg;
 
@@ -1795,12 +1795,12 @@ t_ended(void **state)
 	assert_int_equal(do_cancel(ids[2], &a), STORE_OK);
 	job_free(a.job);
 	uuid4(ids[3]); /* no such job */
-	CALL(&a, ended(w.store, ids, 4, on_found, &a));
+	CALL(&a, ended(w.store, ids, 4, on_ended, &a));
 	assert_int_equal(a.result, STORE_OK);
 	assert_int_equal(a.n_ids, 2);
 	assert_string_equal(a.ended[0], ids[2]);
 	assert_string_equal(a.ended[1], ids[3]);
-	CALL(&a, ended(w.store, ids, 2, on_found, &a));
+	CALL(&a, ended(w.store, ids, 2, on_ended, &a));
 	assert_int_equal(a.n_ids, 0);
 }
 
@@ -2024,7 +2024,7 @@ t_close_answers(void **state)
 	w.ops->list(w.store, -1, NULL, 1, 0, on_jobs, &a[i++]);
 	w.ops->counts(w.store, on_counts, &a[i++]);
 	w.ops->beat(w.store, &pulse, on_beat, &a[i++]);
-	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_found, &a[i++]);
+	w.ops->ended(w.store, &(store_id){ "x" }, 1, on_ended, &a[i++]);
 	w.ops->nodes(w.store, on_nodes, &a[i++]);
 	w.ops->expire(w.store, 0, 10, on_ids, &a[i++]);
 	w.ops->letters(w.store, "", 0, 10, 0, on_letters, &a[i++]);
