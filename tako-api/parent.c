@@ -11,6 +11,7 @@
 
 #include "blob.h"
 #include "imsgev.h"
+#include "failpoint.h"
 #include "log.h"
 #include "sandbox.h"
 #include "tako-api.h"
@@ -184,6 +185,8 @@ parent_answer(const struct msg_frame *f, int fd)
 		return;
 	}
 	req = p->req;
+	if (p->type == MSG_T_REQ_SUBMIT)
+		FAILPOINT("api.answered");
 	if (f->hdr.type != MSG_T_REP_ERROR &&
 	    !answers(f->hdr.type, p->type, p->sync))
 		fatalx("parent: %s answers %s", msg_name(f->hdr.type),

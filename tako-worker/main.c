@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "imsgev.h"
+#include "failpoint.h"
 #include "log.h"
 #include "sandbox.h"
 #include "tako-worker.h"
@@ -147,6 +148,7 @@ tell_done(void)
 	m.artifacts_skipped = w.skipped;
 	m.output_incomplete = w.incomplete != 0;
 	tell(MSG_T_JOB_DONE, &m, -1);
+	FAILPOINT("worker.done");
 }
 
 /*
@@ -245,10 +247,12 @@ container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
 		return;
 	switch (type) {
 	case STREAM_READY:
+		FAILPOINT("worker.ready");
 		w.state = AT_READY;
 		tell(MSG_T_WORKER_READY, &ready, -1);
 		break;
 	case STREAM_STARTED:
+		FAILPOINT("worker.running");
 		tell_phase(PHASE_EXECUTION);
 		break;
 	case STREAM_STDOUT:
@@ -258,6 +262,7 @@ container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
 		output_add(w.err, p, len);
 		break;
 	case STREAM_EXIT:
+		FAILPOINT("worker.collecting");
 		w.end = stream_exit_read(p);
 		tell_phase(PHASE_COMPLETED);
 		break;
@@ -457,6 +462,7 @@ parent_job_start(const struct msg_frame *f, int fd)
 		bug("JOB_START is not due");
 	if (handover_job(w.handover, fd, m.code_len, m.input_len) == -1)
 		bug("JOB_START with no sealed memfd of its length");
+	FAILPOINT("worker.given");
 	w.state = AT_RUN;
 	event_add(w.wr, NULL);
 	stream_writable(w.stream_fd, EV_WRITE, NULL);

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -175,6 +176,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 	log_set_correlation(job->correlation_id);
 	switch (result) {
 	case STORE_OK:
+		FAILPOINT("takod.submitted");
 		log_info("job %s: accepted (%s, %s)", row->id,
 		    job_status_name(row->status), job->job_type);
 		if (row->status == JOB_RUNNING && sb->slot != NULL) {

@@ -21,6 +21,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -249,6 +250,7 @@ container_created(struct container *ct, int fd, int mux,
 		slot_settle(s);
 		return;
 	}
+	FAILPOINT("takod.created");
 	slot_hand_stream(s);
 }
 
@@ -366,6 +368,7 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	s->creating = 1;
 	env.engine_ops->create(env.engine, &spec, deadline, container_created,
 	    container_exited, s);
+	FAILPOINT("takod.creating");
 	return (s);
 }
 
@@ -524,6 +527,7 @@ slot_settle(struct slot *s)
 		return;
 	spool_remove(s->name);
 	log_debug("%s: gone", s->name);
+	FAILPOINT("takod.removed");
 	s->state = SLOT_FREE;
 	takod_check_stopped();
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -57,6 +58,7 @@ claimed(enum store_result result, struct job *job, void *arg)
 	(void)arg;
 	claiming = 0;
 	if (result == STORE_OK) {
+		FAILPOINT("takod.claimed");
 		if (env.queued > 0)
 			env.queued--;
 		run_begin(job, NULL, 0);

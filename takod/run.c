@@ -21,6 +21,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -118,6 +119,7 @@ run_go(struct run *r)
 	r->slot->worker->state = CHILD_RUNNING;
 	arm(r, r->job->timeout * 1000000LL);
 	log_debug("job %s: handed over to %s", r->job->id, r->slot->name);
+	FAILPOINT("takod.handed_over");
 	if (ret == -1)
 		proc_kill(r->slot->worker, "takes no frames");
 }
@@ -130,6 +132,7 @@ run_started(enum store_result result, void *arg)
 	r->starting = 0;
 	switch (result) {
 	case STORE_OK:
+		FAILPOINT("takod.started");
 		r->started = 1;
 		break;
 	case STORE_STALE:
@@ -438,6 +441,7 @@ run_try_end(struct run *r)
 		arm(r, LAST_WORD_MS * 1000LL);
 		return;
 	}
+	FAILPOINT("takod.ended");
 	event_del(r->timer);
 	if (r->ended == 0)
 		r->ended = time_mono_us();
@@ -500,6 +504,7 @@ run_finished(enum store_result result, void *arg)
 
 	switch (result) {
 	case STORE_OK:
+		FAILPOINT("takod.finished");
 		env.jobs_done++;
 		log_set_correlation(r->job->correlation_id);
 		log_info("job %s: %s%s%s after %lld ms", r->job->id,
@@ -540,6 +545,7 @@ run_finish(struct run *r)
 		strlcpy(r->job->error_message, "Artifacts could not be stored",
 		    sizeof(r->job->error_message));
 	}
+	FAILPOINT("takod.finishing");
 	r->finishing = 1;
 	env.store_ops->finish(env.store, r->job, run_finished, r);
 }
