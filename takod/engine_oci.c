@@ -209,6 +209,9 @@ container_unmake(struct container *c,
 	container_wake(c, 0);
 }
 
+static void unmade_removed(
+    struct container *, enum engine_error, const char *detail);
+
 /* 0 when nothing is left; -1 with what still is. */
 static int
 container_clear(struct container *c, const char **what)
@@ -254,27 +257,30 @@ container_step(evutil_socket_t fd, short ev, void *arg)
 		return;
 	}
 	if (container_clear(c, &what) == 0) {
+		if (c->stuck)
+			log_info("container %s: gone at last", c->name);
 		if (!c->told)
 			c->unmade(c, ENGINE_OK, NULL);
-		else
-			log_info("container %s: gone at last", c->name);
 		container_free(c);
 		return;
 	}
-	if (!c->told &&
+	if (!c->stuck &&
 	    time_mono_us() - c->since > ENGINE_CALL_TIMEOUT * 1000000LL) {
-		log_warnx(
-		    "container %s: %s; will be tried again", c->name, what);
-		c->told = 1;
-		c->pause = PAUSE_STUCK_US;
-		c->unmade(c, ENGINE_TRANSIENT, what);
+		log_error("container %s is not removed: %s; tried until it is",
+		    c->name, what);
+		c->stuck = 1;
+		/* Its slot is not another's before this one is gone. */
+		if (c->unmade != unmade_removed) {
+			c->told = 1;
+			c->unmade(c, ENGINE_TRANSIENT, what);
+		}
 	}
 	container_wake(c, c->pause);
 	c->pause *= 2;
-	if (!c->told && c->pause > PAUSE_MOST_US)
-		c->pause = PAUSE_MOST_US;
-	if (c->told)
+	if (c->stuck)
 		c->pause = PAUSE_STUCK_US;
+	else if (c->pause > PAUSE_MOST_US)
+		c->pause = PAUSE_MOST_US;
 }
 
 /* ---- making -------------------------------------------------------------- */

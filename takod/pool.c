@@ -502,9 +502,8 @@ removed(enum engine_error error, const char *detail, void *arg)
 {
 	struct slot *s = arg;
 
-	if (error != ENGINE_OK)
-		log_error("%s: not removed: %s; the engine goes on trying",
-		    s->name, detail);
+	(void)error;
+	(void)detail;
 	s->container = NULL;
 	s->removing = 0;
 	slot_settle(s);
