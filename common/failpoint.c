@@ -76,9 +76,8 @@ failpoint_hit(const char *name)
 		if (strcmp((const char *)(uintptr_t)fp->points[i].name, name) !=
 		    0)
 			continue;
-		if (__atomic_add_fetch(
-			&fp->points[i].hits, 1, __ATOMIC_SEQ_CST) <=
-		    fp->points[i].after)
+		if (__atomic_add_fetch(&fp->points[i].hits, 1,
+			__ATOMIC_SEQ_CST) <= fp->points[i].after)
 			continue;
 		switch (fp->points[i].action) {
 		case ACTION_KILL:

@@ -496,6 +496,18 @@ parent_log_level(const struct msg_frame *f)
 	log_set_level((enum log_level)m.level);
 }
 
+static void
+parent_ping(const struct msg_frame *f)
+{
+	struct msg_worker_pong pong = { 0 };
+	struct msg_child_ping m;
+	const char *why;
+
+	if (msg_child_ping_read(f, &m, &why) == -1)
+		bug(why);
+	tell(MSG_T_WORKER_PONG, &pong, -1);
+}
+
 static int
 parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
@@ -513,6 +525,9 @@ parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		break;
 	case MSG_T_JOB_STOP:
 		parent_job_stop(f);
+		break;
+	case MSG_T_CHILD_PING:
+		parent_ping(f);
 		break;
 	case MSG_T_LOG_LEVEL:
 		parent_log_level(f);

@@ -153,9 +153,9 @@ sync_cancelled(enum store_result result, struct job *job, void *arg)
 	job_free(job);
 }
 
-/* Whoever asked for it is gone, and nobody else can name it. */
-static void
-cancel_unwanted(const char *job_id)
+/* Nobody else can name it. */
+void
+job_unwanted(const char *job_id)
 {
 	struct run *r;
 
@@ -234,7 +234,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 	} else if (sb->slot != NULL)
 		pool_give_back(sb->slot);
 	if (sb->gone == 2)
-		cancel_unwanted(row->id);
+		job_unwanted(row->id);
 	log_set_correlation(NULL);
 	job_free(row);
 	submit_free(sb);
@@ -444,7 +444,7 @@ job_gone(uint32_t req)
 			sb->gone = 1;
 	id = wait_gone(req, &cancel);
 	if (id != NULL && cancel)
-		cancel_unwanted(id);
+		job_unwanted(id);
 }
 
 /* Its clients lost their connections, not their jobs: those go on. */

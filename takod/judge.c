@@ -168,6 +168,13 @@ judge(struct run *r)
 		fail(job, JOB_FAILED, JERR_INTERNAL, PHASE_EXECUTION, -1,
 		    "The job's worker failed");
 		break;
+	case REASON_STREAM:
+		if (r->last.end != END_LOST || r->facts.oom_kills > 0)
+			judge_own_end(r);
+		else
+			fail(job, JOB_FAILED, JERR_INTERNAL, PHASE_EXECUTION,
+			    -1, "The connection to the sandbox broke");
+		break;
 	case REASON_NONE:
 		if (job->error != JERR_NONE) {
 			/* It never came to a slot: run.c said why. */

@@ -28,13 +28,18 @@
 
 /* After a container's death its worker has so long for its last word. */
 #define LAST_WORD_MS 10000
+/* A container that was killed and is still there is killed once more. */
+#define KILL_AGAIN_MS 3000
+/* A stream that ended is a container that ended, seen so long before it is. */
+#define STREAM_GRACE_MS 2000
 /* Between attempts at a store that does not answer. */
-#define FINISH_RETRY_MS 1000
+#define STORE_RETRY_MS 1000
 
 struct run_list runs = TAILQ_HEAD_INITIALIZER(runs);
 
 static void run_try_end(struct run *);
 static void run_finish(struct run *);
+static void run_release(struct run *);
 static void run_free(struct run *);
 
 struct run *
@@ -82,6 +87,15 @@ run_timer(int fd, short events, void *arg)
 	(void)events;
 	if (r->finishing == 2) {
 		run_finish(r);
+	} else if (r->release_at != 0) {
+		run_release(r);
+	} else if (!r->dead && (r->done || r->reason != REASON_NONE)) {
+		/* It has to go, and is there still: killed once more. */
+		if (r->reason == REASON_NONE)
+			r->reason = REASON_STREAM;
+		if (r->slot != NULL)
+			pool_kill(r->slot);
+		arm(r, KILL_AGAIN_MS * 1000LL);
 	} else if (r->ended != 0) {
 		/* The container is dead and the worker has said nothing. */
 		r->incomplete = 1;
@@ -222,6 +236,8 @@ run_end(struct run *r, enum run_reason reason)
 	if (r->reason != REASON_NONE || r->finishing)
 		return;
 	r->reason = reason;
+	if (r->release_at != 0)
+		return; /* nobody runs it; run_released has the rest */
 	log_debug("job %s: ended by takod (%d)", r->job->id, (int)reason);
 	if (r->went == 0) {
 		/* Nothing ran: the slot is given up, there is no last word. */
@@ -236,6 +252,39 @@ run_end(struct run *r, enum run_reason reason)
 		return;
 	}
 	pool_kill(r->slot);
+	arm(r, KILL_AGAIN_MS * 1000LL);
+}
+
+static void
+run_released(enum store_result result, void *arg)
+{
+	struct run *r = arg;
+	char job_id[MAX_JOB_ID + 1];
+	int unwanted = r->reason == REASON_CANCEL;
+
+	switch (result) {
+	case STORE_OK:
+	case STORE_STALE:
+	case STORE_NOT_FOUND:
+		strlcpy(job_id, r->job->id, sizeof(job_id));
+		queue_released(result, NULL);
+		run_free(r);
+		if (unwanted)
+			job_unwanted(job_id);
+		break;
+	default:
+		/* Until the store takes it, the row is nobody else's. */
+		arm(r, STORE_RETRY_MS * 1000LL);
+	}
+}
+
+/* Nothing of it has run: it waits again. */
+static void
+run_release(struct run *r)
+{
+	event_del(r->timer);
+	env.store_ops->release(env.store, r->job->id, r->job->fence,
+	    r->release_at, run_released, r);
 }
 
 /* The slot could not be made: another try, or the end. */
@@ -266,9 +315,8 @@ run_slot_failed(struct run *r, enum engine_error error, const char *detail)
 		log_warnx("job %s: attempt %d failed (%s); again in %lld ms",
 		    r->job->id, r->job->attempt, detail,
 		    (long long)delay / 1000);
-		env.store_ops->release(env.store, r->job->id, r->job->fence,
-		    time_wall_us() + delay, queue_released, NULL);
-		run_free(r);
+		r->release_at = time_wall_us() + delay;
+		run_release(r);
 		return;
 	}
 	r->job->error = error == ENGINE_NO_IMAGE || error == ENGINE_CONFIG
@@ -416,9 +464,6 @@ run_done(struct run *r, const struct msg_job_done *m)
 		r->ended = time_mono_us();
 	if (m->output_incomplete)
 		r->incomplete = 1;
-	/* Nothing more is wanted of the container. */
-	if (m->end == END_LOST)
-		pool_kill(r->slot);
 	run_try_end(r);
 }
 
@@ -436,9 +481,16 @@ run_try_end(struct run *r)
 	if (r->finishing || !r->done)
 		return;
 	if (!r->dead && r->last.end == END_LOST) {
-		/* The slot stays taken until the container is proven gone. */
+		/*
+		 * The slot stays taken until the container is proven gone,
+		 * which is perhaps on its way.
+		 */
+		if (r->reason == REASON_NONE) {
+			arm(r, STREAM_GRACE_MS * 1000LL);
+			return;
+		}
 		pool_kill(r->slot);
-		arm(r, LAST_WORD_MS * 1000LL);
+		arm(r, KILL_AGAIN_MS * 1000LL);
 		return;
 	}
 	FAILPOINT("takod.ended");
@@ -529,7 +581,7 @@ run_finished(enum store_result result, void *arg)
 		/* Held until the store takes it: it fills a worker's place. */
 		r->finishing = 2;
 		run_drop_slot(r);
-		arm(r, FINISH_RETRY_MS * 1000LL);
+		arm(r, STORE_RETRY_MS * 1000LL);
 		return;
 	}
 	run_free(r);

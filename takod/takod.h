@@ -103,6 +103,7 @@ struct child {
 	enum child_state state;
 	uint64_t seen; /* types that came, a bit each: dispatch.c */
 	int64_t started;
+	int64_t asked;	    /* CHILD_PING, not answered yet; 0: it was */
 	struct imsgev *iev; /* NULL once the channel ended */
 	struct event *exit_ev;
 	struct event *deadline;
@@ -130,6 +131,7 @@ struct child *proc_api(void); /* NULL while it is being replaced */
 /* From now on they log from that level on, and this process too. */
 void proc_log_level(enum log_level);
 void proc_api_setup(void); /* configuration and listeners, again */
+void proc_watch(void);	   /* from now on: what hangs is replaced */
 void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
@@ -220,6 +222,7 @@ void job_get(uint32_t req, const struct msg_req_get *);
 void job_cancel(uint32_t req, const struct msg_req_cancel *);
 void job_gone(uint32_t req); /* the client of that request went away */
 void job_api_died(void);
+void job_unwanted(const char *job_id); /* whoever asked for it is gone */
 
 /* ---- run.c: a job in a slot ---------------------------------------------- */
 enum run_reason { /* why the parent ended it; the first one counts */
@@ -227,8 +230,9 @@ enum run_reason { /* why the parent ended it; the first one counts */
 	REASON_TIMEOUT,
 	REASON_STARTUP,
 	REASON_CANCEL,
-	REASON_STOP,  /* takod stops */
-	REASON_WORKER /* its worker broke a rule or died */
+	REASON_STOP,   /* takod stops */
+	REASON_WORKER, /* its worker broke a rule or died */
+	REASON_STREAM  /* its stream broke, the container lived on */
 };
 
 struct run {
@@ -240,10 +244,11 @@ struct run {
 	int64_t claimed, went, ended; /* monotonic; 0: not yet */
 	int started;		      /* code_started is durable */
 	int starting;		      /* is being written */
-	int restart;   /* could not be: again when the store is up */
-	int done;      /* the worker's last word is here */
-	int dead;      /* the container is gone */
-	int finishing; /* 1: being written, 2: held */
+	int restart;	    /* could not be: again when the store is up */
+	int done;	    /* the worker's last word is here */
+	int dead;	    /* the container is gone */
+	int finishing;	    /* 1: being written, 2: held */
+	int64_t release_at; /* is given back, to wait until then; 0: is not */
 	struct msg_job_done last;
 	struct container_facts facts;
 	int incomplete; /* output was lost */
@@ -287,6 +292,8 @@ void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
 const char *wait_gone(uint32_t req, int *cancel);
 void wait_job_ended(const struct job *);
 void wait_drop_all(void);
+/* Nobody waits long for a store that is away: they are told so. */
+void wait_store_state(int up);
 
 /* ---- reply.c: answers to tako-api ---------------------------------------- */
 void reply_error(
