@@ -374,7 +374,7 @@ class DockerProxy(Proxy):
     def __init__(self, path, docker_host):
         self.path = path
         self.docker_host = "unix://" + path
-        self.streams = []
+        self.streams, self.lone = {}, set()
         self.given = collections.defaultdict(set)
         self.ran = collections.defaultdict(set)
         self.specs = []  # what containers were asked to be
@@ -487,13 +487,16 @@ class DockerProxy(Proxy):
     def stream(self, client, server, asks, answers, target):
         ident = target.split("/containers/")[1].split("/")[0]
         with self.lock:
-            self.streams.append((client, server))
+            self.streams[ident] = client
         # What the readers took already.
         into = threading.Thread(
             target=self.pump, daemon=True,
             args=(asks, server, TOKEN, self.given, ident))
         into.start()
         self.pump(answers, client, RAN, self.ran, ident)
+        into.join()
+        while ident in self.lone and answers.read1(65536):
+            pass  # the engine's side stays open until the container ends
 
     def pump(self, source, sink, pattern, found, ident):
         tail = b""
@@ -505,15 +508,18 @@ class DockerProxy(Proxy):
                         found[token.decode()].add(ident)
                 tail = (tail + data)[-64:]
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+            with self.lock:
+                if sink in self.open and ident not in self.lone:
+                    sink.shutdown(socket.SHUT_WR)
         except (OSError, ValueError):
             pass
 
     def cut_streams(self):
+        """Towards takod only: the container is not told."""
         with self.lock:
-            now, self.streams = self.streams, []
-        for pair in now:
-            self.end(*pair)
+            now, self.streams = self.streams, {}
+            self.lone |= set(now)
+        self.end(*now.values())
 
 
 def status_answer(status):
