@@ -30,7 +30,7 @@
 #define SETUP_MS	 10000 /* from exec to SETUP_DONE */
 /* Each child is asked so often whether it still turns, and has so long. */
 #define PING_S	5
-#define PONG_US (20 * 1000000LL)
+#define PONG_US (15 * 1000000LL)
 
 struct child_list children = TAILQ_HEAD_INITIALIZER(children);
 

@@ -14,7 +14,7 @@
 /* More than tako-api may have connections at any configuration's default. */
 #define WAIT_MAX 65536
 /* A store that is away for longer is not waited for. */
-#define STORE_PATIENCE_S 20
+#define STORE_PATIENCE_S 10
 
 struct waiter {
 	TAILQ_ENTRY(waiter) entry;
