@@ -46,6 +46,7 @@ struct container {
 	engine_done_cb done_cb;
 	void *done_arg;
 	struct sweep *sweep; /* that removes it */
+	int of_probe;	     /* no slot waits for its end */
 	int killed;	     /* by a signal, once */
 	int stuck;	     /* its removal failed, and that was said */
 	char group[512];     /* its control group; "": not seen */

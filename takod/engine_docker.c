@@ -420,6 +420,7 @@ docker_make(struct engine *e, const struct container_spec *spec,
 	c->create_cb = cb;
 	c->exit_cb = exit_cb;
 	c->arg = arg;
+	c->of_probe = probe != NULL;
 	c->deadline = deadline_us;
 	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
 	if ((body = docker_spec_json(&d)) != NULL)
@@ -529,7 +530,7 @@ remove_done(const struct docker_answer *a, void *arg)
 		remove_end(c, ENGINE_OK, "");
 	else if (a->status == 409 && time_mono_us() < c->deadline)
 		container_later(c, RETRY_US);
-	else if (c->done_cb != NULL) {
+	else if (c->done_cb != NULL && !c->of_probe) {
 		/* Its slot is not another's before this one is gone. */
 		if (!c->stuck)
 			log_error("container %s is not removed: %s; "

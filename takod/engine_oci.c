@@ -270,7 +270,7 @@ container_step(evutil_socket_t fd, short ev, void *arg)
 		    c->name, what);
 		c->stuck = 1;
 		/* Its slot is not another's before this one is gone. */
-		if (c->unmade != unmade_removed) {
+		if (c->unmade != unmade_removed || c->of_probe) {
 			c->told = 1;
 			c->unmade(c, ENGINE_TRANSIENT, what);
 		}
@@ -481,6 +481,7 @@ oci_make(struct engine *e, const struct container_spec *spec,
 	c->exit_cb = exit_cb;
 	c->arg = arg;
 	c->unmade = unmade_failed;
+	c->of_probe = argv != NULL;
 	if (oci_program(e, spec->runtime, program, detail, sizeof(detail)) ==
 	    -1) {
 		make_failed(c, ENGINE_CONFIG, "%s", detail);
