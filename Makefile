@@ -5,6 +5,7 @@
 #   make demo      from nothing to jobs that ran under gVisor
 #   make check     every test; T=name runs those whose name contains it
 #   make asan      the same on an ASan+UBSan build, in build-asan/
+#   make soak      faults at random for SECONDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
 #   make deb       a Debian package, in build/deb
@@ -35,7 +36,10 @@ WARN = -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
 	-Werror=format-security -Werror=implicit \
 	-Werror=incompatible-pointer-types -Werror=int-conversion
 WERROR ?=
-ifndef SAN
+ifdef FAILPOINTS
+# For regress/fault: moments at which a test ends a process (failpoint.h).
+HARDEN := -O0 -DFAILPOINTS
+else ifndef SAN
 HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
 	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
@@ -73,7 +77,7 @@ LIB_conf = $(B)/libconf.a
 
 .PHONY: all install-completions python install-python install-service deps \
 	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
-	regress-programs FORCE
+	regress-programs failpoints soak FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
 $(B)/obj/%.o: %.c $(B)/flags
@@ -141,7 +145,13 @@ $(FUZZ_LONG): FORCE
 	@$(MAKE) --no-print-directory B=$(B)/san SAN=1 \
 	    TEST_LIBS='$(B)/san/libconf.a $(B)/san/libcommon.a' $@
 
-regress-programs: all $(UNIT) $(FUZZ) $(FUZZ_LONG) $(TOOLS)
+regress-programs: all $(UNIT) $(FUZZ) $(FUZZ_LONG) $(TOOLS) failpoints
+
+# The daemon once more, with failpoints: regress/fault alone uses it.
+FP = $(B)/failpoints
+failpoints:
+	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 SAN= \
+	    $(addprefix $(FP)/,takod tako-api tako-worker tako-init)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
@@ -180,6 +190,11 @@ check: check-deps
 
 asan: check-deps
 	@$(MAKE) --no-print-directory check B=build-asan SAN=1
+
+soak: check-deps
+	@$(MAKE) --no-print-directory -s -j2 regress-programs
+	@regress/fault/random_faults.py --build $(B) \
+	    --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 bench: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs

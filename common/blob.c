@@ -109,6 +109,10 @@ blob_from_memfd(int fd, size_t len)
 {
 	struct blob *b = NULL;
 
+	if (fd == -1) {
+		errno = EMFILE; /* imsgev.h: there was none left for it */
+		return (NULL);
+	}
 	if (memfd_check(fd) != (int64_t)len) {
 		errno = EPROTO;
 		goto fail;

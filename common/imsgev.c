@@ -59,7 +59,7 @@ receive(struct imsgev *iev, struct msg_frame *f, int *fd)
 	struct iovec iov = { f, sizeof(*f) };
 	struct msghdr msg;
 	struct cmsghdr *c;
-	int fds[2], nfds = 0;
+	int fds[2], nfds = 0, none_left;
 	size_t got;
 	ssize_t n;
 
@@ -93,7 +93,10 @@ receive(struct imsgev *iev, struct msg_frame *f, int *fd)
 		iev->why = NULL;
 		return (-1);
 	}
-	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC))
+	/* None of those that were sent: this process may have no more. */
+	none_left = (msg.msg_flags & MSG_CTRUNC) != 0 && nfds == 0 &&
+		    iev->from != FROM_PARENT;
+	if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 && !none_left)
 		iev->why = "frame too long, or too many descriptors";
 	else if (nfds > 1)
 		iev->why = "more than one descriptor";
@@ -109,8 +112,8 @@ receive(struct imsgev *iev, struct msg_frame *f, int *fd)
 		iev->why = "type of another sender";
 	else if (f->hdr.seq != iev->seq_in + 1)
 		iev->why = "sequence number out of order";
-	else if (nfds == 0 ? msg_fd(f->hdr.type) == FD_REQUIRED
-			   : msg_fd(f->hdr.type) == FD_NONE)
+	else if (nfds == 0 && !none_left ? msg_fd(f->hdr.type) == FD_REQUIRED
+					 : msg_fd(f->hdr.type) == FD_NONE)
 		iev->why = "descriptor missing or not wanted";
 	else {
 		iev->seq_in++;

@@ -16,7 +16,8 @@
 struct imsgev;
 
 /*
- * A frame came. fd is the descriptor that came along (-1 for none) and is
+ * A frame came. fd is the descriptor that came along (-1 for none, or for want
+ * of one here: takod's children are not ended for that) and is
  * the handler's: it must close or keep it. Returns 0, or -1 for a violation
  * (the handler said why by imsgev_violation).
  */

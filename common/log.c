@@ -3,6 +3,7 @@
  * tako-init, inside their sandboxes: it opens nothing and asks no service.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ static enum log_form {
 	FORM_JOURNAL = 'p'
 } log_form = FORM_TEXT;
 static char log_correlation[MAX_CORRELATION + 1];
+static unsigned log_lost; /* lines that nobody took */
 
 /* systemd says by device and inode which stream is the journal's. */
 static int
@@ -51,6 +53,30 @@ log_init(const char *name, enum log_level level, int json)
 		log_form = FORM_JSON;
 	else
 		log_form = stderr_is_journal() ? FORM_JOURNAL : FORM_TEXT;
+}
+
+void
+log_nonblock(void)
+{
+	struct stat st;
+	int fd, flags;
+
+	if (fstat(STDERR_FILENO, &st) == -1)
+		return;
+	if (S_ISSOCK(st.st_mode)) {
+		flags = fcntl(STDERR_FILENO, F_GETFL);
+		if (flags != -1)
+			fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
+		return;
+	}
+	if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+		return; /* a file takes what there is room for */
+	fd = open(
+	    "/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd == -1)
+		return;
+	dup2(fd, STDERR_FILENO);
+	close_fd(&fd);
 }
 
 const char *
@@ -147,6 +173,17 @@ json_put(char *dst, size_t dstlen, const char *s)
 }
 
 static void
+log_tell_lost(void)
+{
+	unsigned n = log_lost;
+
+	log_lost = 0;
+	log_warnx("%u log lines were lost: stderr took no more", n);
+	if (log_lost > 0)
+		log_lost = n; /* it still does not */
+}
+
+static void
 log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 {
 	char raw[LOG_LINE / 2], text[LOG_LINE - 512], line[2 * LOG_LINE];
@@ -156,6 +193,8 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 
 	if (level < log_level)
 		return;
+	if (log_lost > 0)
+		log_tell_lost();
 	n = vsnprintf(raw, sizeof(raw), fmt, ap);
 	if (n < 0)
 		return;
@@ -188,8 +227,8 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 		if ((size_t)n >= sizeof(line))
 			n = (int)sizeof(line) - 1;
 		/* A sink that is full or gone loses the line, not the job. */
-		if (write(STDERR_FILENO, line, (size_t)n) == -1)
-			(void)0;
+		if (write(STDERR_FILENO, line, (size_t)n) != n)
+			log_lost++;
 	}
 	errno = saved;
 }

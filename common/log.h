@@ -1,6 +1,7 @@
 /*
  * log.h: one line an event, on stderr. Children write to the stderr that
  * they inherit, so a line is one write(2) and never longer than LOG_LINE.
+ * A sink that takes no more costs lines, which are counted, and no time.
  * Control bytes and invalid UTF-8 in a line are escaped: text that came from
  * outside cannot forge a line or a terminal sequence.
  */
@@ -23,6 +24,11 @@ enum log_level {
  * the time and the level, which the journal shows by itself.
  */
 void log_init(const char *name, enum log_level level, int json);
+/*
+ * From now on a full pipe, terminal or socket at stderr is not waited for. A
+ * pipe is opened anew for that: other programs may write to it as they like.
+ */
+void log_nonblock(void);
 /*
  * A child logs as its parent does from its first line on: the parent gives
  * it log_argument(), valid until the next call, as its one argument.

@@ -65,6 +65,11 @@ enum msg_fd {
 /* Log level of a child changes. */
 #define MSG_LOG_LEVEL(U, I, S, B, D) U(level, 0, 4)
 
+/* Does it still turn? Answered at once, by API_PONG or WORKER_PONG. */
+#define MSG_CHILD_PING(U, I, S, B, D)  U(reserved, 0, 0)
+#define MSG_API_PONG(U, I, S, B, D)    U(reserved, 0, 0)
+#define MSG_WORKER_PONG(U, I, S, B, D) U(reserved, 0, 0)
+
 /* ---- parent to api ------------------------------------------------------ */
 
 /* What the front needs of the configuration; sent again at a reload. */
@@ -463,6 +468,9 @@ enum msg_fd {
 	X(SETUP_DONE, setup_done, FROM_API, FD_NONE)                           \
 	X(WORKER_SETUP_DONE, worker_setup_done, FROM_WORKER, FD_NONE)          \
 	X(LOG_LEVEL, log_level, FROM_PARENT, FD_NONE)                          \
+	X(CHILD_PING, child_ping, FROM_PARENT, FD_NONE)                        \
+	X(API_PONG, api_pong, FROM_API, FD_NONE)                               \
+	X(WORKER_PONG, worker_pong, FROM_WORKER, FD_NONE)                      \
 	X(API_SETUP, api_setup, FROM_PARENT, FD_NONE)                          \
 	X(API_LISTEN, api_listen, FROM_PARENT, FD_REQUIRED)                    \
 	X(API_DRAIN, api_drain, FROM_PARENT, FD_NONE)                          \

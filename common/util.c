@@ -12,6 +12,7 @@
 #include <sha2.h>
 #include <sys/stat.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "util.h"
 
@@ -70,7 +71,7 @@ clock_us(clockid_t clock)
 int64_t
 time_wall_us(void)
 {
-	return (clock_us(CLOCK_REALTIME));
+	return (clock_us(CLOCK_REALTIME) + FAILPOINT_CLOCK());
 }
 
 int64_t

@@ -13,6 +13,7 @@
 
 #include "blob.h"
 #include "imsgev.h"
+#include "failpoint.h"
 #include "log.h"
 #include "sandbox.h"
 #include "tako-api.h"
@@ -33,6 +34,7 @@ static void parent_setup(const struct msg_frame *, int);
 static void parent_listen(const struct msg_frame *, int);
 static void parent_drain(const struct msg_frame *, int);
 static void parent_level(const struct msg_frame *, int);
+static void parent_ping(const struct msg_frame *, int);
 static void parent_answer(const struct msg_frame *, int);
 
 /* What the parent may send, and when. */
@@ -42,6 +44,7 @@ static const struct rule {
 	parent_handler handler;
 } rules[] = {
 	{ MSG_T_LOG_LEVEL, ST_START | ST_SETUP | ST_LATE, parent_level },
+	{ MSG_T_CHILD_PING, ST_LATE, parent_ping },
 	{ MSG_T_API_SETUP, ST_START | ST_SETUP | ST_LATE, parent_setup },
 	{ MSG_T_API_LISTEN, ST_SETUP | ST_SERVE, parent_listen },
 	{ MSG_T_API_DRAIN, ST_LATE, parent_drain },
@@ -78,6 +81,18 @@ parent_level(const struct msg_frame *f, int fd)
 	(void)fd;
 	READ(log_level, f, &m);
 	log_set_level((enum log_level)m.level);
+}
+
+static void
+parent_ping(const struct msg_frame *f, int fd)
+{
+	struct msg_child_ping m;
+	struct msg_api_pong pong = { 0 };
+
+	(void)fd;
+	READ(child_ping, f, &m);
+	if (imsgev_compose(channel, MSG_T_API_PONG, 0, &pong, -1) == -1)
+		log_warn("parent: api_pong");
 }
 
 static void
@@ -231,6 +246,8 @@ parent_answer(const struct msg_frame *f, int fd)
 		return;
 	}
 	req = p->req;
+	if (p->type == MSG_T_REQ_SUBMIT)
+		FAILPOINT("api.answered");
 	if (f->hdr.type != MSG_T_REP_ERROR &&
 	    !answers(f->hdr.type, p->type, p->sync))
 		fatalx("parent: %s answers %s", msg_name(f->hdr.type),

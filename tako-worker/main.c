@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "imsgev.h"
+#include "failpoint.h"
 #include "log.h"
 #include "sandbox.h"
 #include "tako-worker.h"
@@ -149,6 +150,7 @@ tell_done(void)
 	m.artifacts_lost = w.lost != 0;
 	m.output_incomplete = w.incomplete != 0;
 	tell(MSG_T_JOB_DONE, &m, -1);
+	FAILPOINT("worker.done");
 }
 
 /*
@@ -253,10 +255,12 @@ container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
 		return;
 	switch (type) {
 	case STREAM_READY:
+		FAILPOINT("worker.ready");
 		w.state = AT_READY;
 		tell(MSG_T_WORKER_READY, &ready, -1);
 		break;
 	case STREAM_STARTED:
+		FAILPOINT("worker.running");
 		tell_phase(PHASE_EXECUTION);
 		break;
 	case STREAM_STDOUT:
@@ -266,6 +270,7 @@ container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
 		output_add(w.err, p, len);
 		break;
 	case STREAM_EXIT:
+		FAILPOINT("worker.collecting");
 		w.end = stream_exit_read(p);
 		tell_phase(PHASE_COMPLETED);
 		break;
@@ -465,6 +470,7 @@ parent_job_start(const struct msg_frame *f, int fd)
 		bug("JOB_START is not due");
 	if (handover_job(w.handover, fd, m.code_len, m.input_len) == -1)
 		bug("JOB_START with no sealed memfd of its length");
+	FAILPOINT("worker.given");
 	w.state = AT_RUN;
 	event_add(w.wr, NULL);
 	stream_writable(w.stream_fd, EV_WRITE, NULL);
@@ -498,6 +504,18 @@ parent_log_level(const struct msg_frame *f)
 	log_set_level((enum log_level)m.level);
 }
 
+static void
+parent_ping(const struct msg_frame *f)
+{
+	struct msg_worker_pong pong = { 0 };
+	struct msg_child_ping m;
+	const char *why;
+
+	if (msg_child_ping_read(f, &m, &why) == -1)
+		bug(why);
+	tell(MSG_T_WORKER_PONG, &pong, -1);
+}
+
 static int
 parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
@@ -515,6 +533,9 @@ parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		break;
 	case MSG_T_JOB_STOP:
 		parent_job_stop(f);
+		break;
+	case MSG_T_CHILD_PING:
+		parent_ping(f);
 		break;
 	case MSG_T_LOG_LEVEL:
 		parent_log_level(f);

@@ -5,6 +5,7 @@
  * The channel has checked head, sender, sequence and descriptor before; each
  * handler reads the fields by the catalogue and knows its own bounds.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "log.h"
@@ -12,8 +13,6 @@
 #include "util.h"
 
 #define ONCE 1u
-/* In child.seen, beside the types: a worker said that the code runs. */
-#define EXECUTION_SEEN (UINT64_C(1) << 63)
 
 struct rule {
 	unsigned states; /* enum child_state bits that permit it */
@@ -69,8 +68,14 @@ api_req_submit(struct child *c, const struct msg_frame *f, int fd)
 	/* The lengths are bounded by the catalogue: no overflow. */
 	payload =
 	    blob_from_memfd(fd, m.code_len + m.input_len + m.requirements_len);
-	if (payload == NULL)
+	if (payload == NULL && errno == EPROTO)
 		return ("payload is no sealed memfd of its length");
+	if (payload == NULL) {
+		/* No memory or descriptor: takod's own want. */
+		reply_error(f->hdr.id, REP_UNAVAILABLE, NULL,
+		    "takod has no room for it just now");
+		return (NULL);
+	}
 	job_submit(f->hdr.id, &m, payload);
 	explicit_bzero(m.key, sizeof(m.key));
 	return (NULL);
@@ -235,6 +240,18 @@ api_req_stats(struct child *c, const struct msg_frame *f, int fd)
 	return (NULL);
 }
 
+static const char *
+api_pong(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_api_pong m;
+
+	READ(api_pong, m);
+	if (c->asked == 0)
+		return ("was not asked");
+	c->asked = 0;
+	return (NULL);
+}
+
 /* ---- workers: each message carries the token of its one job -------------- */
 
 #define TOKEN(c, m)                                                            \
@@ -255,6 +272,18 @@ worker_setup_done(struct child *c, const struct msg_frame *f, int fd)
 		return ("not its own pid");
 	c->state = CHILD_IDLE;
 	proc_deadline(c, 0); /* the slot's own deadline holds */
+	return (NULL);
+}
+
+static const char *
+worker_pong(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_worker_pong m;
+
+	READ(worker_pong, m);
+	if (c->asked == 0)
+		return ("was not asked");
+	c->asked = 0;
 	return (NULL);
 }
 
@@ -280,9 +309,9 @@ worker_phase(struct child *c, const struct msg_frame *f, int fd)
 	TOKEN(c, m);
 	if (m.phase == PHASE_COMPLETED)
 		c->state = CHILD_COLLECTING;
-	else if (m.phase != PHASE_EXECUTION || (c->seen & EXECUTION_SEEN) != 0)
+	else if (m.phase != PHASE_EXECUTION || c->executed)
 		return ("phase does not go forward");
-	c->seen |= EXECUTION_SEEN;
+	c->executed = 1;
 	if (s->run != NULL)
 		run_phase(s->run, (enum job_phase)m.phase);
 	return (NULL);
@@ -297,9 +326,13 @@ worker_output(struct child *c, const struct msg_frame *f, int fd)
 
 	READ(job_output, m);
 	TOKEN(c, m);
-	if ((b = blob_from_memfd(fd, m.len)) == NULL)
+	b = blob_from_memfd(fd, m.len);
+	if (b == NULL && errno == EPROTO)
 		return ("output is no sealed memfd of its length");
-	if (s->run == NULL)
+	if (b == NULL) {
+		if (s->run != NULL)
+			s->run->incomplete = 1;
+	} else if (s->run == NULL)
 		blob_unref(b);
 	else if (run_output(s->run, &m, b) == -1)
 		return ("output twice, or above its cap");
@@ -354,6 +387,9 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_REQ_ARTIFACT] = { CHILD_SERVING, 0, api_req_artifact },
 	[MSG_T_REQ_GONE] = { CHILD_SERVING, 0, api_req_gone },
 	[MSG_T_REQ_STATS] = { CHILD_SERVING, 0, api_req_stats },
+	[MSG_T_API_PONG] = { CHILD_SERVING, 0, api_pong },
+	[MSG_T_WORKER_PONG] = { CHILD_IDLE | CHILD_READY | AT_WORK | CHILD_DONE,
+	    0, worker_pong },
 	[MSG_T_WORKER_SETUP_DONE] = { CHILD_STARTING, ONCE, worker_setup_done },
 	[MSG_T_WORKER_READY] = { CHILD_IDLE, ONCE, worker_ready },
 	[MSG_T_JOB_PHASE] = { CHILD_RUNNING, 0, worker_phase },
@@ -373,7 +409,6 @@ dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	const char *why;
 
 	(void)iev;
-	_Static_assert(MSG_T_MAX <= 63, "child.seen has a bit per type");
 	if (c->why != NULL) {
 		/* It is being killed: what it still said counts no more. */
 		close_fd(&fd);
@@ -381,11 +416,10 @@ dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	}
 	if (r->handle == NULL || (r->states & c->state) == 0)
 		why = "not permitted in this state";
-	else if ((r->flags & ONCE) != 0 &&
-		 (c->seen & (UINT64_C(1) << f->hdr.type)) != 0)
+	else if ((r->flags & ONCE) != 0 && c->seen[f->hdr.type])
 		why = "came twice";
 	else {
-		c->seen |= UINT64_C(1) << f->hdr.type;
+		c->seen[f->hdr.type] = 1;
 		if ((why = r->handle(c, f, fd)) == NULL)
 			return (0);
 		fd = -1; /* the handler's */

@@ -45,12 +45,15 @@ struct container {
 	void *arg;
 	engine_done_cb done_cb;
 	void *done_arg;
-	struct sweep *sweep;  /* that removes it */
 	char group[512];      /* its control group; "": not seen */
 	pid_t pid;	      /* its first process, while pidfd is open */
 	char image[80];	      /* the image's id; "": not said */
 	char profile[65];     /* digest of its system call filter, or "" */
 	enum runtime runtime; /* as the engine says */
+	struct sweep *sweep;  /* that removes it */
+	int of_probe;	      /* no slot waits for its end */
+	int killed;	      /* by a signal, once */
+	int stuck;	      /* its removal failed, and that was said */
 	struct container_facts facts;
 };
 

@@ -144,8 +144,8 @@ struct engine_ops {
 	json_t *(*proof)(struct engine *, struct container *);
 	/*
 	 * Kills if need be and removes all that was made. The callback comes
-	 * when nothing of it is left (ENGINE_OK), or when that failed: then
-	 * the driver keeps trying at each ping. c is gone from now on.
+	 * when nothing of it is left: until then the driver goes on trying,
+	 * and the log says what is in the way. c is gone from now on.
 	 */
 	void (*remove)(
 	    struct engine *, struct container *, engine_done_cb, void *);

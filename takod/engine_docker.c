@@ -32,9 +32,10 @@
 #include "seccomp_job.h"
 #include "util.h"
 
-#define PING_TIMEOUT  5	     /* s */
-#define RETRY_US      100000 /* a removal that is under way already */
-#define SWEEPS	      10     /* that find nothing, until doubt ends */
+#define PING_TIMEOUT  5	      /* s */
+#define RETRY_US      100000  /* a removal that is under way already */
+#define AGAIN_US      1000000 /* one that failed */
+#define SWEEPS	      10      /* that find nothing, until doubt ends */
 #define SWEEP_DETAIL  256
 #define BUILD_COMMAND "takoctl image build"
 
@@ -105,9 +106,9 @@ later_event(evutil_socket_t fd, short events, void *arg)
 }
 
 static void
-container_later(struct container *c)
+container_later(struct container *c, int us)
 {
-	struct timeval tv = { 0, RETRY_US };
+	struct timeval tv = { us / 1000000, us % 1000000 };
 
 	event_add(c->later, &tv);
 }
@@ -199,12 +200,14 @@ make_failed(
 		remove_end(c, ENGINE_OK, "");
 		return;
 	}
+	/* It may be made yet, after a removal that found nothing. */
+	if (error == ENGINE_AWAY || error == ENGINE_DEADLINE)
+		c->e->sweeps_due = SWEEPS;
 	if (cb == NULL || (error != ENGINE_AWAY && error != ENGINE_DEADLINE)) {
 		remove_start(c);
 		return;
 	}
 	/* An engine that hangs would let the removal hang as well. */
-	c->e->sweeps_due = SWEEPS;
 	c->create_cb = NULL;
 	remove_start(c);
 	cb(NULL, -1, 0, error, detail, c->arg);
@@ -239,7 +242,7 @@ exit_waited(const struct docker_answer *a, void *arg)
 	c->call = NULL;
 	/* Gone altogether (404) is an end too; without a word, ask again. */
 	if (a->error != ENGINE_OK && a->status != 404) {
-		container_later(c);
+		container_later(c, RETRY_US);
 		return;
 	}
 	c->call = container_call(c, "GET", "", "/json",
@@ -257,7 +260,7 @@ watch_wait(struct container *c)
 	c->call = container_call(
 	    c, "POST", "", "/wait?condition=not-running", 0, exit_waited);
 	if (c->call == NULL)
-		container_later(c);
+		container_later(c, RETRY_US);
 }
 
 static void
@@ -444,6 +447,7 @@ docker_make(struct engine *e, const struct container_spec *spec,
 	c->create_cb = cb;
 	c->exit_cb = exit_cb;
 	c->arg = arg;
+	c->of_probe = probe != NULL;
 	c->deadline = deadline_us;
 	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
 	if ((body = docker_spec_json(&d)) != NULL)
@@ -451,7 +455,7 @@ docker_make(struct engine *e, const struct container_spec *spec,
 		    docker_deadline(ENGINE_CALL_TIMEOUT, deadline_us),
 		    make_created, c);
 	if (c->call == NULL)
-		container_later(c); /* it is told from the loop */
+		container_later(c, RETRY_US); /* it is told from the loop */
 }
 
 static void
@@ -500,9 +504,12 @@ docker_kill(struct engine *e, struct container *c)
 	(void)e;
 	if (c->state != CONTAINER_UP || c->kill_call != NULL)
 		return;
+	/* A second time the engine is asked: it may have been paused. */
 	if (c->pidfd != -1 &&
-	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)
+	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0 && !c->killed) {
+		c->killed = 1;
 		return;
+	}
 	c->kill_call = container_call(c, "POST", "", "/kill?signal=KILL",
 	    docker_deadline(ENGINE_CALL_TIMEOUT, 0), kill_done);
 }
@@ -573,8 +580,18 @@ remove_done(const struct docker_answer *a, void *arg)
 	if (a->error == ENGINE_OK || a->status == 404)
 		remove_end(c, ENGINE_OK, "");
 	else if (a->status == 409 && time_mono_us() < c->deadline)
-		container_later(c);
-	else
+		container_later(c, RETRY_US);
+	else if (c->done_cb != NULL && !c->of_probe) {
+		/* Its slot is not another's before this one is gone. */
+		if (!c->stuck)
+			log_error("container %s is not removed: %s; "
+				  "its slot stays taken until it is",
+			    c->name, a->detail);
+		c->stuck = 1;
+		c->deadline =
+		    docker_deadline(ENGINE_CALL_TIMEOUT, 0) + AGAIN_US;
+		container_later(c, AGAIN_US);
+	} else
 		remove_end(c, a->error, a->detail);
 }
 
@@ -584,7 +601,7 @@ remove_try(struct container *c)
 	c->call = container_call(
 	    c, "DELETE", "", "?force=1&v=1", c->deadline, remove_done);
 	if (c->call == NULL)
-		container_later(c);
+		container_later(c, RETRY_US);
 }
 
 static void

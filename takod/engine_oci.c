@@ -210,6 +210,9 @@ container_unmake(struct container *c,
 	container_wake(c, 0);
 }
 
+static void unmade_removed(
+    struct container *, enum engine_error, const char *detail);
+
 /* 0 when nothing is left; -1 with what still is. */
 static int
 container_clear(struct container *c, const char **what)
@@ -255,27 +258,30 @@ container_step(evutil_socket_t fd, short ev, void *arg)
 		return;
 	}
 	if (container_clear(c, &what) == 0) {
+		if (c->stuck)
+			log_info("container %s: gone at last", c->name);
 		if (!c->told)
 			c->unmade(c, ENGINE_OK, NULL);
-		else
-			log_info("container %s: gone at last", c->name);
 		container_free(c);
 		return;
 	}
-	if (!c->told &&
+	if (!c->stuck &&
 	    time_mono_us() - c->since > ENGINE_CALL_TIMEOUT * 1000000LL) {
-		log_warnx(
-		    "container %s: %s; will be tried again", c->name, what);
-		c->told = 1;
-		c->pause = PAUSE_STUCK_US;
-		c->unmade(c, ENGINE_TRANSIENT, what);
+		log_error("container %s is not removed: %s; tried until it is",
+		    c->name, what);
+		c->stuck = 1;
+		/* Its slot is not another's before this one is gone. */
+		if (c->unmade != unmade_removed || c->of_probe) {
+			c->told = 1;
+			c->unmade(c, ENGINE_TRANSIENT, what);
+		}
 	}
 	container_wake(c, c->pause);
 	c->pause *= 2;
-	if (!c->told && c->pause > PAUSE_MOST_US)
-		c->pause = PAUSE_MOST_US;
-	if (c->told)
+	if (c->stuck)
 		c->pause = PAUSE_STUCK_US;
+	else if (c->pause > PAUSE_MOST_US)
+		c->pause = PAUSE_MOST_US;
 }
 
 /* ---- making -------------------------------------------------------------- */
@@ -500,6 +506,7 @@ oci_make(struct engine *e, const struct container_spec *spec,
 	c->exit_cb = exit_cb;
 	c->arg = arg;
 	c->unmade = unmade_failed;
+	c->of_probe = argv != NULL;
 	if (oci_program(e, spec->runtime, program, detail, sizeof(detail)) ==
 	    -1) {
 		make_failed(c, ENGINE_CONFIG, "%s", detail);

@@ -119,6 +119,8 @@ pinged(enum engine_error error, const char *detail, void *arg)
 			    env.engine_ops->name, detail);
 	}
 	if (up && !env.engine_up) {
+		/* It was away, and is back: worth a try, by one job. */
+		env.breaker.opened_at = 0;
 		/* What was left while it could not be reached goes first. */
 		env.engine_ops->reconcile(env.engine, reconciled, NULL);
 		return;

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -178,9 +179,9 @@ job_cancel_waiting(const char *id)
 	env.store_ops->cancel(env.store, id, waiting_cancelled, NULL);
 }
 
-/* Whoever asked for it is gone, and nobody else can name it. */
-static void
-cancel_unwanted(const char *job_id)
+/* Nobody else can name it. */
+void
+job_unwanted(const char *job_id)
 {
 	run_cancel(job_id);
 	job_cancel_waiting(job_id);
@@ -217,6 +218,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 	log_set_correlation(job->correlation_id);
 	switch (result) {
 	case STORE_OK:
+		FAILPOINT("takod.submitted");
 		log_info("job %s: accepted (%s, %s)", row->id,
 		    job_status_name(row->status), job->job_type);
 		if (row->status == JOB_RUNNING && sb->slot != NULL) {
@@ -285,7 +287,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 	} else if (sb->slot != NULL)
 		pool_give_back(sb->slot);
 	if (sb->gone == 2)
-		cancel_unwanted(row->id);
+		job_unwanted(row->id);
 	log_set_correlation(NULL);
 	job_free(row);
 	submit_free(sb);
@@ -641,7 +643,7 @@ job_gone(uint32_t req)
 			sb->gone = 1;
 	id = wait_gone(req, &cancel);
 	if (id != NULL && cancel)
-		cancel_unwanted(id);
+		job_unwanted(id);
 }
 
 /* Its clients lost their connections, not their jobs: those go on. */

@@ -183,6 +183,13 @@ judge(struct run *r)
 		    r->went != 0 ? PHASE_EXECUTION : PHASE_STARTUP, -1,
 		    "takod was cut off from its database while the job ran");
 		break;
+	case REASON_STREAM:
+		if (r->last.end != END_LOST || r->facts.oom_kills > 0)
+			judge_own_end(r);
+		else
+			fault(job, JERR_INTERNAL, PHASE_EXECUTION, "sandbox",
+			    "The connection to the sandbox broke");
+		break;
 	case REASON_NONE:
 		if (job->error != JERR_NONE) {
 			/* It never came to a slot: run.c said why. */

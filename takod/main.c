@@ -20,7 +20,7 @@
  * rows of a former life), engine (runtime really run, containers of a former
  * life removed), warm pool, ready.
  * Stop (SIGTERM): no new jobs, drain to a deadline, then kill and record
- * `interrupted`; a second SIGTERM does that at once.
+ * `interrupted`; a second SIGTERM, or SIGQUIT, does that at once.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,8 +43,12 @@
 #include "takod.h"
 #include "util.h"
 
-/* After the drain, what does not go away is left for the next start. */
-#define STOP_LIMIT_S 20
+/*
+ * After the drain: for the ends of what was interrupted, and again for what is
+ * removed. What does not go away, or that the store does not take, is left for
+ * the next start.
+ */
+#define STOP_LIMIT_S 10
 
 struct takod env;
 
@@ -57,6 +61,7 @@ takod_stopping(void)
 	return (stop_requested);
 }
 static struct event *stop_timer;
+static int interrupted; /* the drain is over */
 
 /* ---- readiness --------------------------------------------------------------
  */
@@ -141,6 +146,7 @@ store_state(int up, const char *detail, void *arg)
 		log_info("store %s is %s%s%s", env.store_ops->name,
 		    up ? "up" : "away", detail[0] ? ": " : "", detail);
 	env.store_up = up;
+	wait_store_state(up);
 	strlcpy(env.store_detail, detail, sizeof(env.store_detail));
 	if (up)
 		tenants_apply();
@@ -247,17 +253,26 @@ takod_check_stopped(void)
 static void
 stop_late(int fd, short events, void *arg)
 {
+	static const struct timeval limit = { STOP_LIMIT_S, 0 };
 	struct run *r, *next;
 
 	(void)fd;
 	(void)events;
 	(void)arg;
-	if (!env.stopping) {
+	if (!env.stopping && !interrupted) {
 		log_warnx("drain_timeout: %u running jobs are interrupted",
 		    run_count());
+		interrupted = 1;
+		event_add(stop_timer, &limit);
 		TAILQ_FOREACH_SAFE (r, &runs, entry, next)
 			run_end(r, REASON_STOP);
 		takod_check_stopped();
+		return;
+	}
+	if (!env.stopping) {
+		log_warnx(
+		    "the ends of %u jobs could not be recorded", run_count());
+		stop_children();
 		return;
 	}
 	log_warnx("not everything went away; the next start removes it");
@@ -270,7 +285,7 @@ takod_stop(int now)
 	struct timeval tv = { now ? 0 : env.conf->drain_timeout, 0 };
 	struct msg_api_drain m;
 
-	if (env.stopping)
+	if (env.stopping || interrupted)
 		return;
 	if (!stop_requested) {
 		log_info("stopping: %u jobs run", run_count());
@@ -293,6 +308,15 @@ on_term(int sig, short events, void *arg)
 	(void)events;
 	(void)arg;
 	takod_stop(stop_requested);
+}
+
+static void
+on_quit(int sig, short events, void *arg)
+{
+	(void)sig;
+	(void)events;
+	(void)arg;
+	takod_stop(1);
 }
 
 static void
@@ -417,6 +441,7 @@ main(int argc, char **argv)
 	}
 	priv_check();
 	umask(077);
+	log_nonblock();
 	env.started = time_mono_us();
 	data_open();
 	priv_ids();
@@ -431,6 +456,7 @@ main(int argc, char **argv)
 	event_config_free(cfg);
 	watch_signal(SIGTERM, on_term);
 	watch_signal(SIGINT, on_term);
+	watch_signal(SIGQUIT, on_quit);
 	watch_signal(SIGHUP, on_hup);
 	log_info("takod %s, configuration %s", TAKO_VERSION,
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
@@ -448,6 +474,7 @@ main(int argc, char **argv)
 	tenant_init();
 	retain_init();
 	proc_api_start();
+	proc_watch();
 	store_start();
 	engine_start();
 	event_base_dispatch(env.base);

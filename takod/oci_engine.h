@@ -42,6 +42,8 @@ struct container {
 	/* unmaking */
 	int64_t since; /* monotonic us */
 	int64_t pause; /* us until the next step */
+	int of_probe;  /* no slot waits for its end */
+	int stuck;     /* something of it stays, and that was said */
 	int told;
 	enum engine_error error; /* why it was not made */
 	char detail[512];

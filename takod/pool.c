@@ -22,6 +22,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -252,6 +253,7 @@ container_created(struct container *ct, int fd, int mux,
 		slot_settle(s);
 		return;
 	}
+	FAILPOINT("takod.created");
 	slot_hand_stream(s);
 	if (s->state == SLOT_STARTING)
 		slot_prove(s);
@@ -391,6 +393,7 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	s->creating = 1;
 	env.engine_ops->create(env.engine, &spec, deadline, container_created,
 	    container_exited, s);
+	FAILPOINT("takod.creating");
 	return (s);
 }
 
@@ -524,9 +527,8 @@ removed(enum engine_error error, const char *detail, void *arg)
 {
 	struct slot *s = arg;
 
-	if (error != ENGINE_OK)
-		log_error("%s: not removed: %s; the engine goes on trying",
-		    s->name, detail);
+	(void)error;
+	(void)detail;
 	s->container = NULL;
 	s->removing = 0;
 	slot_settle(s);
@@ -553,6 +555,7 @@ slot_settle(struct slot *s)
 	json_decref(s->proof);
 	s->proof = NULL;
 	log_debug("%s: gone", s->name);
+	FAILPOINT("takod.removed");
 	s->state = SLOT_FREE;
 	takod_check_stopped();
 }

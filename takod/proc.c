@@ -28,6 +28,9 @@
 #define RESPAWN_FIRST_MS 100
 #define RESPAWN_MOST_MS	 30000
 #define SETUP_MS	 10000 /* from exec to SETUP_DONE */
+/* Each child is asked so often whether it still turns, and has so long. */
+#define PING_S	5
+#define PONG_US (15 * 1000000LL)
 
 struct child_list children = TAILQ_HEAD_INITIALIZER(children);
 
@@ -302,6 +305,47 @@ proc_send(struct child *c, uint32_t type, uint32_t id, const void *m, int fd)
 	if (errno == ENOBUFS)
 		proc_violation(c, msg_name(type), "does not read its channel");
 	return (-1);
+}
+
+/* ---- the watchdog ---------------------------------------------------------
+ */
+
+static void
+watch_children(int fd, short events, void *arg)
+{
+	static const struct msg_child_ping ping;
+	static int64_t last;
+	int64_t now = time_mono_us();
+	/* Late itself: what they said meanwhile is not read yet. */
+	int late = now - last > 2 * PING_S * 1000000LL;
+	struct child *c;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	last = now;
+	TAILQ_FOREACH (c, &children, entry) {
+		if (c->state == CHILD_STARTING || c->why != NULL)
+			continue;
+		if (c->asked == 0) {
+			if (proc_send(c, MSG_T_CHILD_PING, 0, &ping, -1) == 0)
+				c->asked = now;
+		} else if (late)
+			c->asked = now;
+		else if (now - c->asked > PONG_US)
+			proc_violation(c, "ping", "is not answered");
+	}
+}
+
+void
+proc_watch(void)
+{
+	static const struct timeval every = { PING_S, 0 };
+	struct event *ev;
+
+	ev = event_new(env.base, -1, EV_PERSIST, watch_children, NULL);
+	if (ev == NULL || event_add(ev, &every) == -1)
+		fatal(NULL);
 }
 
 /* ---- tako-api ------------------------------------------------------------ */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -147,6 +148,7 @@ claimed(enum store_result result, struct job *job, void *arg)
 	(void)arg;
 	claiming = 0;
 	if (result == STORE_OK) {
+		FAILPOINT("takod.claimed");
 		queue_left();
 		run_begin(job, NULL, 0, held_until);
 		queue_kick();

@@ -27,12 +27,17 @@
 #include <sys/stat.h>
 
 #include "artifact_store.h"
+#include "failpoint.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
 
 /* After a container's death its worker has so long for its last word. */
 #define LAST_WORD_MS 10000
+/* A container that was killed and is still there is killed once more. */
+#define KILL_AGAIN_MS 3000
+/* A stream that ended is a container that ended, seen so long before it is. */
+#define STREAM_GRACE_MS 2000
 /* Between attempts at a store that does not answer. */
 #define FINISH_RETRY_MS 1000
 /* Between attempts at a job: not longer, but for the chance in it. */
@@ -91,6 +96,13 @@ run_timer(int fd, short events, void *arg)
 	(void)events;
 	if (r->finishing == 2) {
 		run_finish(r);
+	} else if (!r->dead && (r->done || r->reason != REASON_NONE)) {
+		/* It has to go, and is there still: killed once more. */
+		if (r->reason == REASON_NONE)
+			r->reason = REASON_STREAM;
+		if (r->slot != NULL)
+			pool_kill(r->slot);
+		arm(r, KILL_AGAIN_MS * 1000LL);
 	} else if (r->ended != 0) {
 		/* The container is dead and the worker has said nothing. */
 		r->incomplete = 1;
@@ -134,6 +146,7 @@ run_go(struct run *r)
 	r->slot->worker->state = CHILD_RUNNING;
 	arm(r, r->job->timeout * 1000000LL);
 	log_debug("job %s: handed over to %s", r->job->id, r->slot->name);
+	FAILPOINT("takod.handed_over");
 	if (ret == -1)
 		proc_kill(r->slot->worker, "takes no frames");
 }
@@ -146,6 +159,7 @@ run_started(enum store_result result, void *arg)
 	r->starting = 0;
 	switch (result) {
 	case STORE_OK:
+		FAILPOINT("takod.started");
 		r->started = 1;
 		break;
 	case STORE_STALE:
@@ -272,6 +286,7 @@ run_end(struct run *r, enum run_reason reason)
 		return;
 	}
 	pool_kill(r->slot);
+	arm(r, KILL_AGAIN_MS * 1000LL);
 }
 
 void
@@ -552,9 +567,6 @@ run_done(struct run *r, const struct msg_job_done *m)
 		r->incomplete = 1;
 	if (m->artifacts_lost)
 		r->lost = 1;
-	/* Nothing more is wanted of the container. */
-	if (m->end == END_LOST)
-		pool_kill(r->slot);
 	run_try_end(r);
 }
 
@@ -572,11 +584,19 @@ run_try_end(struct run *r)
 	if (r->finishing || !r->done)
 		return;
 	if (!r->dead && r->last.end == END_LOST) {
-		/* The slot stays taken until the container is proven gone. */
+		/*
+		 * The slot stays taken until the container is proven gone,
+		 * which is perhaps on its way.
+		 */
+		if (r->reason == REASON_NONE) {
+			arm(r, STREAM_GRACE_MS * 1000LL);
+			return;
+		}
 		pool_kill(r->slot);
-		arm(r, LAST_WORD_MS * 1000LL);
+		arm(r, KILL_AGAIN_MS * 1000LL);
 		return;
 	}
+	FAILPOINT("takod.ended");
 	event_del(r->timer);
 	if (r->ended == 0)
 		r->ended = time_mono_us();
@@ -687,6 +707,7 @@ run_finished(enum store_result result, void *arg)
 
 	switch (result) {
 	case STORE_OK:
+		FAILPOINT("takod.finished");
 		if (r->again >= 0) {
 			run_released(r);
 			break;
@@ -743,6 +764,7 @@ run_finish(struct run *r)
 {
 	int first = !r->finishing;
 
+	FAILPOINT("takod.finishing");
 	r->finishing = 1;
 	if (r->again >= 0)
 		env.store_ops->release(

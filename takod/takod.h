@@ -106,8 +106,10 @@ struct child {
 	int pidfd;
 	uid_t uid;
 	enum child_state state;
-	uint64_t seen; /* types that came, a bit each: dispatch.c */
+	uint8_t seen[MSG_T_MAX]; /* types that came: dispatch.c */
+	int executed;		 /* a worker said that the code runs */
 	int64_t started;
+	int64_t asked;	    /* CHILD_PING, not answered yet; 0: it was */
 	struct imsgev *iev; /* NULL once the channel ended */
 	struct event *exit_ev;
 	struct event *deadline;
@@ -135,6 +137,7 @@ struct child *proc_api(void); /* NULL while it is being replaced */
 /* From now on they log from that level on, and this process too. */
 void proc_log_level(enum log_level);
 void proc_api_setup(void); /* configuration and listeners, again */
+void proc_watch(void);	   /* from now on: what hangs is replaced */
 void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
@@ -284,6 +287,7 @@ void job_rerun(const struct rerun *, struct blob *code, answer_cb, void *);
 void job_cancel_waiting(const char *id);
 void job_gone(uint32_t req); /* the client of that request went away */
 void job_api_died(void);
+void job_unwanted(const char *job_id); /* whoever asked for it is gone */
 
 /* ---- run.c: a job in a slot ---------------------------------------------- */
 enum run_reason { /* why the parent ended it; the first one counts */
@@ -293,7 +297,8 @@ enum run_reason { /* why the parent ended it; the first one counts */
 	REASON_CANCEL,
 	REASON_STOP,   /* takod stops */
 	REASON_WORKER, /* its worker broke a rule or died */
-	REASON_LEASE   /* it is no longer surely this takod's */
+	REASON_LEASE,  /* it is no longer surely this takod's */
+	REASON_STREAM  /* its stream broke, the container lived on */
 };
 
 struct run {
@@ -415,6 +420,8 @@ void wait_job_ended(const struct job *);
 void wait_look(const char *job_id);
 void wait_init(void);
 void wait_drop_all(void);
+/* Nobody waits long for a store that is away: they are told so. */
+void wait_store_state(int up);
 
 /* ---- reply.c: answers to tako-api ---------------------------------------- */
 void reply_error(

@@ -16,6 +16,8 @@
 
 /* More than tako-api may have connections at any configuration's default. */
 #define WAIT_MAX 65536
+/* A store that is away for longer is not waited for. */
+#define STORE_PATIENCE_S 10
 
 struct waiter {
 	TAILQ_ENTRY(waiter) entry;
@@ -220,6 +222,39 @@ wait_init(void)
 	if ((poll_timer = evtimer_new(env.base, poll_store, NULL)) == NULL)
 		fatal(NULL);
 	poll_store(-1, 0, NULL);
+}
+
+/* ---- a store that is away -------------------------------------------------
+ */
+
+static void
+store_late(int fd, short events, void *arg)
+{
+	struct waiter *w;
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	while ((w = TAILQ_FIRST(&waiters)) != NULL) {
+		reply_error(w->req, REP_UNAVAILABLE, w->job_id,
+		    "The database is not available; the job goes on");
+		waiter_free(w);
+	}
+}
+
+void
+wait_store_state(int up)
+{
+	static const struct timeval patience = { STORE_PATIENCE_S, 0 };
+	static struct event *timer;
+
+	if (timer == NULL &&
+	    (timer = evtimer_new(env.base, store_late, NULL)) == NULL)
+		return;
+	if (up)
+		event_del(timer);
+	else if (!event_pending(timer, EV_TIMEOUT, NULL))
+		event_add(timer, &patience);
 }
 
 void

@@ -73,6 +73,7 @@ def test_sighup(start):
 
 
 def test_invalid_file_changes_nothing(start):
+    """Row T30 of the fault catalogue."""
     takod = start("oci", "runc", config={"max_workers": 2})
     takod.write_config(max_workers=0, no_such_key=1)
     answer = reload(takod, code=78)
@@ -213,6 +214,7 @@ def test_port_that_is_taken(start):
 
 
 def test_keys(start):
+    """Row T30 of the fault catalogue."""
     takod = start("oci", "runc")
     key = "0123456789abcdef"
     takod.write_config(api_auth_enabled=True, api_keys=[key])
@@ -239,6 +241,7 @@ def test_while_stopping(start):
 
 
 def test_under_load(start):
+    """Row T30 of the fault catalogue."""
     takod = start("oci", "runc", config={"max_workers": 20,
                                          "max_queue_size": 1000})
     slow = [takod.submit("import time\ntime.sleep(8)\nprint('slept')")

@@ -289,6 +289,7 @@ def as_user(takod, gid, *args):
 
 
 def test_the_group_may_and_others_may_not(start):
+    """Row T35 of the fault catalogue."""
     group = grp.getgrnam("games")
     path = os.path.join(host.scratch(), "ctl-%d.sock" % os.getpid())
     takod = start("oci", "runc", config={"control_socket": path,
@@ -365,6 +366,7 @@ def test_daemon_that_ends_with_its_answer(runc, tmp_path):
 @pytest.mark.parametrize("words", [
     b"\0", b"x" * 64, b"\xff" * 4096, b"\0" * 65000], ids=len)
 def test_a_client_that_is_no_takoctl(runc, words):
+    """Row T35 of the fault catalogue."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
         client.settimeout(10)
         client.connect(runc.data_dir + "/takod.sock")
@@ -377,7 +379,9 @@ def test_a_client_that_is_no_takoctl(runc, words):
 
 
 def test_too_many_clients(runc):
-    """Who comes when all places are taken is let go, and takod goes on."""
+    """
+    Row T35. Who comes when all places are taken is let go, and takod goes on.
+    """
     path = runc.data_dir + "/takod.sock"
     many = []
     try:

@@ -21,7 +21,6 @@ import http.client
 import os
 import random
 import signal
-import stat
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 from lib import host, shared  # noqa: E402
+from lib.fault import tapped_runtime  # noqa: E402
 from lib.takod import Takod, TERMINAL  # noqa: E402
 
 TARGETS = ("parent", "api", "worker", "workers", "container", "containers",
@@ -117,25 +117,12 @@ class Trial:
 
     # ---- set-up -------------------------------------------------------------
 
-    def tapped_runtime(self, folder):
-        """A script that is the runtime with tap.py before it."""
-        self.tap_log = os.path.join(folder, "tap.log")
-        path = os.path.join(folder, "runtime")
-        with open(path, "w") as file:
-            file.write('#!/bin/sh\nexec /usr/bin/python3 -I "%s" "%s" '
-                       '"%s" "$@"\n' % (os.path.join(HERE, "tap.py"),
-                                        self.tap_log, self.runtime))
-        os.chmod(path, stat.S_IRWXU | stat.S_IRGRP | stat.S_IXGRP
-                 | stat.S_IROTH | stat.S_IXOTH)
-        open(self.tap_log, "w").close()
-        return path
-
     def open(self):
         folder = os.path.join(host.scratch(), "tap-%s-%d" % (
             self.store, self.seed))
-        os.makedirs(folder)
+        path, self.tap_log = tapped_runtime(folder, self.runtime)
         self.takod = Takod("oci", self.runtime, self.store, config={
-            self.runtime + "_path": self.tapped_runtime(folder),
+            self.runtime + "_path": path,
             "warm_pool_size": 2, "max_workers": 3, "log_level": "DEBUG"})
         for n in range(CLIENTS):
             self.loads.append(Load(self.takod, self.seed * 100 + n))

@@ -20,6 +20,7 @@ MOMENTS = 12
 @pytest.mark.parametrize("store,runtime", [("sqlite", "runsc"),
                                            ("pg", "runc")])
 def test_kill(store, runtime):
+    """Rows T01, T02, T03, T04, T05 of the fault catalogue."""
     seed = random.SystemRandom().getrandbits(31)
     print("seed %d" % seed)
     problems = kill.Trial(store, runtime, seed, print).run(MOMENTS)

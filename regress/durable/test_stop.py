@@ -23,6 +23,7 @@ def test_stop_while_slots_are_made(start, engine, runtime):
 
 
 def test_stop_drains(start):
+    """Row T31 of the fault catalogue."""
     # What runs may end in drain_timeout; what waits is kept.
     takod = start("oci", "runc", config={"max_workers": 1})
     running = takod.submit("import time\ntime.sleep(1.5)\nprint('ran')")
@@ -37,6 +38,7 @@ def test_stop_drains(start):
 
 
 def test_second_sigterm_is_at_once(start):
+    """Row T31 of the fault catalogue."""
     takod = start("oci", "runc")
     job = takod.submit("import time\ntime.sleep(60)", timeout=60)
     host.wait_for("the code runs", lambda: [
@@ -53,6 +55,7 @@ def test_second_sigterm_is_at_once(start):
 
 
 def test_drain_timeout(start):
+    """Row T31 of the fault catalogue."""
     takod = start("oci", "runc", config={"drain_timeout": 1})
     job = takod.submit("import time\ntime.sleep(60)", timeout=60)
     host.wait_for("the code runs", lambda: [

@@ -276,7 +276,7 @@ def test_reconcile(image, runtime):
 
 
 def test_engine_hangs(drive):
-    """A job's time is up also while the engine does not answer."""
+    """Row T20. A job's time is up also while the engine does not answer."""
     drive.ask("create a runtime=runc", "created", "a")
     drive.wait("hello", "a")
     pid = shared.dockerd().process.pid
@@ -418,6 +418,7 @@ MAKES_NO_SENSE = {("attach", k) for k in ("done", "hang_done", "cut",
     (call, *fault) for call in STEPS for fault in FAULTS
     if (call, fault[0]) not in MAKES_NO_SENSE])
 def test_fault_while_making(fake, fdrive, call, kind, value, error):
+    """Rows T21, T22 of the fault catalogue."""
     if call == "attach":
         error = "transient" if kind == "status" else error.split()[0]
     fake.fault(call, kind, value)

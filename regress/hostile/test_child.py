@@ -107,6 +107,7 @@ def test_job_without_key():
 
 @pytest.mark.parametrize("number,name", ATTACKS_OF_API)
 def test_hostile_api(number, name):
+    """Row T07 of the fault catalogue."""
     daemon = Hostile("tako-api", folder_for("hostile-api"), number,
                      config={"warm_pool_size": 0})
     try:
@@ -136,6 +137,7 @@ def test_hostile_api(number, name):
 
 @pytest.mark.parametrize("number,name", attacks("worker"))
 def test_hostile_worker(number, name):
+    """Row T07 of the fault catalogue."""
     folder = folder_for("hostile-worker")
     daemon = Hostile("tako-worker", folder, number, config={
         "warm_pool_size": 0, "max_workers": 1, "max_retry_attempts": 1,

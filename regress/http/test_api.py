@@ -668,6 +668,7 @@ def test_foreign_host_is_refused(takod):
 # ---- the front is replaced ---------------------------------------------------
 
 def test_front_killed(takod, done):
+    """Row T01 of the fault catalogue."""
     job = takod.submit("import time; time.sleep(1); print(3)")
     pid, = takod.children("tako-api")
     host.signal_pid(pid, 9)

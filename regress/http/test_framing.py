@@ -659,6 +659,7 @@ def test_h43_one_source(serve):
 
 
 def test_all_connections(serve):
+    """Row T26 of the fault catalogue."""
     one = serve(max=10)
     socks = [connect(one, ("127.0.0.%d" % n, 0)) for n in range(2, 42)]
     assert [served(sock) for sock in socks] == [True] * 10 + [False] * 30

@@ -5,8 +5,11 @@ were told, over rows of the database and over what an engine was seen to do.
 	I1	an acknowledged job is never lost and reaches one terminal state
 	I2	a job moves forward only, by who holds it; an end is an end
 	I3	its code starts at most once, and not before a row says so
+	I4	no container of a job is left long after the job ended
 	I5	no output of another job is in its record
+	I6	a request is answered, or refused, within its deadline
 	I7	one idempotency key, one job
+	I8	what is degraded waits: it does not spin
 
 A test tells what it sees, in any order and as often as it likes, and calls
 check() last: the problems, in words. Calls may come from several threads. A
@@ -140,6 +143,25 @@ class Invariants:
                     note = self.started if word == "given" else self.printed
                     note(token, container)
         self.tapped = True
+
+    def containers_left(self, names):
+        """They are there still, and no job has them."""
+        for name in names:
+            self.problem("I4: container %s is left", name)
+
+    # ---- time ---------------------------------------------------------------
+
+    def answered(self, what, seconds, limit):
+        """A request's answer, of whatever kind, took so long."""
+        if seconds > limit:
+            self.problem("I6: %s was answered after %.1f s, not within %g s",
+                         what, seconds, limit)
+
+    def spent(self, what, cpu, seconds, share=0.2):
+        """Processor time of a process while it could only wait."""
+        if cpu > share * seconds + 0.1:
+            self.problem("I8: %s spent %.2f s of %.2f s while it waited",
+                         what, cpu, seconds)
 
     # ---- the promises -------------------------------------------------------
 

@@ -258,6 +258,7 @@ def test_after_the_end(forger, name):
     b"\0" + bytes(7), b"\3" + bytes(7), b"\1\1" + bytes(6),
     b"HTTP/1.1 200 OK\r\n"])
 def test_bad_heads_of_docker(forger, head):
+    """Row T22 of the fault catalogue."""
     made = forger(mux=True).running()
     made.stream.sendall(head)
     assert_lost(made.finish())

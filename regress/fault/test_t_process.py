@@ -1,0 +1,386 @@
+"""
+test_t_process.py: rows T01 to T08, T26 to T28, T31 and T37 of the fault
+catalogue: processes that are killed, stopped, run out of memory or of
+descriptors, each at named moments. A daemon of the build with failpoints.
+"""
+import os
+import resource
+import signal
+import threading
+import time
+
+import pytest
+
+from lib import host, invariants
+from lib.failpoints import FailTakod
+from lib.fault import Client, Waiting, cpu_seconds, tapped_runtime
+
+CONFIG = {"warm_pool_size": 1, "max_workers": 2, "queue_wait_timeout": 1,
+          "retry_base_delay": 0.1, "drain_timeout": 5}
+
+
+@pytest.fixture(scope="module")
+def place(shared_things):
+    folder = os.path.join(host.scratch(), "fault-process")
+    runtime, log = tapped_runtime(folder, "runc")
+    takod = FailTakod("oci", "runc", config={**CONFIG, "runc_path": runtime})
+    takod.tap_log = log
+    yield takod
+    takod.points.clear()
+    takod.close()
+
+
+@pytest.fixture
+def client(place):
+    """The daemon, as many lives as it may need, and its promises."""
+    place.points.clear()
+    if not place.alive():
+        place.start()
+    one = Client(place, log=place.tap_log)
+    yield one
+    place.points.clear()
+    if not place.alive():
+        place.start()
+    one.succeeds(one.must_submit())
+    one.check()
+
+
+def runs(takod, job):
+    return host.wait_for("its code runs", lambda: [
+        w for w in takod.workers() if w["job_id"] == job
+        and w["state"] == "running"], 20)[0]
+
+
+BROKEN = ("interrupted", "internal_error", "sandbox_died")
+
+
+def ended_well(client, job, broken=BROKEN):
+    record = client.ended(job)
+    assert record["status"] == "succeeded" or (
+        record["status"] == "failed"
+        and record["error"]["type"] in broken), record
+    return record
+
+
+# ---- T01: tako-api ----------------------------------------------------------
+
+def test_t01_front_killed(place, client):
+    """After the COMMIT, before the answer: the key finds the same job."""
+    running = client.must_submit(2)
+    runs(place, running)
+    before, = place.children("tako-api")
+    place.points.set("api.answered", "kill")
+    status, job, _ = client.submit(key="t01-front-killed", token="%016x" % 1)
+    assert status == 0, status
+    begun = time.monotonic()
+    place.points.clear()
+    host.wait_for("it is replaced", lambda: client.ask("GET", "/health")[0]
+                  == 200, 5)
+    assert time.monotonic() - begun < 2
+    assert place.children("tako-api") != [before]
+    job = client.must_submit(key="t01-front-killed", token="%016x" % 1)
+    assert client.must_submit(key="t01-front-killed", token="%016x" % 1) == job
+    client.succeeds(job)
+    client.succeeds(running)
+
+
+# ---- T02: tako-worker -------------------------------------------------------
+
+@pytest.mark.parametrize("moment,again", [
+    ("worker.ready", True), ("worker.given", False),
+    ("worker.running", False), ("worker.collecting", False),
+    ("worker.done", False)])
+def test_t02_worker_killed(place, client, moment, again):
+    place.points.set(moment, "kill")
+    job = client.must_submit(0.2)
+    place.points.wait(moment)
+    place.points.clear()
+    record = ended_well(client, job)
+    if again:
+        # Nothing had run: the job runs after all.
+        assert record["status"] == "succeeded", record
+    if moment == "worker.done":
+        # Its last word was said: the result is committed, once.
+        assert record["status"] == "succeeded", record
+
+
+# ---- T03, T04: the parent, and all of it ------------------------------------
+
+MOMENTS = ["takod.submitted", "takod.claimed", "takod.creating",
+           "takod.created", "takod.started", "takod.handed_over",
+           "takod.ended", "takod.finishing", "takod.finished",
+           "takod.removed"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_t03_parent_killed(place, client, moment):
+    # Two with a key, which ask again when no answer comes.
+    place.points.set(moment, "kill")
+    jobs = {}
+
+    def submit(n):
+        key, token = "t03-%s-%d" % (moment[6:], n), "%08x%08x" % (
+            0x30000000 + n, MOMENTS.index(moment))
+        for _ in range(200):
+            status, job, _ = client.submit(0.1, key=key, token=token)
+            if status == 200:
+                jobs[key] = job
+                return
+            time.sleep(0.1)
+    threads = [threading.Thread(target=submit, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    host.wait_for("it is killed", lambda: not place.alive(), 20)
+    children = [p for p in host.processes() if p.comm.startswith("tako-")
+                and place.dir in " ".join(p.argv)]
+    place.points.clear()
+    place.proc.wait()
+    host.wait_for("children end with it", lambda: not [
+        p for p in children if host.alive(p.pid, p.started)], 5)
+    before = place.containers()
+    place.start()
+    assert not before & place.containers(), "containers of a former life"
+    for thread in threads:
+        thread.join(30)
+    assert len(jobs) == 3
+    for job in jobs.values():
+        ended_well(client, job)
+
+
+def test_t04_everything_killed(place, client):
+    """All processes and containers at once, as with the power."""
+    job = client.must_submit(20, more="open('/output/a', 'w').write('x')")
+    runs(place, job)
+    for pid in [place.pid] + place.children() + sorted(
+            place.container_pids()):
+        host.signal_pid(pid, signal.SIGKILL)
+    place.proc.wait()
+    place.start()
+    record = client.ended(job)
+    assert record["error"]["type"] == "interrupted", record
+    assert os.listdir(os.path.join(place.data_dir, "spool")) in (
+        [], *[[name] for name in place.containers()])
+
+
+# ---- T06: a child that stands still -----------------------------------------
+
+def test_t06_stopped_children(place, client):
+    """SIGSTOP: they are replaced, and what one says later counts no more."""
+    job = client.must_submit(60, timeout=60)
+    worker = runs(place, job)["pid"]
+    api, = place.children("tako-api")
+    for pid in (worker, api):
+        host.signal_pid(pid, signal.SIGSTOP)
+    with Waiting(client):
+        host.wait_for("both are replaced", lambda: not host.alive(worker)
+                      and not host.alive(api), 40)
+    assert "is not answered" in place.log()
+    record = client.ended(job)
+    assert record["error"]["type"] == "internal_error", record
+    for pid in (worker, api):
+        host.signal_pid(pid, signal.SIGCONT)
+
+
+def test_t06_parent_stopped(place, client):
+    """Its own sleep is nobody else's fault: no child is replaced for it."""
+    before = place.children("tako-api")
+    job = client.must_submit(1)
+    runs(place, job)
+    log = len(place.log())
+    host.signal_pid(place.pid, signal.SIGSTOP)
+    time.sleep(3)  # the fault itself
+    host.signal_pid(place.pid, signal.SIGCONT)
+    client.succeeds(job)
+    assert place.children("tako-api") == before
+    assert "violation" not in place.log()[log:]
+
+
+# ---- T08: children that cannot start ----------------------------------------
+
+def test_t08_crash_loop(place, client):
+    """The front dies at each start: replaced ever more slowly, then works."""
+    folder = os.path.dirname(place.program)
+    path = os.path.join(folder, "tako-api")
+    os.rename(path, path + ".kept")
+    with open("/bin/false", "rb") as file, open(path, "wb") as copy:
+        copy.write(file.read())
+    os.chmod(path, 0o755)
+    try:
+        host.signal_pid(place.children("tako-api")[0], signal.SIGKILL)
+        host.wait_for("it says so", lambda: "dies again and again"
+                      in place.log(), 20)
+        begun, before = time.monotonic(), cpu_seconds(place.pid)
+        host.wait_for("a few tries later", lambda: place.log().count(
+            "dies again and again") >= 2, 20)
+        assert cpu_seconds(place.pid) - before < 0.2 * (
+            time.monotonic() - begun) + 0.1
+    finally:
+        os.rename(path + ".kept", path)
+    host.wait_for("the front is back", lambda: client.ask(
+        "GET", "/health")[0] == 200, 40)
+
+
+# ---- T26: no descriptors ----------------------------------------------------
+
+def descriptors(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
+
+
+def test_t26_no_descriptors(place, client):
+    """Load is shed, nothing spins, and it recovers by itself."""
+    pid = place.pid
+    job, log = client.must_submit(0.5), len(place.log())
+    was = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE,
+                     (descriptors(pid), was[1]))
+    try:
+        threads = [threading.Thread(target=client.submit)
+                   for _ in range(8)]
+        with Waiting(client, 1):
+            for thread in threads:
+                thread.start()
+        assert "violation" not in place.log()[log:]
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
+    for thread in threads:
+        thread.join()
+    assert place.alive()
+    host.wait_for("the front answers", lambda: client.ask(
+        "GET", "/health")[0] == 200, 20)
+    ended_well(client, job)
+    for one in list(client.inv.tokens):
+        record = client.ended(one)
+        # An attempt without descriptors is the host's fault.
+        assert record["status"] == "succeeded" or record["error"]["type"] in (
+            "docker_error", *BROKEN), record
+
+
+# ---- T27: no memory ---------------------------------------------------------
+
+def alive_again(place):
+    """Out of memory may be its end, but a clean one; then the next life."""
+    if not place.alive():
+        assert place.proc.returncode == 1, place.log()[-2000:]
+        place.points.clear()
+        place.start()
+
+
+@pytest.mark.parametrize("program,steps", [
+    ("takod", (0, 2, 5, 9, 14, 20, 27, 35, 45, 60, 80, 110, 150, 200, 250,
+               300, 400, 500)),
+    ("tako-api", (0, 1, 2, 5, 10, 20, 35, 50)),
+    ("tako-worker", (0, 2, 5, 10, 20, 30))])
+def test_t27_no_memory(place, client, program, steps):
+    """The Nth allocation fails, and two more: an error, or a clean end."""
+    for after in steps:
+        host.wait_for("it is well", client.healthy, 20)
+        token = "%08x%08x" % (0x27000000 + after, len(program))
+        jobs = []
+
+        def taken():
+            alive_again(place)
+            status, job, _ = client.submit(key="t27-" + token, token=token)
+            jobs.append(job)
+            return status == 200
+
+        def ended():
+            alive_again(place)
+            status, _, record = client.ask(
+                "GET", "/executions/%s?view=full" % jobs[-1])
+            return status == 200 and record["status"] in (
+                invariants.TERMINAL)
+        place.points.malloc(program, after, 3)
+        host.wait_for("the job is taken", taken, 30, 0.05)
+        host.wait_for("it ends", ended, 30, 0.05)
+        place.points.clear()
+        ended_well(client, jobs[-1], BROKEN + ("docker_error",))
+
+
+# ---- T28: interrupted calls, full buffers -----------------------------------
+
+def test_t28_signals_and_full_buffers(place, client):
+    """A storm of signals, and outputs larger than any buffer both ways."""
+    done = threading.Event()
+
+    def storm():
+        while not done.is_set():
+            host.signal_pid(place.pid, signal.SIGHUP)
+            for pid in place.children():
+                host.signal_pid(pid, signal.SIGSTOP)
+                host.signal_pid(pid, signal.SIGCONT)
+            time.sleep(0.01)
+    thread = threading.Thread(target=storm)
+    thread.start()
+    try:
+        jobs = [client.must_submit(0.1, more="print('x' * 1000000)")
+                for _ in range(6)]
+        for job in jobs:
+            record = client.ended(job)
+            assert record["status"] == "succeeded", record
+            assert record["stdout"].count("x") >= 60000
+    finally:
+        done.set()
+        thread.join()
+
+
+# ---- T31: asked to end ------------------------------------------------------
+
+def test_t31_sigquit_is_at_once(place, client):
+    job = client.must_submit(60, timeout=60)
+    runs(place, job)
+    begun = time.monotonic()
+    place.proc.send_signal(signal.SIGQUIT)
+    assert place.proc.wait(20) == 0
+    assert time.monotonic() - begun < 5
+    assert place.leftovers() == []
+    place.start()
+    assert client.ended(job)["error"]["type"] == "interrupted"
+
+
+# ---- T29: the clock ---------------------------------------------------------
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_t29_clock_steps(place, client, hours):
+    """Limits are by another clock; nothing expires, nothing is early."""
+    old = client.must_submit()
+    client.succeeds(old)
+    job = client.must_submit(30, timeout=3)
+    runs(place, job)
+    started = time.monotonic()
+    place.points.clock(hours * 3600)
+    record = client.ended(job)
+    assert record["status"] == "timeout", record
+    assert 1.5 < time.monotonic() - started < 4.5
+    assert record["ended_at"] >= record["started_at"]
+    other = client.must_submit()
+    client.succeeds(other)
+    assert client.ended(old)["status"] == "succeeded"
+
+
+# ---- T37: a poison job ------------------------------------------------------
+
+def test_t37_poison_job(place, client):
+    """What kills its worker each time has an end, and is in nobody's way."""
+    place.points.set("worker.ready", "kill")
+    job = client.must_submit()
+    record = client.ended(job, 60)
+    assert record["status"] == "failed", record
+    assert record["takod"]["attempt"] >= 2
+    place.points.clear()
+    host.wait_for("the breaker closes again", lambda: client.takod.get(
+        "/health")[2]["circuit_breaker"]["state"] != "open", 40)
+
+
+def test_tokens_are_told_apart():
+    """The checker sees output of another job (I5), and a second run (I3)."""
+    inv = invariants.Invariants()
+    inv.acknowledged("a", "%016x" % 1)
+    inv.seen("a", {"status": "succeeded", "ended_at": "x", "error": None,
+                   "stdout": "RAN-%016x" % 2})
+    inv.started("%016x" % 1, "one")
+    inv.started("%016x" % 1, "two")
+    inv.answered("a request", 30, 25)
+    inv.spent("a process", 5, 10)
+    text = "\n".join(inv.check())
+    for promise in ("I3", "I5", "I6", "I8"):
+        assert promise in text

@@ -1,0 +1,360 @@
+"""
+test_t_store.py: rows T09 to T14 and T17 of the fault catalogue: the database
+stops, breaks, lies, hangs, is slow, forgets to notify, is full. A proxy stands
+before a PostgreSQL of its own; starts of code are seen by a tapped runtime.
+"""
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from lib import host
+from lib.fault import Client, Waiting, tapped_runtime
+from lib.postgres import Postgres
+from lib.proxy import PgProxy
+from lib.takod import Takod
+
+CONFIG = {"warm_pool_size": 1, "max_workers": 3, "queue_wait_timeout": 1,
+          "retry_base_delay": 0.2, "drain_timeout": 5}
+
+
+class Place:
+    """A PostgreSQL, the proxy before it, and daemons behind that."""
+
+    def __init__(self):
+        self.folder = os.path.join(host.scratch(), "fault-store")
+        self.postgres = Postgres(self.folder + "-postgres")
+        self.proxy = PgProxy(self.postgres)
+        self.runtime, self.log = tapped_runtime(self.folder, "runc")
+        self.daemons, self.serial = [], itertools.count(1)
+
+    def client(self, **config):
+        name = "fault_%d" % next(self.serial)
+        self.postgres.create(name)
+        takod = Takod("oci", "runc", config={
+            **CONFIG, "runc_path": self.runtime,
+            "database_url": self.proxy.url(name), **config})
+        takod.database = name
+        self.daemons.append(takod)
+        return Client(takod, log=self.log)
+
+    def close(self):
+        self.proxy.clear()
+        if self.postgres.process is None:
+            self.postgres.start()
+        for takod in self.daemons:
+            takod.close()
+        self.proxy.close()
+        self.postgres.stop()
+
+
+@pytest.fixture(scope="module")
+def place(shared_things):
+    here = Place()
+    yield here
+    here.close()
+
+
+@pytest.fixture(scope="module")
+def daemon(place):
+    """The one that most tests use: it survives them all."""
+    return place.client()
+
+
+@pytest.fixture
+def client(place, daemon):
+    place.proxy.clear()
+    host.wait_for("the store is up", daemon.healthy, 30)
+    yield Client(daemon.takod, log=place.log)
+    place.proxy.clear()
+
+
+@pytest.fixture
+def own(place):
+    """A daemon for one test, ended with it."""
+    mine = []
+
+    def make(**config):
+        mine.append(place.client(**config))
+        return mine[-1]
+    yield make
+    place.proxy.clear()
+    for client in mine:
+        client.takod.close()
+        place.daemons.remove(client.takod)
+
+
+def rows(place, client):
+    """The table, as invariants.py wants it."""
+    text = place.postgres.psql(
+        "SELECT coalesce(json_agg(j), '[]') FROM (SELECT id, status, fence,"
+        " attempt, code_started, ended_at, error FROM jobs) AS j;",
+        client.takod.database)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("how", ["immediate", "kill"])
+def test_t09_postgres_stops(place, own, how):
+    client = own()
+    takod = client.takod
+    waiter = {}
+    # More than there are workers: the places are held until it is back.
+    jobs = [client.must_submit(1.0) for _ in range(5)]
+    thread = threading.Thread(target=lambda: waiter.update(
+        answer=client.ask("POST", "/execute", {
+            "code": "import time\ntime.sleep(1)\nprint('sync')"}, 60)))
+    thread.start()
+    host.wait_for("three run", lambda: takod.stats()["running"] == 3)
+    client.inv.look(rows(place, client))
+    if how == "kill":
+        place.postgres.kill()
+    else:
+        place.postgres.end(signal.SIGQUIT)
+        place.postgres.process = None
+    host.wait_for("a submit is refused", lambda: client.submit()[0] == 503)
+    with Waiting(client, 2):
+        client.refused()
+        assert client.ask("GET", "/jobs/" + jobs[0])[0] == 503
+        assert not client.healthy()
+        # They end meanwhile, and keep their places.
+        host.wait_for("nothing of them runs", lambda: not [
+            w for w in takod.workers() if w["state"] == "running"])
+        assert takod.stats()["running"] == 3
+    place.postgres.start()
+    for job in jobs:
+        client.succeeds(job)
+    thread.join(30)
+    assert waiter["answer"][0] == 200, waiter
+    client.inv.look(rows(place, client))
+    client.check()
+
+
+def test_t09_nobody_waits_for_ever(place, own):
+    """I6: who waits in POST /execute is told when the database stays away."""
+    client = own()
+    answer = {}
+    thread = threading.Thread(target=lambda: answer.update(
+        got=client.ask("POST", "/execute", {
+            "code": "import time\ntime.sleep(1)"}, 25)))
+    thread.start()
+    host.wait_for("it runs", lambda: client.takod.stats()["running"] == 1)
+    place.postgres.stop()
+    try:
+        thread.join(40)
+        assert answer["got"][0] == 503, answer
+        assert int(answer["got"][1]["retry-after"]) >= 1
+    finally:
+        place.postgres.start()
+    host.wait_for("taken again", lambda: client.submit()[0] == 200, 20)
+    client.check()
+
+
+@pytest.mark.parametrize("statement", ["S_SUBMIT", "S_CLAIM", "S_START",
+                                       "S_FINISH"])
+def test_t10_cut_after_commit(place, own, statement):
+    """The outcome is asked for before anything is done a second time."""
+    client = own()
+    for kind in ("cut_done", "cut_sent", "cut"):
+        place.proxy.rule(statement, kind)
+        keys = ["%s-%s-%d" % (statement, kind, n) for n in range(3)]
+        tokens = {key: "%016x" % abs(hash(key)) for key in keys}
+        for key in keys:
+            def again():
+                return client.submit(key=key, token=tokens[key])[0] == 200
+            host.wait_for("the job is taken", again, 20)
+            again()  # the same job
+        for job in list(client.inv.tokens):
+            client.succeeds(job)
+        place.proxy.wait(statement)
+        client.inv.look(rows(place, client))
+        place.proxy.clear()
+    client.check()
+
+
+def test_t10_release_is_not_lost(place, own):
+    """A job given back while the connection breaks waits, not nobody's."""
+    client = own(warm_pool_size=0)
+    takod = client.takod
+    shutil.copy(place.runtime, place.runtime + ".kept")
+    try:
+        with open(place.runtime, "w") as file:
+            file.write("#!/bin/sh\nexit 1\n")
+        place.proxy.rule("S_RELEASE", "cut")
+        place.proxy.rule("S_RELEASE", "cut_done")
+        job = client.must_submit()
+        place.proxy.wait("S_RELEASE", 2)
+    finally:
+        shutil.copy(place.runtime + ".kept", place.runtime)
+    client.ended(job)
+    assert takod.alive()
+
+
+STATEMENTS = ("S_SUBMIT", "S_CLAIM", "S_START", "S_FINISH", "S_GET",
+              "S_COUNTS")
+AGAIN = ("40001", "40P01", "55P03")
+LOST = ("25006", "57P01", "57014", "53100", "53200")
+
+
+def told_so(place, client, rules):
+    """Jobs whose statements fail as the rules say: (statement, SQLSTATE)."""
+    for statement, state in rules:
+        place.proxy.rule(statement, "error", state)
+    jobs = []
+    while len(jobs) < 4:
+        status, job, heads = client.submit()
+        assert status in (200, 503), status
+        if status == 503:
+            assert int(heads["retry-after"]) >= 1
+            time.sleep(0.05)
+        else:
+            jobs.append(job)
+    for job in jobs:
+        status, _, _ = client.ask("GET", "/jobs/" + job)
+        assert status in (200, 503), status
+        client.succeeds(job)
+    client.inv.look(rows(place, client))
+    assert client.takod.alive()
+    client.check()
+
+
+def test_t12_conflicts(place, client):
+    """Each statement meets each of these once: nobody hears of it."""
+    rules = [(s, state) for s in STATEMENTS for state in AGAIN]
+    told_so(place, client, rules)
+    assert len(place.proxy.calls("connect")) == 0
+
+
+@pytest.mark.parametrize("turn", [0, 2])
+def test_t12_errors(place, own, turn):
+    """Each statement meets one of these: nothing is lost, none is 500."""
+    told_so(place, own(), [
+        (statement, LOST[(n + turn) % len(LOST)])
+        for n, statement in enumerate(STATEMENTS)])
+
+
+@pytest.mark.parametrize("state", ["57P03", "53300"])
+def test_t12_error_of_the_connection(place, own, state):
+    client = own()
+    place.proxy.rule("connect", "error", state, times=2)
+    job = client.must_submit(0.5)
+    place.proxy.cut_all()
+    client.refused()
+    client.succeeds(job)
+    assert len(place.proxy.calls("connect")) >= 3
+    client.check()
+
+
+def test_t13_slow(place, client):
+    """Five seconds a statement: the job's own limit is still exact."""
+    place.proxy.rule("*", "delay_done", 5, times=100)
+    begun = time.monotonic()
+    status, job, _ = client.submit(30, timeout=2)
+    assert status == 200
+    host.wait_for("it runs", lambda: [
+        w for w in client.takod.workers() if w["state"] == "running"], 30)
+    started = time.monotonic()
+    host.wait_for("it was ended", lambda: not [
+        w for w in client.takod.workers() if w["state"] == "running"], 10)
+    assert 1.0 < time.monotonic() - started < 3.2
+    place.proxy.clear()
+    record = client.ended(job)
+    assert record["status"] == "timeout"
+    assert record["takod"]["attempt"] == 1, record
+    assert time.monotonic() - begun < 40
+    client.check()
+
+
+def test_t13_half_open(place, client):
+    """The peer is silent: requests end, limits hold, and it comes back."""
+    job = client.must_submit(30, timeout=4)
+    host.wait_for("it runs", lambda: [
+        w for w in client.takod.workers() if w["state"] == "running"])
+    started = time.monotonic()
+    place.proxy.die()
+    try:
+        with Waiting(client):
+            status, _, heads = client.submit()  # within its deadline
+            assert status == 503, status
+            ended = host.wait_for("it was ended", lambda: not [
+                w for w in client.takod.workers()
+                if w["state"] == "running"] and time.monotonic(), 10)
+        if ended - started < 20:
+            assert ended - started < 5.5
+        assert not client.healthy()
+    finally:
+        place.proxy.revive()
+    assert client.ended(job)["status"] == "timeout"
+    host.wait_for("taken again", lambda: client.submit()[0] == 200, 20)
+    client.check()
+
+
+def test_t14_no_notify(place, client):
+    """A row that nobody was told of is found within the poll interval."""
+    takod = client.takod
+    done = client.must_submit()
+    client.succeeds(done)
+    # As another node's submit whose NOTIFY was lost.
+    place.postgres.psql(
+        "BEGIN; CREATE TEMP TABLE one AS SELECT * FROM jobs WHERE id = '%s';"
+        "UPDATE one SET id = 'a0000000-0000-4000-8000-000000000014',"
+        " status = 'queued', fence = 0, attempt = 0, code_started = 0,"
+        " started_at = 0, ended_at = 0, error = NULL, error_phase = NULL,"
+        " phase_at_exit = NULL, exit_code = -1, idempotency_key = '',"
+        " seq = (SELECT max(seq) + 1000 FROM jobs);"
+        "INSERT INTO jobs OVERRIDING SYSTEM VALUE SELECT * FROM one;"
+        "CREATE TEMP TABLE two AS SELECT * FROM payloads WHERE id = '%s';"
+        "UPDATE two SET id = 'a0000000-0000-4000-8000-000000000014';"
+        "INSERT INTO payloads SELECT * FROM two; COMMIT;" % (done, done),
+        takod.database)
+    host.wait_for("it has ended", lambda: takod.get(
+        "/jobs/a0000000-0000-4000-8000-000000000014")[2]["status"]
+        == "succeeded", 5)
+
+
+# ---- T17: the volume of the database ----------------------------------------
+
+@pytest.fixture
+def volume():
+    """A file system of 4 MB, mounted below the scratch folder."""
+    path = os.path.join(host.scratch(), "volume")
+    os.makedirs(path, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=755",
+                    "none", path], check=True)
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def fill(path):
+    """Takes all the space there is; returns the file to remove."""
+    name = os.path.join(path, "filler")
+    with open(name, "wb", 0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+    return name
+
+
+def test_t17_disk_full(start, volume):
+    takod = start("oci", "runc", config={
+        "warm_pool_size": 1, "max_workers": 2,
+        "database_url": "sqlite:///%s/takod.db" % volume})
+    client = Client(takod)
+    running = client.must_submit(1.5)
+    takod.wait_status(running, "running")
+    filler = fill(volume)
+    host.wait_for("a submit is refused", lambda: client.submit()[0] == 503)
+    with Waiting(client, 2):
+        client.refused()
+    assert not client.healthy()
+    os.unlink(filler)
+    host.wait_for("taken again", lambda: client.submit()[0] == 200, 10)
+    client.succeeds(running)
+    client.check()
