@@ -112,7 +112,7 @@ enum verdict {
 
 /* What a result means, by the class of its SQLSTATE. */
 static enum verdict
-judge(const PGresult *res)
+judge(const struct pg_request *r, const PGresult *res)
 {
 	/*
 	 * Conflicts and locks; then: connection, resources, operator,
@@ -135,6 +135,8 @@ judge(const PGresult *res)
 	}
 	if (state == NULL)
 		return (LOST); /* libpq's own: no connection, no memory */
+	if (r->once != NULL && strcmp(state, "57014") == 0)
+		return (REFUSED); /* statement_timeout */
 	for (i = 0; i < nitems(again); i++)
 		if (strcmp(state, again[i]) == 0)
 			return (AGAIN);
@@ -157,7 +159,7 @@ settle(struct pg_conn *c)
 {
 	struct pg_request *r = TAILQ_FIRST(&c->sent);
 	PGresult *res = r->res;
-	enum verdict verdict = res == NULL ? LOST : judge(res);
+	enum verdict verdict = res == NULL ? LOST : judge(r, res);
 	char detail[256];
 
 	TAILQ_REMOVE(&c->sent, r, entry);
@@ -235,10 +237,17 @@ static int
 send_request(struct pg_conn *c, struct pg_request *r)
 {
 	int formats[PG_PARAMS], i;
+	Oid types[PG_PARAMS];
 	char name[16];
 
 	for (i = 0; i < r->n; i++)
 		formats[i] = 1;
+	if (r->once != NULL) {
+		pg_types(types, r->once);
+		return (PQsendQueryParams(c->pg, r->once->sql, r->n, types,
+			    r->values, r->lengths, formats, 1) &&
+			PQpipelineSync(c->pg));
+	}
 	snprintf(name, sizeof(name), "s%d", r->statement);
 	return (PQsendQueryPrepared(
 		    c->pg, name, r->n, r->values, r->lengths, formats, 1) &&

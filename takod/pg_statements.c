@@ -8,9 +8,6 @@
 #define NOW_US "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 /* The rows of $1, whichever of its claims they are from. */
 #define OWNED "left(owner, length($1) + 1) = $1 || '#'"
-#define LIST(where)                                                            \
-	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
-	" ORDER BY seq DESC LIMIT $1 OFFSET $2"
 
 const struct pg_statement pg_statements[S_MAX] = {
 	/*
@@ -101,11 +98,20 @@ const struct pg_statement pg_statements[S_MAX] = {
 	[S_POSITION] = { "t",
 	    "SELECT count(*) FROM jobs WHERE status = 'queued' AND seq <="
 	    " (SELECT seq FROM jobs WHERE id = $1 AND status = 'queued')" },
-	[S_LIST] = { "ii", LIST("") },
-	[S_LIST_STATUS] = { "iit", LIST(" WHERE status = $3") },
-	[S_LIST_TYPE] = { "iit", LIST(" WHERE job_type = $3") },
-	[S_LIST_BOTH] = { "iitt",
-	    LIST(" WHERE status = $3 AND job_type = $4") },
+	/* No row: the id is known, or ($3) its key is another job's. */
+	[S_IMPORT] = { "tttbttttbbiiiiitiiiiiiitttiiiittiiiiiibbbbbbbb",
+	    "WITH fresh AS (INSERT INTO jobs (" JOB_COLUMNS ")"
+	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+	    " $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,"
+	    " $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37,"
+	    " $38) ON CONFLICT DO NOTHING RETURNING id),"
+	    " payload AS (INSERT INTO payloads"
+	    " SELECT id, $39, $40, $41 FROM fresh),"
+	    " output AS (INSERT INTO outputs (id, stdout, stderr, output,"
+	    " extras, artifacts)"
+	    " SELECT id, $42, $43, $44, $45, $46 FROM fresh)"
+	    " SELECT (SELECT count(*) FROM fresh),"
+	    " (SELECT count(*) FROM jobs WHERE id = $1)" },
 	[S_COUNTS] = { "",
 	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
 	    " (SELECT count(*) FROM jobs WHERE status = 'running')" },
