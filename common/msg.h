@@ -27,10 +27,11 @@
 #include <stdint.h>
 
 #include "tako.h"
+#include "words.h"
 
 #define MSG_FD		3 /* every child finds its parent here */
 #define MSG_MAX_FRAME	16384
-#define MSG_MAX_FIELDS	48   /* the record has the most */
+#define MSG_MAX_FIELDS	64   /* the record has the most */
 #define MSG_CTL_REQUEST 4096 /* the largest frame takod takes of takoctl */
 
 /* Every frame begins so, in the host's byte order. */
@@ -131,8 +132,32 @@ enum msg_fd {
 /* What a job is, or was. wait_ms: until it is terminal, at the longest. */
 #define MSG_REQ_GET(U, I, S, B, D)                                             \
 	S(job_id, MAX_JOB_ID)                                                  \
-	U(view, 0, 2) /* enum view */                                          \
+	U(view, 0, VIEW_MAX - 1) /* enum view */                               \
 	U(wait_ms, 0, 300000)
+
+/*
+ * Which records a list is to have: struct store_filter of takod/store.h, field
+ * by field. Answered by a REP_RECORD for each, then REP_LIST.
+ */
+#define MSG_REQ_LIST(U, I, S, B, D)                                            \
+	U(view, 0, VIEW_MAX - 1)                                               \
+	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */                        \
+	I(error, -1, JERR_MAX - 1)	  /* -1: any */                        \
+	I(exit_code, -2, 255)		  /* -2: any */                        \
+	S(job_type, MAX_JOB_TYPE)	  /* empty: any, as below */           \
+	S(parent_id, MAX_JOB_ID)                                               \
+	S(key, MAX_IDEMPOTENCY)                                                \
+	S(query, MAX_QUERY)                                                    \
+	I(since, 0, MS_MAX_TIME)                                               \
+	I(until, 0, MS_MAX_TIME) /* 0: no bound */                             \
+	I(after, 0, INT64_MAX)	 /* a place; 0: from the newest on */          \
+	I(offset, 0, INT64_MAX)                                                \
+	U(limit, 1, 1000)
+
+/* Ends a list. */
+#define MSG_REP_LIST(U, I, S, B, D)                                            \
+	I(next, 0, INT64_MAX) /* where to go on from; 0: there are no more */  \
+	U(unindexed, 0, UINT32_MAX) /* jobs that a query does not find yet */
 
 #define MSG_REQ_CANCEL(U, I, S, B, D) S(job_id, MAX_JOB_ID)
 
@@ -171,7 +196,8 @@ enum msg_fd {
  * The whole record of a job. With REQ_GET of VIEW_STATUS the lengths are 0
  * and no descriptor comes; else the memfd has stdout, stderr, output, the
  * artifact list (rows as in blob_artifacts of takod/job.c: see job.h) and
- * the takod extras (JSON object) one behind the other.
+ * the takod extras (JSON object) one behind the other; with VIEW_PAYLOAD code,
+ * input and requirements follow.
  */
 #define MSG_REP_RECORD(U, I, S, B, D)                                          \
 	S(job_id, MAX_JOB_ID)                                                  \
@@ -213,7 +239,12 @@ enum msg_fd {
 	S(correlation_id, MAX_CORRELATION)                                     \
 	U(attempt, 0, 1000)                                                    \
 	U(timeout, 0, 86400)                                                   \
-	U(startup_timeout, 0, 1800)
+	U(startup_timeout, 0, 1800)                                            \
+	U(payload, 0, 1) /* code and input come too */                         \
+	U(requirements_len, 0, MSG_BLOB)                                       \
+	D(fingerprint, TAKO_SHA256)                                            \
+	S(client, MAX_CLIENT)                                                  \
+	I(oom_kills, -1, INT64_MAX)
 
 /* The request cannot be done; error is enum rep. */
 #define MSG_REP_ERROR(U, I, S, B, D)                                           \
@@ -293,15 +324,31 @@ enum msg_fd {
 #define MSG_CTL_HELLO(U, I, S, B, D)   S(version, 32)
 #define MSG_CTL_STATUS(U, I, S, B, D)  U(reserved, 0, 0)
 #define MSG_CTL_WORKERS(U, I, S, B, D) U(reserved, 0, 0)
-#define MSG_CTL_JOBS(U, I, S, B, D)                                            \
-	U(limit, 1, 1000)                                                      \
-	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */
-#define MSG_CTL_JOB(U, I, S, B, D)     S(job_id, MAX_JOB_ID)
+#define MSG_CTL_LIST(U, I, S, B, D)    MSG_REQ_LIST(U, I, S, B, D)
+#define MSG_CTL_JOB(U, I, S, B, D)                                             \
+	S(job_id, MAX_JOB_ID)                                                  \
+	U(view, 0, VIEW_MAX - 1)
 #define MSG_CTL_CANCEL(U, I, S, B, D)  S(job_id, MAX_JOB_ID)
 #define MSG_CTL_DRAIN(U, I, S, B, D)   U(reserved, 0, 0)
 #define MSG_CTL_RESUME(U, I, S, B, D)  U(reserved, 0, 0)
 #define MSG_CTL_STOP(U, I, S, B, D)    U(now, 0, 1)
 #define MSG_CTL_VERBOSE(U, I, S, B, D) U(level, 0, 4)
+
+/* A job's artifact; answered by CTL_FILE, from which it is read. */
+#define MSG_CTL_ARTIFACT(U, I, S, B, D)                                        \
+	S(job_id, MAX_JOB_ID)                                                  \
+	U(number, 0, MAX_ARTIFACTS - 1)
+#define MSG_CTL_FILE(U, I, S, B, D) U(reserved, 0, 0)
+
+/*
+ * A folder for the artifacts of a record that is to be imported, named by
+ * their numbers, is asked for; CTL_FOLDER has it.
+ */
+#define MSG_CTL_FILES(U, I, S, B, D)  U(reserved, 0, 0)
+#define MSG_CTL_FOLDER(U, I, S, B, D) U(reserved, 0, 0)
+
+/* A record to be imported, its sections in the memfd, payload included. */
+#define MSG_CTL_IMPORT(U, I, S, B, D) MSG_REP_RECORD(U, I, S, B, D)
 
 #define MSG_CTL_RELOAD(U, I, S, B, D) U(dry, 0, 1)
 
@@ -371,6 +418,8 @@ enum msg_fd {
 	X(REQ_CANCEL, req_cancel, FROM_API, FD_NONE)                           \
 	X(REP_CANCEL, rep_cancel, FROM_PARENT, FD_NONE)                        \
 	X(REQ_GONE, req_gone, FROM_API, FD_NONE)                               \
+	X(REQ_LIST, req_list, FROM_API, FD_NONE)                               \
+	X(REP_LIST, rep_list, FROM_PARENT, FD_NONE)                            \
 	X(REQ_STATS, req_stats, FROM_API, FD_NONE)                             \
 	X(REP_STATS, rep_stats, FROM_PARENT, FD_NONE)                          \
 	X(REP_RECORD, rep_record, FROM_PARENT, FD_OPTIONAL)                    \
@@ -387,7 +436,7 @@ enum msg_fd {
 	X(CTL_HELLO, ctl_hello, FROM_CTL, FD_NONE)                             \
 	X(CTL_STATUS, ctl_status, FROM_CTL, FD_NONE)                           \
 	X(CTL_WORKERS, ctl_workers, FROM_CTL, FD_NONE)                         \
-	X(CTL_JOBS, ctl_jobs, FROM_CTL, FD_NONE)                               \
+	X(CTL_LIST, ctl_list, FROM_CTL, FD_NONE)                               \
 	X(CTL_JOB, ctl_job, FROM_CTL, FD_NONE)                                 \
 	X(CTL_CANCEL, ctl_cancel, FROM_CTL, FD_NONE)                           \
 	X(CTL_DRAIN, ctl_drain, FROM_CTL, FD_NONE)                             \
@@ -395,6 +444,11 @@ enum msg_fd {
 	X(CTL_STOP, ctl_stop, FROM_CTL, FD_NONE)                               \
 	X(CTL_VERBOSE, ctl_verbose, FROM_CTL, FD_NONE)                         \
 	X(CTL_RELOAD, ctl_reload, FROM_CTL, FD_NONE)                           \
+	X(CTL_ARTIFACT, ctl_artifact, FROM_CTL, FD_NONE)                       \
+	X(CTL_FILE, ctl_file, FROM_PARENT, FD_REQUIRED)                        \
+	X(CTL_FILES, ctl_files, FROM_CTL, FD_NONE)                             \
+	X(CTL_FOLDER, ctl_folder, FROM_PARENT, FD_REQUIRED)                    \
+	X(CTL_IMPORT, ctl_import, FROM_CTL, FD_REQUIRED)                       \
 	X(CTL_CHANGE, ctl_change, FROM_PARENT, FD_NONE)                        \
 	X(CTL_PROBLEM, ctl_problem, FROM_PARENT, FD_NONE)                      \
 	X(CTL_END, ctl_end, FROM_PARENT, FD_NONE)                              \
@@ -433,7 +487,9 @@ enum admit {
 enum view {
 	VIEW_STATUS,
 	VIEW_RECORD,
-	VIEW_FULL
+	VIEW_FULL,
+	VIEW_PAYLOAD, /* full, with code, input and requirements */
+	VIEW_MAX
 };
 enum output {
 	OUTPUT_STDOUT,

@@ -86,6 +86,17 @@ api_req_get(struct child *c, const struct msg_frame *f, int fd)
 }
 
 static const char *
+api_req_list(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_list m;
+
+	(void)c;
+	READ(req_list, m);
+	find_list(f->hdr.id, 0, &m);
+	return (NULL);
+}
+
+static const char *
 api_req_cancel(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_cancel m;
@@ -104,6 +115,7 @@ api_req_gone(struct child *c, const struct msg_frame *f, int fd)
 	(void)c;
 	READ(req_gone, m);
 	job_gone(f->hdr.id);
+	find_gone(f->hdr.id);
 	return (NULL);
 }
 
@@ -228,6 +240,7 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_REQ_ADMIT] = { CHILD_SERVING, 0, api_req_admit },
 	[MSG_T_REQ_SUBMIT] = { CHILD_SERVING, 0, api_req_submit },
 	[MSG_T_REQ_GET] = { CHILD_SERVING, 0, api_req_get },
+	[MSG_T_REQ_LIST] = { CHILD_SERVING, 0, api_req_list },
 	[MSG_T_REQ_CANCEL] = { CHILD_SERVING, 0, api_req_cancel },
 	[MSG_T_REQ_GONE] = { CHILD_SERVING, 0, api_req_gone },
 	[MSG_T_REQ_STATS] = { CHILD_SERVING, 0, api_req_stats },
@@ -250,7 +263,8 @@ dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	const char *why;
 
 	(void)iev;
-	_Static_assert(MSG_T_MAX <= 63, "child.seen has a bit per type");
+	/* Those of takoctl, which come last, are no child's. */
+	_Static_assert(MSG_T_CTL_HELLO <= 63, "child.seen has a bit per type");
 	if (c->why != NULL) {
 		/* It is being killed: what it still said counts no more. */
 		close_fd(&fd);

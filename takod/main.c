@@ -97,6 +97,7 @@ check_ready(void)
 	pool_fill();
 	queue_kick();
 	retain_begin();
+	find_kick();
 }
 
 static void
@@ -151,8 +152,10 @@ store_state(int up, const char *detail, void *arg)
 	else {
 		run_store_up();
 		env.store_ops->counts(env.store, store_counted, NULL);
-		if (env.ready)
+		if (env.ready) {
 			retain_begin();
+			find_kick();
+		}
 	}
 }
 
@@ -426,6 +429,7 @@ main(int argc, char **argv)
 	pool_init();
 	queue_init();
 	retain_init();
+	find_init();
 	proc_api_start();
 	store_start();
 	engine_start();
