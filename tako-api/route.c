@@ -37,6 +37,8 @@ static void handle_root(struct request *);
 static void handle_stats(struct request *);
 static void handle_submit(struct request *);
 static void handle_get(struct request *);
+static void handle_list(struct request *);
+static void handle_diff(struct request *);
 static void handle_cancel(struct request *);
 
 static const struct route routes[] = {
@@ -55,6 +57,10 @@ static const struct route routes[] = {
 	    params_result, 0 },
 	{ HTTP_POST, "/jobs/{id}/cancel", handle_cancel, FORM_NONE,
 	    API_NO_CANCEL, NULL, 0 },
+	{ HTTP_GET, "/executions", handle_list, FORM_LIST, API_NO_EXECUTION,
+	    params_list, 0 },
+	{ HTTP_GET, "/executions/{id}/diff/{id}", handle_diff, FORM_DIFF,
+	    API_NO_EXECUTION, NULL, 0 },
 	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
 	    API_NO_EXECUTION, params_record, 0 },
 };
@@ -114,6 +120,68 @@ handle_get(struct request *req)
 		m.wait_ms = (uint64_t)(q.timeout * 1000);
 	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
 	ask(req, MSG_T_REQ_GET, &m, -1);
+}
+
+static void
+handle_list(struct request *req)
+{
+	static const struct msg_rep_list none;
+	struct errors e;
+	struct query q;
+
+	errors_init(&e);
+	query_check(&q, req->route->params, req->target, &e);
+	if (e.n > 0) {
+		rep_errors(req, &e);
+		return;
+	}
+	errors_free(&e);
+	req->full = q.full;
+	req->page = xcalloc(1, sizeof(*req->page));
+	req->page->limit = (int64_t)q.list.limit;
+	req->page->offset = q.list.offset;
+	req->page->query = q.list.query[0] != '\0';
+	if ((req->page->items = evbuffer_new()) == NULL)
+		fatal(NULL);
+	if (q.nothing) {
+		rep_list(req, &none);
+		return;
+	}
+	q.list.view = q.full ? VIEW_FULL : VIEW_RECORD;
+	ask(req, MSG_T_REQ_LIST, &q.list, -1);
+}
+
+static void
+ask_payload(struct request *req, const char *job_id)
+{
+	struct msg_req_get m;
+
+	memset(&m, 0, sizeof(m));
+	m.view = VIEW_PAYLOAD;
+	strlcpy(m.job_id, job_id, sizeof(m.job_id));
+	ask(req, MSG_T_REQ_GET, &m, -1);
+}
+
+static void
+handle_diff(struct request *req)
+{
+	if (*req->job_id == '\0' || *req->other_id == '\0')
+		rep_error(req, API_NO_EXECUTION, NULL, 0, NULL);
+	else
+		ask_payload(req, req->job_id);
+}
+
+void
+route_diff(struct request *req, const struct record *rec)
+{
+	if (req->former != NULL) {
+		rep_diff(req, req->former, rec);
+		return;
+	}
+	req->former = xmalloc(sizeof(*req->former));
+	*req->former = *rec;
+	blob_ref(rec->all);
+	ask_payload(req, req->other_id);
 }
 
 static void
@@ -208,17 +276,19 @@ handle_submit(struct request *req)
 
 /*
  * Does a path (not decoded, len bytes) have the form of a pattern? The segment
- * in the place of {id} is left in id, empty when it is no job's id. -1 when a
- * segment cannot be decoded.
+ * in the place of {id} is left in id (and that of a second one in other),
+ * empty when it is no job's id. -1 when a segment cannot be decoded.
  */
 static int
-path_match(const char *pattern, const char *path, size_t len, char *id)
+path_match(
+    const char *pattern, const char *path, size_t len, char *id, char *other)
 {
 	const char *end = path + len;
 	char segment[256];
 	size_t n, k;
+	int first = 1;
 
-	*id = '\0';
+	*id = *other = '\0';
 	while (*pattern == '/' && path < end && *path == '/') {
 		pattern++;
 		path++;
@@ -234,7 +304,9 @@ path_match(const char *pattern, const char *path, size_t len, char *id)
 			if (*segment == '\0')
 				return (0);
 			if (job_id_valid(segment))
-				strlcpy(id, segment, MAX_JOB_ID + 1);
+				strlcpy(first ? id : other, segment,
+				    MAX_JOB_ID + 1);
+			first = 0;
 		} else if (strlen(segment) != k ||
 			   strncmp(segment, pattern, k) != 0)
 			return (0);
@@ -253,12 +325,12 @@ route_find(struct request *req, size_t len)
 {
 	enum http_method method =
 	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
-	char id[MAX_JOB_ID + 1];
+	char id[MAX_JOB_ID + 1], other[MAX_JOB_ID + 1];
 	int found = 0, m;
 	size_t i;
 
 	for (i = 0; i < nitems(routes); i++) {
-		m = path_match(routes[i].pattern, req->target, len, id);
+		m = path_match(routes[i].pattern, req->target, len, id, other);
 		if (m == -1)
 			return (-1);
 		if (m == 0)
@@ -269,6 +341,7 @@ route_find(struct request *req, size_t len)
 		if (routes[i].method == method) {
 			req->route = &routes[i];
 			strlcpy(req->job_id, id, sizeof(req->job_id));
+			strlcpy(req->other_id, other, sizeof(req->other_id));
 		}
 		if (*req->allow != '\0')
 			strlcat(req->allow, ", ", sizeof(req->allow));
@@ -458,6 +531,12 @@ static void
 request_free(struct request *req)
 {
 	body_drop(req);
+	if (req->page != NULL)
+		evbuffer_free(req->page->items);
+	free(req->page);
+	if (req->former != NULL)
+		blob_unref(req->former->all);
+	free(req->former);
 	free(req->target);
 	free(req);
 }
