@@ -12,30 +12,46 @@
 #include "takoctl.h"
 #include "util.h"
 
+#define FILTERS                                                                \
+	"[-l limit] [-q query] [-t status] [--job-type name]"                  \
+	" [--error-type type] [--exit-code code] [--since time]"               \
+	" [--until time] [--parent id] [--key key] [--after place]"
+
 const struct command commands[] = {
 	{ "status", "", "the daemon, its engine, store and queue",
-	    MSG_T_CTL_STATUS, 0, 0 },
+	    MSG_T_CTL_STATUS, 0, 0, NULL },
 	{ "workers", "", "its children and their slots", MSG_T_CTL_WORKERS, 0,
-	    0 },
-	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
-	    0, 0 },
-	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
+	    0, NULL },
+	{ "executions", FILTERS, "records, the newest first", MSG_T_CTL_LIST, 0,
+	    0, find_run },
+	{ "jobs", FILTERS, "the same", MSG_T_CTL_LIST, 0, 0, find_run },
+	{ "show", "id", "one job's record", MSG_T_CTL_JOB, 1, 1, NULL },
+	{ "job", "id", "the same", MSG_T_CTL_JOB, 1, 1, NULL },
+	{ "logs", "[--stdout] [--stderr] id", "what a job printed",
+	    MSG_T_CTL_JOB, 1, 1, find_logs },
+	{ "diff", "id id", "in what two records differ", MSG_T_CTL_JOB, 2, 2,
+	    find_diff },
+	{ "export", "[-o file] " FILTERS, "write records and artifacts",
+	    MSG_T_CTL_LIST, 0, 0, export_run },
+	{ "import", "file", "take over what export wrote", MSG_T_CTL_IMPORT, 1,
+	    1, import_run },
 	{ "cancel", "id", "end a waiting or running job", MSG_T_CTL_CANCEL, 1,
-	    1 },
+	    1, NULL },
 	{ "drain", "", "take no new jobs; running ones go on", MSG_T_CTL_DRAIN,
-	    0, 0 },
-	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0 },
-	{ "stop", "[-n]", "drain, then end; -n: end now", MSG_T_CTL_STOP, 0,
-	    0 },
+	    0, 0, NULL },
+	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0, NULL },
+	{ "stop", "[-n]", "drain, then end; -n: end now", MSG_T_CTL_STOP, 0, 0,
+	    NULL },
 	{ "verbose", "debug | info | warning | error | critical",
-	    "log level of all its processes", MSG_T_CTL_VERBOSE, 1, 1 },
+	    "log level of all its processes", MSG_T_CTL_VERBOSE, 1, 1, NULL },
 	{ "reload", "[--dry-run]", "take the configuration anew",
-	    MSG_T_CTL_RELOAD, 0, 0 },
+	    MSG_T_CTL_RELOAD, 0, 0, NULL },
 	{ "image", "build | list | remove name",
-	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8 },
+	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8,
+	    NULL },
 	{ "completion", "bash | zsh", "write a completion script", MSG_NONE, 1,
-	    1 },
-	{ NULL, NULL, NULL, MSG_NONE, 0, 0 }
+	    1, NULL },
+	{ NULL, NULL, NULL, MSG_NONE, 0, 0, NULL }
 };
 
 static void __attribute__((noreturn)) usage(void)
@@ -45,8 +61,10 @@ static void __attribute__((noreturn)) usage(void)
 	fprintf(stderr,
 	    "usage: takoctl [-c file] [-s socket] [--json] command ...\n\n");
 	for (c = commands; c->name != NULL; c++)
-		fprintf(
-		    stderr, "  %-10s %-40s %s\n", c->name, c->args, c->help);
+		fprintf(stderr, "  %-10s %-40s %s\n", c->name,
+		    strlen(c->args) > 80 ? "[-l limit] [-q query] ..."
+					 : c->args,
+		    c->help);
 	exit(EX_USAGE);
 }
 
@@ -152,7 +170,8 @@ main(int argc, char **argv)
 		ctl_path(cf, socket_path, sizeof(socket_path));
 		path = socket_path;
 	}
-	ret = ctl_run(path, c, argc, argv, json);
+	ret = c->run != NULL ? c->run(path, c, argc, argv, json)
+			     : ctl_run(path, c, argc, argv, json);
 	conf_free(cf);
 	return (ret);
 }
