@@ -108,6 +108,7 @@ check_ready(void)
 	pool_fill();
 	queue_kick();
 	retain_begin();
+	find_kick();
 }
 
 static void
@@ -155,8 +156,10 @@ store_state(int up, const char *detail, void *arg)
 		return;
 	run_store_up();
 	env.store_ops->counts(env.store, store_counted, NULL);
-	if (env.ready)
+	if (env.ready) {
 		retain_begin();
+		find_kick();
+	}
 }
 
 static void
@@ -473,6 +476,7 @@ main(int argc, char **argv)
 	lease_init(store_recovered);
 	tenant_init();
 	retain_init();
+	find_init();
 	proc_api_start();
 	proc_watch();
 	store_start();
