@@ -543,8 +543,8 @@ route_find(struct request *req, size_t len)
 		if (routes[i].method == method) {
 			req->route = &routes[i];
 			strlcpy(req->job_id, f.id, sizeof(req->job_id));
-			strlcpy(req->other_id, f.other_id,
-			    sizeof(req->other_id));
+			strlcpy(
+			    req->other_id, f.other_id, sizeof(req->other_id));
 			req->name = f.name;
 			req->name_len = f.name_len;
 		}

@@ -82,7 +82,7 @@ struct request {
 	char allow[32]; /* the methods that its path knows */
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
-	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
+	char job_id[MAX_JOB_ID + 1];   /* of the path; "" when it is none */
 	char other_id[MAX_JOB_ID + 1]; /* the second one of the path */
 	const char *name; /* {name} of the path: in target, not decoded */
 	size_t name_len;

@@ -447,7 +447,8 @@ request(
 		letters->id =
 		    (uint64_t)strtonum(argv[0], 1, INT64_MAX, &errstr);
 		if (errstr != NULL)
-			return (ctl_usage(c, "not the number of a dead letter"));
+			return (
+			    ctl_usage(c, "not the number of a dead letter"));
 	}
 	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL ||
 	    c->type == MSG_T_CTL_RERUN) {

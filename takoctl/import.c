@@ -269,8 +269,7 @@ folder_ask(struct import *x, struct incoming *in)
 }
 
 static int
-read_artifact(
-    struct import *x, struct incoming *in, const struct artifact *a)
+read_artifact(struct import *x, struct incoming *in, const struct artifact *a)
 {
 	char path[160], name[16];
 	int fd = -1, ret;

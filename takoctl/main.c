@@ -68,7 +68,8 @@ const struct command commands[] = {
 };
 
 const struct command dlq_commands[] = { { "dlq list", "[-l limit] [-t error]",
-					    NULL, MSG_T_CTL_LETTERS, 0, 0, NULL },
+					    NULL, MSG_T_CTL_LETTERS, 0, 0,
+					    NULL },
 	{ "dlq show", "id", NULL, MSG_T_CTL_LETTERS, 1, 1, NULL },
 	{ "dlq remove", "id", NULL, MSG_T_CTL_LETTER_REMOVE, 1, 1, NULL },
 	{ "dlq retry", "id", NULL, MSG_T_CTL_LETTER_RETRY, 1, 1, NULL },

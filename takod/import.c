@@ -139,8 +139,7 @@ imported(enum store_result result, void *arg)
 	/* Of a lost answer nothing is known: retain.c finds what is left. */
 	if (result != STORE_AWAY && im->job->n_artifacts > 0) {
 		strlcpy(place.job_id, im->job->id, sizeof(place.job_id));
-		artifact_remove(
-		    im->job->artifact_store, &place, unkept, NULL);
+		artifact_remove(im->job->artifact_store, &place, unkept, NULL);
 	}
 	if (result == STORE_EXISTS || result == STORE_CONFLICT)
 		import_end(im, REP_CONFLICT,

@@ -448,8 +448,8 @@ pg_find_open(struct event_base *base, const char *url, const char *node,
 	snprintf(name, sizeof(name), "%s/find", node);
 	snprintf(session, sizeof(session), "%s/find", life);
 	/* It takes no jobs: its sessions need no lease. */
-	find->conn = pg_conn_open(base, url, name, session, 0, NULL, 0, &hooks,
-	    find, detail, len);
+	find->conn = pg_conn_open(
+	    base, url, name, session, 0, NULL, 0, &hooks, find, detail, len);
 	if (find->conn == NULL) {
 		free(find);
 		return (NULL);

@@ -183,7 +183,7 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
 		parts[2] = job->output;
 		parts[3] = artifacts_pack(job->artifacts, job->n_artifacts);
 		/* Nobody else is shown it. */
-		if (view == VIEW_FULL)
+		if (view == VIEW_FULL || view == VIEW_PAYLOAD)
 			parts[4] = extras_full(job);
 		m.stdout_len = blob_len(parts[0]);
 		m.stderr_len = blob_len(parts[1]);

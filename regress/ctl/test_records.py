@@ -7,9 +7,12 @@ import hashlib
 import io
 import json
 import os
+import pathlib
 import pty
+import sqlite3
 import subprocess
 import tarfile
+import tempfile
 
 import pytest
 
@@ -211,21 +214,29 @@ def test_archive(source, jobs, archive):
     assert "No such file" in done.stderr
 
 
+def artifacts(takod, job):
+    """{name: bytes} of what it left, each of them checked by takoctl."""
+    folder = tempfile.mkdtemp(dir=takod.dir)
+    ctl(takod, "artifacts", "get", job, "-o", folder)
+    return {path.name: path.read_bytes()
+            for path in pathlib.Path(folder).iterdir()}
+
+
 def test_round_trip(source, jobs, archive, start):
-    """From SQLite to PostgreSQL and back: the same records."""
-    target = start("oci", "runc", "pg", config={"warm_pool_size": 0})
+    """
+    From SQLite and files to PostgreSQL and its rows, and back to SQLite and
+    S3: the same records, the same artifacts.
+    """
+    target = start("oci", "runc", "pg", config={
+        "warm_pool_size": 0, "artifact_store": "database"})
     done = ctl(target, "import", archive)
     assert done.stdout == "4 records imported, 0 skipped\n"
     mine = source.get("/executions?view=full")[2]["items"]
     assert target.get("/executions?view=full")[2]["items"] == mine
-    folder = os.path.join(target.data_dir, "artifacts", jobs["files"])
-    origin = os.path.join(source.data_dir, "artifacts", jobs["files"])
-    assert sorted(os.listdir(folder)) == sorted(os.listdir(origin))
-    for name in os.listdir(folder):
-        assert host.read(os.path.join(folder, name)) == host.read(
-            os.path.join(origin, name))
-    assert os.stat(folder).st_mode & 0o777 == 0o700
-    assert os.listdir(os.path.join(target.data_dir, "spool")) == []
+    files = artifacts(source, jobs["files"])
+    assert len(files) == 3 and artifacts(target, jobs["files"]) == files
+    for folder in ("artifacts", "spool"):
+        assert os.listdir(os.path.join(target.data_dir, folder)) == []
     # Once more: nothing is done twice; a key is known.
     answer = ctl_json(target, "import", archive)
     assert answer["imported"] == 0 and {
@@ -237,7 +248,8 @@ def test_round_trip(source, jobs, archive, start):
     host.wait_for("words are known", lambda: rows(
         target, "-q", "alpha -gone") == [jobs["files"]], 30)
     # And back, into one that has none of it, through a pipe.
-    back = start("oci", "runc", "sqlite", config={"warm_pool_size": 0})
+    back = start("oci", "runc", "sqlite", config={
+        "warm_pool_size": 0, **shared.s3().keys_of_takod()})
     with subprocess.Popen([shared.program("takoctl"), "-c", target.file,
                            "export"], stdout=subprocess.PIPE) as export:
         done = subprocess.run(
@@ -246,13 +258,24 @@ def test_round_trip(source, jobs, archive, start):
             env={**os.environ, "TMPDIR": target.dir})
     assert done.stdout == "4 records imported, 0 skipped\n", done.stderr
     assert back.get("/executions?view=full")[2]["items"] == mine
+    assert artifacts(back, jobs["files"]) == files
+    # Nobody's share is less for what ended elsewhere.
+    assert ctl_json(back, "tenants")["tenants"] == []
+    back.stop()
+    with sqlite3.connect(back.data_dir + "/takod.db") as db:
+        assert db.execute("SELECT DISTINCT tenant FROM jobs").fetchall() == [
+            ("addr:127.0.0.1",)]
+    db.close()
 
 
 def test_artifact_that_is_missing(source, start, jobs, archive):
     """Its record is left out and said; the others are exported."""
     target = start("oci", "runc", "sqlite", config={"warm_pool_size": 0})
     ctl(target, "import", archive)
-    os.unlink(os.path.join(target.data_dir, "artifacts", jobs["files"], "1"))
+    top = os.path.join(target.data_dir, "artifacts", jobs["files"])
+    place, = os.listdir(top)
+    assert os.stat(os.path.join(top, place)).st_mode & 0o777 == 0o700
+    os.unlink(os.path.join(top, place, "1"))
     path = os.path.join(target.dir, "part.tar")
     done = ctl(target, "export", "-o", path, code=DATAERR)
     assert "%s is left out: its artifact 1" % jobs["files"] in done.stderr

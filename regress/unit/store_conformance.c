@@ -2710,8 +2710,8 @@ t_chunk_places(void **state)
 			last = a.places[i].place;
 			assert_string_equal(last.job_id, id);
 			assert_int_equal(last.fence, seen % 2 == 0 ? 1 : 12);
-			assert_true(llabs(a.places[i].written - time_wall_us()) <
-				    600 * 1000000LL);
+			assert_true(llabs(a.places[i].written -
+					  time_wall_us()) < 600 * 1000000LL);
 		}
 	}
 	assert_int_equal(seen, 40);
