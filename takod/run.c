@@ -603,6 +603,7 @@ run_finish(struct run *r)
 {
 	int first = !r->finishing;
 
+	event_del(r->timer);
 	r->finishing = 1;
 	if (r->kept || r->job->n_artifacts == 0)
 		env.store_ops->finish(env.store, r->job, run_finished, r);
