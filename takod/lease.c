@@ -13,10 +13,10 @@
  * before anybody may take it up. It counts that by its own clock, which goes
  * on while the host is suspended, from before the heartbeat was sent.
  *
- * Nothing is killed for want of a lease where nobody is known who could take it:
- * with SQLite, and while no other takod was alive at the last heartbeat. One
- * that comes to the same database during the outage may take it up all the same;
- * then the next heartbeat says so, and it is killed late.
+ * Nothing is killed for want of a lease where nobody is known who could take
+ * it: with SQLite, and while no other takod was alive at the last heartbeat.
+ * One that comes to the same database during the outage may take it up all the
+ * same; then the next heartbeat says so, and it is killed late.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,8 +10,8 @@
  * tako-worker and a container of the engine (engine.h); run.c brings a job and
  * a slot together and holds the clocks; judge.c says how it ended; its
  * artifacts are put where they are kept (artifact_store.h), the terminal row is
- * committed, and whoever waits is answered (wait.c, reply.c). lease.c holds what
- * runs against other takods of the same store, and takes up what they or a
+ * committed, and whoever waits is answered (wait.c, reply.c). lease.c holds
+ * what runs against other takods of the same store, and takes up what they or a
  * former life left. takoctl is served by control.c. Everything is one event
  * loop without threads.
  *
