@@ -590,19 +590,19 @@ enum msg_type {
 /* Why a request cannot be done; the HTTP status is chosen by tako-api. */
 enum rep {
 	REP_NONE,
-	REP_NOT_FOUND,	 /* no such job, or nothing to cancel */
-	REP_NO_ARTIFACT, /* the job is there, and has none of that name */
-	REP_CONFLICT,	 /* idempotency key of another payload */
+	REP_NOT_FOUND, /* no such job, or nothing to cancel */
+	REP_CONFLICT,  /* idempotency key of another payload */
 	REP_QUEUE_FULL,
 	REP_UNAVAILABLE, /* store or engine is away, or takod is draining */
 	REP_STARTING,	 /* takod is not ready yet */
 	REP_INVALID,	 /* detail says what to mend */
 	REP_DENIED,	 /* takoctl's caller may not; or no valid key */
 	REP_INTERNAL,
-	REP_FILLED,    /* as many of this client wait as may */
-	REP_SPENT,     /* this client's budget is used up */
-	REP_NOT_ENDED, /* a rerun is of a job that has ended */
-	REP_FAILED,    /* takod could not do it: detail says why */
+	REP_FILLED,	 /* as many of this client wait as may */
+	REP_SPENT,	 /* this client's budget is used up */
+	REP_NOT_ENDED,	 /* a rerun is of a job that has ended */
+	REP_FAILED,	 /* takod could not do it: detail says why */
+	REP_NO_ARTIFACT, /* the job is there, and has none of that name */
 	REP_MAX
 };
 

@@ -248,8 +248,8 @@ hex_encode(char *dst, const uint8_t *src, size_t len)
 	return (dst);
 }
 
-static int
-hex_digit(char c)
+int
+hex_digit(int c)
 {
 	if (c >= '0' && c <= '9')
 		return (c - '0');

@@ -54,6 +54,7 @@ int job_id_valid(const char *);
 /* Lower-case hex; dst holds 2 * len + 1 bytes. */
 char *hex_encode(char *dst, const uint8_t *src, size_t len);
 int hex_decode(uint8_t *dst, size_t len, const char *src);
+int hex_digit(int c); /* its value; -1: it is none */
 
 void sha256(uint8_t out[TAKO_SHA256], const void *, size_t);
 
