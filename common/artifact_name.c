@@ -10,7 +10,8 @@
 static int
 shown_byte(const uint8_t *p, size_t len)
 {
-	if (len < 3 || p[0] != '%' || hex_digit(p[1]) == -1 || hex_digit(p[2]) == -1)
+	if (len < 3 || p[0] != '%' || hex_digit(p[1]) == -1 ||
+	    hex_digit(p[2]) == -1)
 		return (-1);
 	return (hex_digit(p[1]) << 4 | hex_digit(p[2]));
 }

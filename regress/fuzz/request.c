@@ -104,8 +104,10 @@ check_rerun(const uint8_t *data, size_t len, int fork)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	const struct param *const pages[] = { params_letters, params_list };
 	struct errors e;
 	struct query q;
+	size_t i;
 	char *s;
 
 	check_body(data, len, 1);
@@ -124,13 +126,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		need(q.timeout >= 1 && q.timeout <= 300 &&
 		     (q.wait == 0 || q.wait == 1));
 	errors_free(&e);
-	errors_init(&e);
-	query_check(&q, params_letters, s, &e);
-	if (e.n > 0)
-		need_errors(&e);
-	else
-		need(q.limit >= 1 && q.limit <= 1000 && q.offset >= 0);
-	errors_free(&e);
+	for (i = 0; i < nitems(pages); i++) {
+		errors_init(&e);
+		query_check(&q, pages[i], s, &e);
+		if (e.n > 0)
+			need_errors(&e);
+		else
+			need(q.list.limit >= 1 && q.list.limit <= 1000 &&
+			     q.list.offset >= 0);
+		errors_free(&e);
+	}
 	free(s);
 	return (0);
 }

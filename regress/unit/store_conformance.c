@@ -1949,6 +1949,8 @@ t_import(void **state)
 
 	(void)state;
 	j->fence = j->attempt = 3;
+	strlcpy(j->tenant, "key:of-another-host", sizeof(j->tenant));
+	strlcpy(j->job_ref, "a-type", sizeof(j->job_ref));
 	j->code_started = 1;
 	j->started_at = j->created_at + 5;
 	end_fully(j);
@@ -1961,11 +1963,19 @@ t_import(void **state)
 	assert_string_equal(got->idempotency_key, "import-key");
 	assert_memory_equal(got->fingerprint, j->fingerprint, TAKO_SHA256);
 	assert_string_equal(got->client, j->client);
+	assert_string_equal(got->tenant, j->tenant);
+	assert_string_equal(got->job_ref, "a-type");
+	assert_string_equal(got->artifact_store, "s3");
 	assert_blob(got->code, "print(1)", 8);
 	assert_blob(got->out, "out\0\xff\xfe", 6);
 	job_free(got);
+	/* It takes no part of its tenant's share. */
+	assert_counts(0, 0);
+	CALL(&a, tenants(w.store, 10, on_tenants, &a));
+	assert_int_equal(a.n_tenants, 0);
 	/* The key counts as if it had been given here. */
 	other = sample("import-key", "print(2)");
+	strlcpy(other->tenant, j->tenant, sizeof(other->tenant));
 	other->started_at = j->started_at;
 	end_fully(other);
 	CALL(&a, import(w.store, other, on_plain, &a));
