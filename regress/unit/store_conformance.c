@@ -1213,8 +1213,12 @@ t_letters(void **state)
 	assert_int_equal(letter_total(), 3);
 
 	/* They outlive their jobs, and then grow old themselves. */
-	do_expire(0, STORE_EXPIRE_MAX, &a);
-	assert_int_equal(a.n_ids, 4);
+	for (i = 0;; i += a.n_ids) { /* as many at a time as it has time for */
+		do_expire(0, STORE_EXPIRE_MAX, &a);
+		if (a.n_ids == 0)
+			break;
+	}
+	assert_int_equal(i, 4);
 	assert_int_equal(letter_total(), 3);
 	CALL(&a, letters_expire(w.store, 3600000000LL, 10, on_position, &a));
 	assert_int_equal(a.position, 0);
