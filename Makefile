@@ -77,7 +77,7 @@ LIB_conf = $(B)/libconf.a
 
 .PHONY: all install-completions python install-python install-service deps \
 	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
-	regress-programs failpoints soak FORCE
+	regress-programs fuzz-long failpoints soak FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
 $(B)/obj/%.o: %.c $(B)/flags
@@ -140,12 +140,12 @@ $(B)/regress/fuzz/%: regress/fuzz/%.c regress/fuzz/replay.c $(TEST_LIBS)
 
 # Targets that are fuzzed for long, with the sanitizers and with no more of
 # takod than they use.
-FUZZ_LONG = $(B)/san/regress/fuzz/conf
-$(FUZZ_LONG): FORCE
-	@$(MAKE) --no-print-directory B=$(B)/san SAN=1 \
-	    TEST_LIBS='$(B)/san/libconf.a $(B)/san/libcommon.a' $@
+FUZZ_LONG = $(addprefix $(B)/san/regress/fuzz/,conf words)
+fuzz-long:
+	+@$(MAKE) --no-print-directory B=$(B)/san SAN=1 \
+	    TEST_LIBS='$(B)/san/libconf.a $(B)/san/libcommon.a' $(FUZZ_LONG)
 
-regress-programs: all $(UNIT) $(FUZZ) $(FUZZ_LONG) $(TOOLS) failpoints
+regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints
 
 # The daemon once more, with failpoints: regress/fault alone uses it.
 FP = $(B)/failpoints

@@ -13,7 +13,8 @@
 #include "util.h"
 #include "words.h"
 
-#define TABLE 32768 /* a power of two above MAX_WORDS */
+#define TABLE	   32768 /* a power of two above MAX_WORDS */
+#define MAX_PROBES 128	 /* at half a table: more than chance has */
 
 struct words {
 	char *text;
@@ -106,21 +107,27 @@ put(struct words *w, const char *word, size_t len)
 	return (0);
 }
 
-/* Once more; 1: it came too often already. */
+/*
+ * Once more; 1: it came too often already, or stands among too many that were
+ * chosen to fall into one place of the table.
+ */
 static int
 seen(struct words *w, const char *word, size_t len)
 {
 	uint32_t h = 2166136261u;
-	size_t i, off = w->len + (w->len > 0);
+	size_t i, probes = 0, off = w->len + (w->len > 0);
 
 	for (i = 0; i < len; i++)
 		h = (h ^ (uint8_t)word[i]) * 16777619u;
-	for (i = h % TABLE; w->seen[i].off != 0; i = (i + 1) % TABLE)
+	for (i = h % TABLE; w->seen[i].off != 0; i = (i + 1) % TABLE) {
+		if (probes++ == MAX_PROBES)
+			return (1);
 		if (w->seen[i].len == len &&
 		    memcmp(w->text + w->seen[i].off - 1, word, len) == 0)
 			return (w->seen[i].times == MAX_TIMES
 				    ? 1
 				    : (w->seen[i].times++, 0));
+	}
 	w->seen[i].off = (uint32_t)off + 1;
 	w->seen[i].len = (uint16_t)len;
 	w->seen[i].times = 1;

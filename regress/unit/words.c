@@ -379,12 +379,44 @@ t_time(void **state)
 	}
 }
 
+/* Words that were chosen to fall into one place of the table cost no more. */
+static void
+t_chosen(void **state)
+{
+	struct words *w = words_new();
+	char text[16384], word[16];
+	size_t len = 0, kept = 1, i;
+	unsigned number, n = 0;
+	const char *p;
+	uint32_t h;
+
+	(void)state;
+	assert_non_null(w);
+	for (number = 0; n < 1000; number++) {
+		snprintf(word, sizeof(word), "w%u ", number);
+		for (h = 2166136261u, p = word; *p != ' '; p++)
+			h = (h ^ (uint8_t)*p) * 16777619u;
+		if (h % 32768 != 7)
+			continue;
+		n++;
+		len += strlcpy(text + len, word, sizeof(text) - len);
+	}
+	assert_true(len < sizeof(text));
+	assert_int_equal(words_add(w, text, len), 0);
+	p = words_text(w, &len);
+	for (i = 0; i < len; i++)
+		kept += p[i] == ' ';
+	assert_in_range(kept, 100, 200);
+	words_free(w);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_words),
 		cmocka_unit_test(t_document),
+		cmocka_unit_test(t_chosen),
 		cmocka_unit_test(t_query),
 		cmocka_unit_test(t_query_refused),
 		cmocka_unit_test(t_diff),

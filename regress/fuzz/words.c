@@ -1,0 +1,97 @@
+/*
+ * words.c: fuzz target of what full text search takes for words, which takod
+ * does on code and output of jobs. The parts of a document are divided by 0xff.
+ * What comes out is words alone: UTF-8 without capitals, signs and quotes,
+ * within its bounds, as the stores' own languages need it. A query made of the
+ * same bytes is refused, or becomes one without anything but its words.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+#include "words.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+
+static int
+is_word(const char *p, size_t len)
+{
+	size_t i;
+
+	if (len == 0 || len > MAX_WORD || !utf8_valid(p, len))
+		return (0);
+	for (i = 0; i < len; i++)
+		if ((unsigned char)p[i] < 0x80 &&
+		    strchr("0123456789abcdefghijklmnopqrstuvwxyz_", p[i]) ==
+			NULL)
+			return (0);
+	return (1);
+}
+
+static void
+check_document(const struct words *w)
+{
+	size_t len, i, n, count = 0;
+	const char *text = words_text(w, &len);
+	char *vector;
+
+	for (i = 0; i < len; i += n + 1) {
+		for (n = 0; i + n < len && text[i + n] != ' '; n++)
+			;
+		if (!(n == 1 && text[i] == '\xff') && !is_word(text + i, n))
+			abort();
+		count++;
+	}
+	if (count > MAX_WORDS + 4)
+		abort();
+	if ((vector = words_vector(w)) == NULL)
+		abort();
+	free(vector);
+}
+
+static void
+check_query(const uint8_t *p, size_t len)
+{
+	static const enum words_dialect dialects[] = { WORDS_FTS5,
+		WORDS_TSQUERY };
+	char *query = xmalloc(len + 1), dst[WORDS_QUERY_MAX];
+	const char *why[2];
+	size_t i, n = 0;
+
+	for (i = 0; i < len; i++)
+		if (p[i] != '\0')
+			query[n++] = (char)p[i];
+	query[n] = '\0';
+	for (i = 0; i < nitems(dialects); i++) {
+		why[i] = words_query(dst, query, dialects[i]);
+		if (why[i] == NULL && strlen(dst) >= sizeof(dst))
+			abort();
+	}
+	/* A query means the same to both. */
+	if ((why[0] == NULL) != (why[1] == NULL))
+		abort();
+	free(query);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
+{
+	struct words *w = words_new();
+	const uint8_t *end;
+	size_t off, n;
+	unsigned parts = 0;
+
+	if (w == NULL)
+		abort();
+	for (off = 0; off <= len && parts < 4; off += n + 1, parts++) {
+		end = off < len ? memchr(p + off, 0xff, len - off) : NULL;
+		n = end != NULL && parts < 3 ? (size_t)(end - p) - off
+					     : len - off;
+		if (words_add(w, p + off, n) == -1)
+			abort();
+	}
+	check_document(w);
+	words_free(w);
+	check_query(p, len);
+	return (0);
+}
