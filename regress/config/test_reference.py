@@ -262,8 +262,13 @@ DIFFERENCES = [
     ("takod's own keys", "engine: oci", {},
      "accepted", r"engine|docker_host|run.*_(path|args)|rootfs|(.*\.)?"
      "warm_pool_size|(api|worker)_user|uid_base|control_.*|log_format|"
-     "drain_timeout|api_hostnames|api_max_conn.*|api_.*_timeout",
+     "drain_timeout|api_hostnames|api_max_conn.*|api_.*_timeout|node_name|"
+     "lease_seconds|artifact_store|s3_.*|tenant_defaults(\\..*)?|"
+     "budget_window_seconds|priority_ageing_seconds",
      "^Extra inputs are not permitted$"),
+    ("a mapping among api_keys",
+     "api_keys: [{name: a, key: 0123456789abcdef}]", {},
+     "accepted", r"api_keys(\..*)?", "^Input should be a valid string$"),
     ("a database_url of SQLite", "database_url: sqlite:////a", {},
      "accepted", "database_url", "must use postgresql://"),
     ("data_dir_str, where TAKO_VM_DATA_DIR overrides it", "data_dir_str: a",

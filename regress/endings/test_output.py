@@ -189,7 +189,8 @@ def test_names_of_artifacts(combo):
     assert record["status"] == "succeeded", record
     found = {a["name"] for a in record["artifacts"]}
     assert len(found) == len(record["artifacts"])
-    assert {"-rf", "x" * 255, "a b", "%2e%2e"} <= found
+    # A percent sign before two hex digits is shown as one that was a byte.
+    assert {"-rf", "x" * 255, "a b", "%252e%252e"} <= found
     assert not any("/" in name for name in found)
 
 
