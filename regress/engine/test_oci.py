@@ -540,7 +540,7 @@ def test_plain_end(drive, runtime):
     job = Job(drive, "a", runtime)
     out, end = job.run("print('hi'); raise SystemExit(3)")
     assert out == "hi\n" and end == (1, 3)
-    drive.wait("exit", "a", seconds=10)
+    # It waits for the end of its stream, and its counters are there so long.
     facts = job.facts()
     assert facts["oom_kills"] == 0
     assert 1 << 20 < facts["memory_peak"] < 512 << 20
@@ -554,7 +554,8 @@ def test_oom(drive, runtime):
     out, end = job.run("a = []\nwhile True: a.append(bytearray(1 << 20))")
     # Under runc tako-init outlives the job; a gVisor sandbox goes as a whole.
     assert end == ((2, 9) if runtime == "runc" else None)
-    drive.wait("exit", "a", seconds=10)
+    if runtime == "runsc":
+        drive.wait("exit", "a", seconds=10)
     facts = job.facts()
     assert facts["oom_kills"] >= 1
     # The kernel charges in batches, which may pass the limit by some pages.

@@ -54,7 +54,7 @@ def pair(shared_things):
     second.folder = os.path.join(host.scratch(), "second")
     second.data = second.path("data")
     second.process = None
-    second.password = first.password
+    second.env, second.password = [], first.password
     os.makedirs(second.folder)
     shutil.chown(second.folder, "postgres", "postgres")
     os.chmod(second.folder, 0o700)
