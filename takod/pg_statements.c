@@ -43,7 +43,6 @@ const struct pg_statement pg_statements[S_MAX] = {
 	 * The rows known already, by id or by key, or else the new one. None
 	 * of both: the queue is full, or another session inserted the key
 	 * meanwhile and this statement does not see it yet.
-	 * Bounded counts: nobody counts further than the queue may be long.
 	 * A tenant's limits are those of its row as it is once it is locked;
 	 * who has none is not waited for. refused: 1 filled, 2 spent.
 	 */
@@ -53,8 +52,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " WHERE idempotency_key = $3 AND idempotency_key <> ''"
 	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("$23")
 	    " AND id <> $1),"
-	    " waiting AS (SELECT count(*) AS n FROM (SELECT 1 FROM jobs"
-	    " WHERE status = 'queued' LIMIT greatest($18, 1)) AS q),"
+	    " waiting AS (SELECT " JOBS_WAITING " AS n),"
 	    " quota AS (SELECT " TENANT_SPENT(NOW_US) " AS spent,"
 	    " " TENANT_BUSY " AS busy, " TENANT_FILLED " AS filled"
 	    " FROM tenants WHERE name = $23 AND (max_queued > 0"
@@ -179,9 +177,9 @@ const struct pg_statement pg_statements[S_MAX] = {
 	[S_LIST_BOTH] = { "iitt",
 	    LIST(" WHERE status = $3 AND job_type = $4") },
 	[S_COUNTS] = { "",
-	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
+	    "SELECT " JOBS_WAITING ","
 	    " (SELECT count(*) FROM jobs WHERE status = 'running'),"
-	    " (SELECT count(*) FROM tenants WHERE waiting > 0)" },
+	    " (SELECT count(*) FROM tenants WHERE has_waiting = 1)" },
 	/*
 	 * $1: what is held, $2: <node>#<life>, $3: <node>. What is held is
 	 * left alone by the second half, whose rows are taken by one of
@@ -226,7 +224,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " SELECT '', count(*), '', coalesce(sum(running), 0)::bigint,"
 	    " coalesce(sum(max_workers), 0)::bigint FROM nodes"
 	    " WHERE name <> $3 AND lease_until >= " NOW_US " UNION ALL"
-	    " SELECT '', (SELECT count(*) FROM jobs WHERE status = 'queued')"
+	    " SELECT '', " JOBS_WAITING
 	    " + (SELECT count(*) FROM taken WHERE status = 'queued'),"
 	    " 'queued', " NOW_US ", 0" },
 	[S_ENDED] = { "t",

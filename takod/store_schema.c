@@ -332,6 +332,17 @@
 	" max_workers INTEGER NOT NULL,"                                       \
 	" draining INTEGER NOT NULL);"
 
+/*
+ * Whose jobs wait, found without a look at the others. A column of its own, for
+ * it changes seldom: an index that names the count would be written to with
+ * each job, and PostgreSQL's tenants_turn with it.
+ */
+#define WAITS(KIND)                                                            \
+	"ALTER TABLE tenants ADD COLUMN has_waiting INTEGER"                   \
+	" GENERATED ALWAYS AS (CASE WHEN waiting > 0 THEN 1 ELSE 0 END)"       \
+	" " KIND ";"                                                           \
+	"CREATE INDEX tenants_waits ON tenants (name) WHERE has_waiting = 1;"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	JOBS_ENDED,
@@ -339,6 +350,7 @@ const char *const schema_sqlite[SCHEMA_VERSION] = {
 	TENANTS_SQLITE,
 	ARTIFACTS("INTEGER", "BLOB"),
 	NODES("INTEGER"),
+	WAITS("VIRTUAL"),
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
@@ -353,4 +365,5 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 				     " ALTER COLUMN data"
 				     " SET STORAGE EXTERNAL;",
 	NODES("BIGINT"),
+	WAITS("STORED"),
 };
