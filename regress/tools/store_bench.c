@@ -4,6 +4,7 @@
  *
  *	store_bench URL [jobs [at_once [output_bytes]]]
  *	store_bench -w waiting [-t tenants] URL [jobs]
+ *	store_bench -c URL [jobs]
  *
  * Each job is submitted, claimed and finished with output; at_once jobs are
  * under way together. Then all are removed as old ones are. An event that runs
@@ -12,7 +13,8 @@
  *
  * With -w so many jobs of so many tenants (1) wait already, put there by SQL,
  * and jobs of them are claimed one after the other: what a claim takes is to
- * be the same however many wait. The database must be a new one.
+ * be the same however many wait. The database must be a new one; with -c it is
+ * one that was filled so.
  */
 #include <err.h>
 #include <libpq-fe.h>
@@ -297,7 +299,8 @@ claims(const char *url, long jobs, long waiting, long tenants)
 	int64_t since;
 	int done;
 
-	fill(url, waiting, tenants);
+	if (waiting > 0)
+		fill(url, waiting, tenants);
 	b.store = open_store(url);
 	for (; jobs > 0; jobs--) {
 		since = time_mono_us();
@@ -369,17 +372,19 @@ main(int argc, char **argv)
 	void *output;
 	long at_once, bytes, jobs, waiting = 0, tenants = 1;
 	int64_t began;
-	int ch;
+	int ch, claim = 0;
 
-	while ((ch = getopt(argc, argv, "w:t:")) != -1)
-		if (ch == 'w')
+	while ((ch = getopt(argc, argv, "cw:t:")) != -1)
+		if (ch == 'c')
+			claim = 1;
+		else if (ch == 'w')
 			waiting = atol(optarg);
 		else if (ch == 't')
 			tenants = atol(optarg);
 	argv += optind - 1;
 	argc -= optind - 1;
 	if (argc < 2 || tenants < 1)
-		errx(1, "usage: store_bench [-w waiting [-t tenants]] URL"
+		errx(1, "usage: store_bench [-c | -w waiting [-t tenants]] URL"
 			" [jobs [at_once [bytes]]]");
 	log_init("store_bench", LOG_LEVEL_WARNING, 0);
 	jobs = b.left = number(argc, argv, 2, 2000);
@@ -394,12 +399,14 @@ main(int argc, char **argv)
 	if ((b.base = event_base_new()) == NULL ||
 	    (b.beat = evtimer_new(b.base, on_beat, NULL)) == NULL)
 		err(1, NULL);
-	if (waiting > 0) {
+	if (claim || waiting > 0) {
 		claims(argv[1], jobs, waiting, tenants);
-		printf("%ld waiting, %ld tenants\n", waiting, tenants);
+		if (waiting > 0)
+			printf("%ld waiting, %ld tenants\n", waiting, tenants);
 		printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99",
 		    "p99.9", "max");
-		report(CLAIM);
+		if (jobs > 0)
+			report(CLAIM);
 		return (0);
 	}
 	b.store = open_store(argv[1]);
