@@ -82,6 +82,38 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh FROM fresh UNION ALL"
 	    " SELECT " JOB_COLUMNS ", 0 FROM known) AS found ON true" },
 	/*
+	 * The parameters of as many S_SUBMITs, and as many rows or fewer: those
+	 * of which nothing has to be known but that the queue has room for all.
+	 * Who has no row yet will have the limits that others have. In the
+	 * tenants' order, so that two of these never wait for each other.
+	 */
+	[S_SUBMIT_MANY] = { "TTTBTTTTBBIIIIIIIITBBBT",
+	    "WITH given AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4,"
+	    " $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+	    " $19, $20, $21, $22, $23) WITH ORDINALITY AS g (g_id, type, key,"
+	    " fingerprint, correlation_id, client, parent_id, relationship,"
+	    " code_hash, input_hash, code_len, input_len, timeout,"
+	    " startup_timeout, created_at, not_before, go, max_queue, owner,"
+	    " code, input, requirements, tenant, number)),"
+	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ")"
+	    " SELECT g_id, type, key, fingerprint, correlation_id, client,"
+	    " parent_id, relationship, code_hash, input_hash, code_len,"
+	    " input_len, timeout, startup_timeout,"
+	    " CASE created_at WHEN 0 THEN " NOW_US " ELSE created_at END,"
+	    " 'queued', 0, 0, not_before, 0, 0,"
+	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
+	    " -1, -1, -1, -1, type, tenant FROM given"
+	    " WHERE " JOBS_WAITING " + (SELECT count(*) FROM given)"
+	    " <= (SELECT min(max_queue) FROM given)"
+	    " AND EXISTS (SELECT 1 FROM tenants WHERE name = given.tenant"
+	    " AND max_queued = 0 AND max_running = 0 AND max_jobs = 0"
+	    " AND max_cpu_ms = 0) ORDER BY tenant, number"
+	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
+	    " payload AS (INSERT INTO payloads"
+	    " SELECT g_id, code, input, requirements"
+	    " FROM fresh JOIN given ON g_id = id)"
+	    " SELECT * FROM fresh" },
+	/*
 	 * Whose turn it is, then a job of theirs: the row of the tenant is
 	 * locked first, so that it is still ready. A row of nulls: what was
 	 * found has gone to another session meanwhile.

@@ -343,6 +343,31 @@
 	" " KIND ";"                                                           \
 	"CREATE INDEX tenants_waits ON tenants (name) WHERE has_waiting = 1;"
 
+/* clang-format off */
+/* One statement may bring many jobs: each tenant is counted once. */
+#define COME_PG                                                                \
+	"DROP TRIGGER jobs_come ON jobs;"                                      \
+	"CREATE FUNCTION jobs_came() RETURNS trigger"                          \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                 \
+	" DECLARE moment BIGINT := " PG_NOW "; job RECORD;"                    \
+	" BEGIN"                                                               \
+	" FOR job IN SELECT tenant, count(*) AS fresh,"                        \
+	" count(*) FILTER (WHERE status = 'queued') AS waits,"                 \
+	" count(*) FILTER (WHERE status = 'running') AS runs"                  \
+	" FROM came WHERE status IN ('queued', 'running')"                     \
+	" GROUP BY tenant ORDER BY tenant LOOP"                                \
+	" FOR i IN 1..2 LOOP "                                                 \
+	TENANT_MOVE("job.tenant", "moment", "job.waits", "job.runs",           \
+	    "job.runs", "job.fresh", "0")                                      \
+	" EXIT WHEN FOUND; "                                                   \
+	TENANT_NEW("job.tenant") " ON CONFLICT DO NOTHING;"                    \
+	" END LOOP; END LOOP;"                                                 \
+	" RETURN NULL; END $$;"                                                \
+	"CREATE TRIGGER jobs_come AFTER INSERT ON jobs"                        \
+	" REFERENCING NEW TABLE AS came FOR EACH STATEMENT"                    \
+	" EXECUTE FUNCTION jobs_came();"
+/* clang-format on */
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	JOBS_ENDED,
@@ -365,5 +390,5 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 				     " ALTER COLUMN data"
 				     " SET STORAGE EXTERNAL;",
 	NODES("BIGINT"),
-	WAITS("STORED"),
+	WAITS("STORED") COME_PG,
 };
