@@ -23,7 +23,7 @@ CC ?= gcc
 PROGRAMS = takod tako-api tako-worker tako-init takoctl
 
 PKGS = libevent_core yaml-0.1 libpq sqlite3 libseccomp libcap-ng msgpack \
-	libcurl jansson libbsd libmd
+	libcurl jansson libbsd libmd libarchive
 pkg = $(shell pkg-config --libs $(1) 2>/dev/null)
 
 # A flag, if the compiler or linker takes it (GCC 12 lacks some).
@@ -67,7 +67,7 @@ LIBS_COMMON = $(call pkg,libevent_core msgpack libseccomp libcap-ng libbsd libmd
 LIBS_takod = $(call pkg,yaml-0.1 libpq sqlite3 libcurl jansson)
 LIBS_tako-api = $(call pkg,jansson)
 LIBS_tako-worker =
-LIBS_takoctl = $(LIBS_takod)
+LIBS_takoctl = $(LIBS_takod) $(call pkg,libarchive)
 
 srcs = $(sort $(wildcard $(1)/*.c))
 objs = $(patsubst %.c,$(B)/obj/%.o,$(1))
@@ -121,7 +121,7 @@ $(B)/tako-vm: $(B)/takoctl
 TEST_LIBS = $(B)/libtakod.a $(B)/libtako-api.a $(B)/libtako-worker.a \
 	$(B)/libtakoctl.a $(LIB_conf) $(LIB_common)
 TEST_LDLIBS = -Wl,--start-group $(TEST_LIBS) -Wl,--end-group \
-	$(LIBS_takod) $(LIBS_COMMON) $(call pkg,cmocka)
+	$(LIBS_takoctl) $(LIBS_COMMON) $(call pkg,cmocka)
 TEST_CFLAGS = $(CFLAGS_ALL) -I. -Wno-missing-prototypes
 UNIT = $(patsubst %.c,$(B)/%,$(call srcs,regress/unit))
 FUZZ = $(patsubst %.c,$(B)/%,$(filter-out %/replay.c,$(call srcs,regress/fuzz)))
@@ -155,7 +155,8 @@ failpoints:
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
-	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev
+	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev \
+	libarchive-dev
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \

@@ -6,25 +6,14 @@
 #include "artifact_name.h"
 #include "util.h"
 
-static int
-hex(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
 /* Does it read as a byte that was shown so? -1: no. */
 static int
 shown_byte(const uint8_t *p, size_t len)
 {
-	if (len < 3 || p[0] != '%' || hex(p[1]) == -1 || hex(p[2]) == -1)
+	if (len < 3 || p[0] != '%' || hex_digit(p[1]) == -1 ||
+	    hex_digit(p[2]) == -1)
 		return (-1);
-	return (hex(p[1]) << 4 | hex(p[2]));
+	return (hex_digit(p[1]) << 4 | hex_digit(p[2]));
 }
 
 size_t

@@ -27,10 +27,11 @@
 #include <stdint.h>
 
 #include "tako.h"
+#include "words.h"
 
 #define MSG_FD		3 /* every child finds its parent here */
 #define MSG_MAX_FRAME	16384
-#define MSG_MAX_FIELDS	48   /* the record has the most */
+#define MSG_MAX_FIELDS	64   /* the record has the most */
 #define MSG_CTL_REQUEST 4096 /* the largest frame takod takes of takoctl */
 
 /* Every frame begins so, in the host's byte order. */
@@ -137,7 +138,7 @@ enum msg_fd {
 /* What a job is, or was. wait_ms: until it is terminal, at the longest. */
 #define MSG_REQ_GET(U, I, S, B, D)                                             \
 	S(job_id, MAX_JOB_ID)                                                  \
-	U(view, 0, 2) /* enum view */                                          \
+	U(view, 0, VIEW_MAX - 1) /* enum view */                               \
 	U(wait_ms, 0, 300000)
 
 /* A job with the input of another one, and with its code (rerun) or with that
@@ -169,6 +170,30 @@ enum msg_fd {
 
 /* An answer of the parent's own facts: JSON in the memfd that comes along. */
 #define MSG_REP_JSON(U, I, S, B, D) U(len, 1, MSG_BLOB)
+
+/*
+ * Which records a list is to have: struct store_filter of takod/store.h, field
+ * by field. Answered by a REP_RECORD for each, then REP_LIST.
+ */
+#define MSG_REQ_LIST(U, I, S, B, D)                                            \
+	U(view, 0, VIEW_MAX - 1)                                               \
+	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */                        \
+	I(error, -1, JERR_MAX - 1)	  /* -1: any */                        \
+	I(exit_code, -2, 255)		  /* -2: any */                        \
+	S(job_type, MAX_JOB_TYPE)	  /* empty: any, as below */           \
+	S(parent_id, MAX_JOB_ID)                                               \
+	S(key, MAX_IDEMPOTENCY)                                                \
+	S(query, MAX_QUERY)                                                    \
+	I(since, 0, MS_MAX_TIME)                                               \
+	I(until, 0, MS_MAX_TIME) /* 0: no bound */                             \
+	I(after, 0, INT64_MAX)	 /* a place; 0: from the newest on */          \
+	I(offset, 0, INT64_MAX)                                                \
+	U(limit, 1, 1000)
+
+/* Ends a list. */
+#define MSG_REP_LIST(U, I, S, B, D)                                            \
+	I(next, 0, INT64_MAX) /* where to go on from; 0: there are no more */  \
+	U(unindexed, 0, UINT32_MAX) /* jobs that a query does not find yet */
 
 #define MSG_REQ_CANCEL(U, I, S, B, D) S(job_id, MAX_JOB_ID)
 
@@ -212,7 +237,8 @@ enum msg_fd {
  * The whole record of a job. With REQ_GET of VIEW_STATUS the lengths are 0
  * and no descriptor comes; else the memfd has stdout, stderr, output, the
  * artifact list (rows as in blob_artifacts of takod/job.c: see job.h) and
- * the takod extras (JSON object) one behind the other.
+ * the takod extras (JSON object) one behind the other; with VIEW_PAYLOAD code,
+ * input and requirements follow.
  */
 #define MSG_REP_RECORD(U, I, S, B, D)                                          \
 	S(job_id, MAX_JOB_ID)                                                  \
@@ -255,7 +281,13 @@ enum msg_fd {
 	S(key_name, MAX_KEY_NAME) /* of the API key; empty: none was shown */  \
 	U(attempt, 0, 1000)                                                    \
 	U(timeout, 0, 86400)                                                   \
-	U(startup_timeout, 0, 1800)
+	U(startup_timeout, 0, 1800)                                            \
+	U(payload, 0, 1) /* code and input come too */                         \
+	U(requirements_len, 0, MSG_BLOB)                                       \
+	D(fingerprint, TAKO_SHA256)                                            \
+	S(client, MAX_CLIENT)                                                  \
+	S(tenant, MAX_TENANT)                                                  \
+	I(oom_kills, -1, INT64_MAX)
 
 /*
  * An artifact of a job: the one called name, else the one called other (no
@@ -355,10 +387,10 @@ enum msg_fd {
 #define MSG_CTL_STATUS(U, I, S, B, D)  U(reserved, 0, 0)
 #define MSG_CTL_WORKERS(U, I, S, B, D) U(reserved, 0, 0)
 #define MSG_CTL_NODES(U, I, S, B, D)   U(reserved, 0, 0)
-#define MSG_CTL_JOBS(U, I, S, B, D)                                            \
-	U(limit, 1, 1000)                                                      \
-	I(status, -1, JOB_STATUS_MAX - 1) /* -1: any */
-#define MSG_CTL_JOB(U, I, S, B, D) S(job_id, MAX_JOB_ID)
+#define MSG_CTL_LIST(U, I, S, B, D)    MSG_REQ_LIST(U, I, S, B, D)
+#define MSG_CTL_JOB(U, I, S, B, D)                                             \
+	S(job_id, MAX_JOB_ID)                                                  \
+	U(view, 0, VIEW_MAX - 1)
 /* The answer is REP_ARTIFACT: name and other as in REQ_ARTIFACT. */
 #define MSG_CTL_ARTIFACT(U, I, S, B, D)                                        \
 	S(job_id, MAX_JOB_ID)                                                  \
@@ -397,6 +429,16 @@ enum msg_fd {
 	U(running, 0, INT64_MAX)                                               \
 	U(used_jobs, 0, INT64_MAX)                                             \
 	U(used_cpu_ms, 0, INT64_MAX)
+
+/*
+ * A folder for the artifacts of a record that is to be imported, named by
+ * their numbers, is asked for; CTL_FOLDER has it.
+ */
+#define MSG_CTL_FILES(U, I, S, B, D)  U(reserved, 0, 0)
+#define MSG_CTL_FOLDER(U, I, S, B, D) U(reserved, 0, 0)
+
+/* A record to be imported, its sections in the memfd, payload included. */
+#define MSG_CTL_IMPORT(U, I, S, B, D) MSG_REP_RECORD(U, I, S, B, D)
 
 #define MSG_CTL_RELOAD(U, I, S, B, D) U(dry, 0, 1)
 
@@ -489,6 +531,8 @@ enum msg_fd {
 	X(REP_JSON, rep_json, FROM_PARENT, FD_REQUIRED)                        \
 	X(REP_CANCEL, rep_cancel, FROM_PARENT, FD_NONE)                        \
 	X(REQ_GONE, req_gone, FROM_API, FD_NONE)                               \
+	X(REQ_LIST, req_list, FROM_API, FD_NONE)                               \
+	X(REP_LIST, rep_list, FROM_PARENT, FD_NONE)                            \
 	X(REQ_STATS, req_stats, FROM_API, FD_NONE)                             \
 	X(REP_STATS, rep_stats, FROM_PARENT, FD_NONE)                          \
 	X(REP_RECORD, rep_record, FROM_PARENT, FD_OPTIONAL)                    \
@@ -508,7 +552,7 @@ enum msg_fd {
 	X(CTL_STATUS, ctl_status, FROM_CTL, FD_NONE)                           \
 	X(CTL_WORKERS, ctl_workers, FROM_CTL, FD_NONE)                         \
 	X(CTL_NODES, ctl_nodes, FROM_CTL, FD_NONE)                             \
-	X(CTL_JOBS, ctl_jobs, FROM_CTL, FD_NONE)                               \
+	X(CTL_LIST, ctl_list, FROM_CTL, FD_NONE)                               \
 	X(CTL_JOB, ctl_job, FROM_CTL, FD_NONE)                                 \
 	X(CTL_ARTIFACT, ctl_artifact, FROM_CTL, FD_NONE)                       \
 	X(CTL_CANCEL, ctl_cancel, FROM_CTL, FD_NONE)                           \
@@ -523,6 +567,9 @@ enum msg_fd {
 	X(CTL_TENANTS, ctl_tenants, FROM_CTL, FD_NONE)                         \
 	X(CTL_TENANT, ctl_tenant, FROM_PARENT, FD_NONE)                        \
 	X(CTL_RELOAD, ctl_reload, FROM_CTL, FD_NONE)                           \
+	X(CTL_FILES, ctl_files, FROM_CTL, FD_NONE)                             \
+	X(CTL_FOLDER, ctl_folder, FROM_PARENT, FD_REQUIRED)                    \
+	X(CTL_IMPORT, ctl_import, FROM_CTL, FD_REQUIRED)                       \
 	X(CTL_CHANGE, ctl_change, FROM_PARENT, FD_NONE)                        \
 	X(CTL_PROBLEM, ctl_problem, FROM_PARENT, FD_NONE)                      \
 	X(CTL_END, ctl_end, FROM_PARENT, FD_NONE)                              \
@@ -543,19 +590,19 @@ enum msg_type {
 /* Why a request cannot be done; the HTTP status is chosen by tako-api. */
 enum rep {
 	REP_NONE,
-	REP_NOT_FOUND,	 /* no such job, or nothing to cancel */
-	REP_NO_ARTIFACT, /* the job is there, and has none of that name */
-	REP_CONFLICT,	 /* idempotency key of another payload */
+	REP_NOT_FOUND, /* no such job, or nothing to cancel */
+	REP_CONFLICT,  /* idempotency key of another payload */
 	REP_QUEUE_FULL,
 	REP_UNAVAILABLE, /* store or engine is away, or takod is draining */
 	REP_STARTING,	 /* takod is not ready yet */
 	REP_INVALID,	 /* detail says what to mend */
 	REP_DENIED,	 /* takoctl's caller may not; or no valid key */
 	REP_INTERNAL,
-	REP_FILLED,    /* as many of this client wait as may */
-	REP_SPENT,     /* this client's budget is used up */
-	REP_NOT_ENDED, /* a rerun is of a job that has ended */
-	REP_FAILED,    /* takod could not do it: detail says why */
+	REP_FILLED,	 /* as many of this client wait as may */
+	REP_SPENT,	 /* this client's budget is used up */
+	REP_NOT_ENDED,	 /* a rerun is of a job that has ended */
+	REP_FAILED,	 /* takod could not do it: detail says why */
+	REP_NO_ARTIFACT, /* the job is there, and has none of that name */
 	REP_MAX
 };
 
@@ -567,7 +614,9 @@ enum admit {
 enum view {
 	VIEW_STATUS,
 	VIEW_RECORD,
-	VIEW_FULL
+	VIEW_FULL,
+	VIEW_PAYLOAD, /* full, with code, input and requirements */
+	VIEW_MAX
 };
 enum output {
 	OUTPUT_STDOUT,

@@ -99,6 +99,103 @@ time_iso(char *buf, size_t len, int64_t wall_us)
 	return (buf);
 }
 
+/* A number of exactly n digits; -1: there is none. */
+static int
+digits(const char **s, int n)
+{
+	int v = 0;
+
+	for (; n > 0; n--, (*s)++) {
+		if (**s < '0' || **s > '9')
+			return (-1);
+		v = v * 10 + (**s - '0');
+	}
+	return (v);
+}
+
+/* ".5" as microseconds, 0 without one. */
+static int64_t
+fraction(const char **s)
+{
+	int64_t unit = 100000, us = 0;
+
+	if (**s != '.' || (*s)[1] < '0' || (*s)[1] > '9')
+		return (0);
+	for ((*s)++; **s >= '0' && **s <= '9'; (*s)++, unit /= 10)
+		us += (**s - '0') * unit;
+	return (us);
+}
+
+/* "Z", "+01:00" or nothing as microseconds; -1: neither. */
+static int
+zone(const char **s, int64_t *us)
+{
+	int sign, hours, minutes;
+
+	*us = 0;
+	if (**s == 'Z' || **s == 'z') {
+		(*s)++;
+		return (0);
+	}
+	if (**s == '\0')
+		return (0);
+	/* In a query a plus may have become a blank. */
+	sign = **s == '-' ? -1 : 1;
+	if (**s != '+' && **s != '-' && **s != ' ')
+		return (-1);
+	(*s)++;
+	hours = digits(s, 2);
+	if (**s == ':')
+		(*s)++;
+	minutes = digits(s, 2);
+	if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+		return (-1);
+	*us = sign * (hours * 60 + minutes) * INT64_C(60000000);
+	return (0);
+}
+
+int
+time_parse(const char *s, int64_t *wall_us)
+{
+	static const int64_t last = INT64_C(4102444800000000);
+	struct tm tm = { 0 };
+	const char *p = s;
+	int64_t us = 0, off;
+	int64_t secs = 0;
+
+	while (*p >= '0' && *p <= '9' && p - s < 12)
+		secs = secs * 10 + (*p++ - '0');
+	if (p > s && (*p == '\0' || *p == '.')) {
+		us = fraction(&p);
+		*wall_us = secs * 1000000 + us;
+		return (*p == '\0' && *wall_us < last ? 0 : -1);
+	}
+	p = s;
+	tm.tm_year = digits(&p, 4) - 1900;
+	if (tm.tm_year < 70 || *p++ != '-' ||
+	    (tm.tm_mon = digits(&p, 2) - 1) < 0 || tm.tm_mon > 11 ||
+	    *p++ != '-' || (tm.tm_mday = digits(&p, 2)) < 1 || tm.tm_mday > 31)
+		return (-1);
+	off = 0;
+	if (*p == 'T' || *p == 't' || *p == ' ') {
+		p++;
+		if ((tm.tm_hour = digits(&p, 2)) < 0 || tm.tm_hour > 23 ||
+		    *p++ != ':' || (tm.tm_min = digits(&p, 2)) < 0 ||
+		    tm.tm_min > 59)
+			return (-1);
+		if (*p == ':') {
+			p++;
+			if ((tm.tm_sec = digits(&p, 2)) < 0 || tm.tm_sec > 60)
+				return (-1);
+			us = fraction(&p);
+		}
+		if (zone(&p, &off) == -1)
+			return (-1);
+	}
+	*wall_us = (int64_t)timegm(&tm) * 1000000 + us - off;
+	return (*p == '\0' && *wall_us >= 0 && *wall_us < last ? 0 : -1);
+}
+
 void
 uuid4(char buf[37])
 {
@@ -151,8 +248,8 @@ hex_encode(char *dst, const uint8_t *src, size_t len)
 	return (dst);
 }
 
-static int
-hex_digit(char c)
+int
+hex_digit(int c)
 {
 	if (c >= '0' && c <= '9')
 		return (c - '0');

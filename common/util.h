@@ -38,6 +38,13 @@ int64_t time_boot_us(void);
 /* ISO 8601 in UTC with microseconds and "+00:00"; buf holds 33 bytes. */
 char *time_iso(char *buf, size_t len, int64_t wall_us);
 
+/*
+ * A time out of ISO 8601 ("2026-11-26", "2026-11-26T07:30", with seconds,
+ * their fraction, "Z" or an offset such as "+01:00"; UTC without one), or out
+ * of seconds since the epoch. -1: it is none, or not in 1970..2099.
+ */
+int time_parse(const char *, int64_t *wall_us);
+
 /* A random UUID (version 4); buf holds 37 bytes. */
 void uuid4(char buf[37]);
 int uuid_valid(const char *);
@@ -47,6 +54,7 @@ int job_id_valid(const char *);
 /* Lower-case hex; dst holds 2 * len + 1 bytes. */
 char *hex_encode(char *dst, const uint8_t *src, size_t len);
 int hex_decode(uint8_t *dst, size_t len, const char *src);
+int hex_digit(int c); /* its value; -1: it is none */
 
 void sha256(uint8_t out[TAKO_SHA256], const void *, size_t);
 

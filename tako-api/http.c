@@ -308,7 +308,7 @@ step_size(struct http_parser *p, struct input *in)
 
 	while (next(in, &c)) {
 		p->overhead++;
-		if ((v = http_hex((char)c)) != -1) {
+		if ((v = hex_digit((char)c)) != -1) {
 			if (p->digits++ == MAX_CHUNK_DIGITS)
 				return (fault(p, 400, "Chunk size too long"));
 			p->left = p->left << 4 | (uint64_t)v;
@@ -642,8 +642,8 @@ http_decode(char *dst, size_t dstlen, const char *src, size_t len, int plus)
 		if (c == '+' && plus)
 			c = ' ';
 		else if (c == '%') {
-			if (len - i < 3 || (hi = http_hex(src[i + 1])) == -1 ||
-			    (lo = http_hex(src[i + 2])) == -1)
+			if (len - i < 3 || (hi = hex_digit(src[i + 1])) == -1 ||
+			    (lo = hex_digit(src[i + 2])) == -1)
 				return (-1);
 			c = (char)(hi << 4 | lo);
 			i += 2;

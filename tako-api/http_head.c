@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "http_head.h"
+#include "util.h"
 
 #define MAX_HOST 255
 
@@ -69,18 +70,6 @@ http_span(const char *s, size_t n, uint8_t class)
 	return (i);
 }
 
-int
-http_hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return (c - '0');
-	if (c >= 'a' && c <= 'f')
-		return (c - 'a' + 10);
-	if (c >= 'A' && c <= 'F')
-		return (c - 'A' + 10);
-	return (-1);
-}
-
 static int
 digit(char c)
 {
@@ -101,7 +90,7 @@ origin_valid(const char *s)
 		return (0);
 	for (i = 0; i < len; i++)
 		if (s[i] == '%' &&
-		    (http_hex(s[i + 1]) == -1 || http_hex(s[i + 2]) == -1 ||
+		    (hex_digit(s[i + 1]) == -1 || hex_digit(s[i + 2]) == -1 ||
 			strncmp(s + i + 1, "00", 2) == 0))
 			return (0);
 	return (1);

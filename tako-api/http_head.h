@@ -25,7 +25,6 @@ http_is(char c, uint8_t class)
 
 /* How many of the n bytes at s are of a class, from the first on. */
 size_t http_span(const char *s, size_t n, uint8_t class);
-int http_hex(char); /* its value, or -1 */
 
 /* What is wrong with a head; status is 0 when nothing is. */
 struct http_wrong {

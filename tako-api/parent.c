@@ -55,6 +55,7 @@ static const struct rule {
 	{ MSG_T_REP_JSON, ST_LATE, parent_answer },
 	{ MSG_T_REP_RECORD, ST_LATE, parent_answer },
 	{ MSG_T_REP_ARTIFACT, ST_LATE, parent_answer },
+	{ MSG_T_REP_LIST, ST_LATE, parent_answer },
 	{ MSG_T_REP_ERROR, ST_LATE, parent_answer },
 };
 
@@ -153,6 +154,8 @@ answers(uint32_t answer, uint32_t question, int sync)
 		return (answer == (sync ? MSG_T_REP_RECORD : MSG_T_REP_SUBMIT));
 	case MSG_T_REQ_GET:
 		return (answer == MSG_T_REP_RECORD);
+	case MSG_T_REQ_LIST:
+		return (answer == MSG_T_REP_RECORD || answer == MSG_T_REP_LIST);
 	case MSG_T_REQ_CANCEL:
 		return (answer == MSG_T_REP_CANCEL);
 	case MSG_T_REQ_STATS:
@@ -172,7 +175,7 @@ answers(uint32_t answer, uint32_t question, int sync)
 }
 
 static void
-parent_record(const struct msg_frame *f, int fd, struct request *req)
+parent_record(const struct msg_frame *f, int fd, struct request *req, int list)
 {
 	struct record rec;
 	struct blob *all = NULL;
@@ -186,7 +189,11 @@ parent_record(const struct msg_frame *f, int fd, struct request *req)
 		       "memory");
 	if (record_split(&rec, all) == -1)
 		fatalx("parent: rep_record: lengths and memory differ");
-	rep_record(req, &rec);
+	rec.all = all;
+	if (list)
+		rep_item(req, &rec);
+	else
+		rep_record(req, &rec);
 	blob_unref(all);
 }
 
@@ -232,6 +239,7 @@ parent_answer(const struct msg_frame *f, int fd)
 		struct msg_rep_submit submit;
 		struct msg_rep_cancel cancel;
 		struct msg_rep_stats stats;
+		struct msg_rep_list list;
 		struct msg_rep_error error;
 	} m;
 	const struct pending *p = pending_find(f->hdr.id);
@@ -252,9 +260,15 @@ parent_answer(const struct msg_frame *f, int fd)
 	    !answers(f->hdr.type, p->type, p->sync))
 		fatalx("parent: %s answers %s", msg_name(f->hdr.type),
 		    msg_name(p->type));
+	log_set_correlation(req->correlation);
+	if (p->type == MSG_T_REQ_LIST && f->hdr.type == MSG_T_REP_RECORD) {
+		/* More come, until the last word. */
+		parent_record(f, fd, req, 1);
+		log_set_correlation(NULL);
+		return;
+	}
 	pending_remove(f->hdr.id);
 	req->id = 0;
-	log_set_correlation(req->correlation);
 	switch (f->hdr.type) {
 	case MSG_T_REP_ADMIT:
 		READ(rep_admit, f, &m.admit);
@@ -273,7 +287,11 @@ parent_answer(const struct msg_frame *f, int fd)
 		rep_stats(req, &m.stats);
 		break;
 	case MSG_T_REP_RECORD:
-		parent_record(f, fd, req);
+		parent_record(f, fd, req, 0);
+		break;
+	case MSG_T_REP_LIST:
+		READ(rep_list, f, &m.list);
+		rep_list(req, &m.list);
 		break;
 	case MSG_T_REP_JSON:
 		parent_json(f, fd, req);
@@ -394,7 +412,8 @@ parent_forget(struct request *req)
 	if (req->id == 0 || (p = pending_find(req->id)) == NULL)
 		return;
 	req->id = 0;
-	if (p->type != MSG_T_REQ_GET && p->type != MSG_T_REQ_SUBMIT) {
+	if (p->type != MSG_T_REQ_GET && p->type != MSG_T_REQ_LIST &&
+	    p->type != MSG_T_REQ_SUBMIT) {
 		pending_remove(p->id);
 		return;
 	}

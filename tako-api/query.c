@@ -4,6 +4,7 @@
  * order of the table, all at once.
  */
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -80,49 +81,160 @@ check_view(struct query *q, const char *value, struct errors *e)
 	q->full = strcmp(value, "full") == 0;
 }
 
+/* ---- lists -------------------------------------------------------------- */
+
 static void
-check_error_type(struct query *q, const char *value, struct errors *e)
+check_int(const char *name, const char *value, int64_t min, int64_t max,
+    int64_t *v, struct errors *e)
+{
+	if (text_integer(value, v, e, "query", name) == -1)
+		return;
+	if (*v < min)
+		errors_field(e, "query", name, -1, "greater_than_equal",
+		    "Input should be greater than or equal to %" PRId64, min);
+	else if (*v > max)
+		errors_field(e, "query", name, -1, "less_than_equal",
+		    "Input should be less than or equal to %" PRId64, max);
+}
+
+/* A name of ours, or one that no record has. */
+static void
+check_name(
+    struct query *q, const char *value, int64_t *v, int (*byname)(const char *))
+{
+	if (*value != '\0' && (*v = byname(value)) == -1)
+		q->nothing = 1;
+}
+
+/* A text that is longer than any record has, or no text, is none's. */
+static void
+check_text(struct query *q, const char *value, char *dst, size_t size)
+{
+	if (strlen(value) >= size || !utf8_valid(value, strlen(value)))
+		q->nothing = 1;
+	else
+		strlcpy(dst, value, size);
+}
+
+static void
+check_status(struct query *q, const char *value, struct errors *e)
 {
 	(void)e;
-	/* What no error is called is on no page. */
-	if (strlcpy(q->error_type, value, sizeof(q->error_type)) >=
-	    sizeof(q->error_type))
-		strlcpy(q->error_type, "?", sizeof(q->error_type));
+	check_name(q, value, &q->list.status, job_status_byname);
+}
+
+static void
+check_type(struct query *q, const char *value, struct errors *e)
+{
+	(void)e;
+	check_text(q, value, q->list.job_type, sizeof(q->list.job_type));
 }
 
 static void
 check_limit(struct query *q, const char *value, struct errors *e)
 {
-	if (text_integer(value, &q->limit, e, "query", "limit") == -1)
-		return;
-	if (q->limit < 1)
-		errors_field(e, "query", "limit", -1, "greater_than_equal",
-		    "Input should be greater than or equal to 1");
-	else if (q->limit > 1000)
-		errors_field(e, "query", "limit", -1, "less_than_equal",
-		    "Input should be less than or equal to 1000");
+	int64_t v = 0;
+
+	check_int("limit", value, 1, 1000, &v, e);
+	q->list.limit = (uint64_t)v;
 }
 
-/* One that is beyond 64 bits is told like one that is too long to read. */
 static void
 check_offset(struct query *q, const char *value, struct errors *e)
 {
-	if (text_integer(value, &q->offset, e, "query", "offset") == -1)
-		return;
-	if (q->offset < 0)
-		errors_field(e, "query", "offset", -1, "greater_than_equal",
-		    "Input should be greater than or equal to 0");
-	else if (q->offset == INT64_MAX)
-		errors_field(e, "query", "offset", -1, "int_parsing_size",
-		    "Unable to parse input string as an integer, exceeded "
-		    "maximum size");
+	check_int("offset", value, 0, INT64_MAX - 1, &q->list.offset, e);
+}
+
+static void
+check_query(struct query *q, const char *value, struct errors *e)
+{
+	char dst[WORDS_QUERY_MAX];
+	const char *why = NULL;
+
+	if (!utf8_valid(value, strlen(value)))
+		why = "it is no UTF-8";
+	else
+		why = words_query(dst, value, WORDS_FTS5);
+	if (why != NULL)
+		errors_field(e, "query", "q", -1, "value_error",
+		    "Value error, q is no search: %s", why);
+	else
+		strlcpy(q->list.query, value, sizeof(q->list.query));
+}
+
+static void
+check_time(const char *name, const char *value, int64_t *v, struct errors *e)
+{
+	if (time_parse(value, v) == -1)
+		errors_field(e, "query", name, -1, "datetime_parsing",
+		    "Input should be a time in ISO 8601, or seconds since "
+		    "1970");
+}
+
+static void
+check_since(struct query *q, const char *value, struct errors *e)
+{
+	check_time("since", value, &q->list.since, e);
+}
+
+static void
+check_until(struct query *q, const char *value, struct errors *e)
+{
+	check_time("until", value, &q->list.until, e);
+	if (q->list.until == 0)
+		q->list.until = 1; /* 0 is no bound */
+}
+
+static void
+check_exit(struct query *q, const char *value, struct errors *e)
+{
+	check_int("exit_code", value, -1, 255, &q->list.exit_code, e);
+}
+
+static void
+check_error(struct query *q, const char *value, struct errors *e)
+{
+	(void)e;
+	check_name(q, value, &q->list.error, job_error_byname);
+}
+
+static void
+check_parent(struct query *q, const char *value, struct errors *e)
+{
+	(void)e;
+	check_text(q, value, q->list.parent_id, sizeof(q->list.parent_id));
+}
+
+static void
+check_key(struct query *q, const char *value, struct errors *e)
+{
+	(void)e;
+	check_text(q, value, q->list.key, sizeof(q->list.key));
+}
+
+static void
+check_after(struct query *q, const char *value, struct errors *e)
+{
+	const char *error;
+
+	q->list.after = strtonum(value, 1, INT64_MAX, &error);
+	if (error != NULL)
+		errors_field(e, "query", "after", -1, "value_error",
+		    "Value error, after is not the next of a list");
 }
 
 /* The parameters, in the order in which their errors are told. */
 const struct param params_result[] = { { "wait", check_wait },
 	{ "timeout", check_timeout }, { "view", check_view }, { NULL, NULL } };
+const struct param params_list[] = { { "status", check_status },
+	{ "job_type", check_type }, { "limit", check_limit },
+	{ "offset", check_offset }, { "view", check_view },
+	{ "q", check_query }, { "since", check_since },
+	{ "until", check_until }, { "exit_code", check_exit },
+	{ "error_type", check_error }, { "parent", check_parent },
+	{ "key", check_key }, { "after", check_after }, { NULL, NULL } };
 const struct param params_record[] = { { "view", check_view }, { NULL, NULL } };
-const struct param params_letters[] = { { "error_type", check_error_type },
+const struct param params_letters[] = { { "error_type", check_error },
 	{ "limit", check_limit }, { "offset", check_offset }, { NULL, NULL } };
 
 /*
@@ -159,14 +271,15 @@ query_check(struct query *q, const struct param *params, const char *target,
     struct errors *e)
 {
 	const char *query = strchr(target, '?'), *value;
-	char buf[256];
+	char buf[1024];
 
+	memset(q, 0, sizeof(*q));
+	q->list.status = q->list.error = -1;
+	q->list.exit_code = -2;
+	q->list.limit = 100;
 	q->wait = 0;
 	q->timeout = 30;
 	q->full = 0;
-	q->error_type[0] = '\0';
-	q->limit = 100;
-	q->offset = 0;
 	if (query == NULL)
 		return;
 	for (; params->name != NULL; params++)

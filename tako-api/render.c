@@ -9,8 +9,11 @@
  */
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "diff.h"
+#include "differ.h"
 #include "json.h"
 #include "artifact_name.h"
 #include "log.h"
@@ -216,9 +219,11 @@ record_split(struct record *rec, struct blob *all)
 {
 	const struct msg_rep_record *m = &rec->m;
 	const uint64_t lens[] = { m->stdout_len, m->stderr_len, m->output_len,
-		m->artifacts_len, m->extras_len };
+		m->artifacts_len, m->extras_len, m->payload ? m->code_len : 0,
+		m->payload ? m->input_len : 0, m->requirements_len };
 	struct section *const parts[] = { &rec->out, &rec->err, &rec->output,
-		&rec->artifacts, &rec->extras };
+		&rec->artifacts, &rec->extras, &rec->code, &rec->input,
+		&rec->requirements };
 	const uint8_t *p = blob_data(all);
 	uint64_t left = blob_len(all);
 	size_t i;
@@ -586,4 +591,115 @@ render_health(
 	put_str(out, "runtime", *m->runtime == '\0' ? NULL : m->runtime);
 	put_bool(out, "fallback", m->fallback);
 	render_text(out, "}}");
+}
+
+/* ---- two records --------------------------------------------------------- */
+
+/* A diff must not hold the loop: all texts of one together take so long. */
+#define DIFF_US 80000
+
+static void
+put_side(struct evbuffer *out, const char *name, const struct differ *d, int i)
+{
+	if (d->kind == DIFFER_TEXT)
+		put_str(out, name, d->text[i]);
+	else if (d->kind == DIFFER_KNOWN)
+		put_num(out, name, d->number[i]);
+	else {
+		render_name(out, name);
+		render_printf(out, "%" PRId64, d->number[i]);
+	}
+}
+
+/* "outcome" or "timing": each member in which they differ. */
+static void
+put_differ(struct evbuffer *out, const char *name, const struct differ *d,
+    size_t n, int timing)
+{
+	const char *sep = "{";
+	size_t i;
+
+	render_name(out, name);
+	for (i = 0; i < n; i++) {
+		if (d[i].timing != timing)
+			continue;
+		render_printf(out, "%s\"%s\":", sep, d[i].name);
+		sep = ",";
+		put_side(out, "{a", &d[i], 0);
+		put_side(out, "b", &d[i], 1);
+		if (timing && d[i].number[0] >= 0 && d[i].number[1] >= 0)
+			render_printf(out, ",\"change\":%" PRId64,
+			    d[i].number[1] - d[i].number[0]);
+		render_text(out, "}");
+	}
+	render_text(out, *sep == '{' ? "{}" : "}");
+}
+
+/* JSON is compared with a line for each value, if it can be. */
+static int
+put_diff(struct evbuffer *out, const char *name, const struct section *a,
+    const struct section *b, int json, int64_t until)
+{
+	struct evbuffer *diff = evbuffer_new();
+	struct diff_text ta = { "a", a->data, a->len },
+			 tb = { "b", b->data, b->len };
+	uint8_t *ja = NULL, *jb = NULL;
+	struct diff_count count;
+	enum diff_result result;
+	size_t na, nb;
+
+	if (diff == NULL)
+		fatal(NULL);
+	if (json && a->len > 0 && b->len > 0 && json_valid(a) &&
+	    json_valid(b) && (ja = diff_json(a->data, a->len, &na)) != NULL &&
+	    (jb = diff_json(b->data, b->len, &nb)) != NULL) {
+		ta.data = ja;
+		ta.len = na;
+		tb.data = jb;
+		tb.len = nb;
+	}
+	result = diff_unified(diff, &ta, &tb, until, &count);
+	free(ja);
+	free(jb);
+	render_name(out, name);
+	put_bool(out, "{identical", result == DIFF_SAME);
+	render_name(out, "diff");
+	if (result == DIFF_DIFFERS)
+		render_string(
+		    out, evbuffer_pullup(diff, -1), evbuffer_get_length(diff));
+	else
+		render_text(out, "null");
+	evbuffer_free(diff);
+	put_num(out, "added", (int64_t)count.added);
+	put_num(out, "removed", (int64_t)count.removed);
+	put_bool(out, "too_different", result == DIFF_TOO_MUCH);
+	put_num(out, "bytes_a", (int64_t)a->len);
+	put_num(out, "bytes_b", (int64_t)b->len);
+	render_text(out, "}");
+	return (result != DIFF_SAME);
+}
+
+void
+render_diff(
+    struct evbuffer *out, const struct record *a, const struct record *b)
+{
+	int64_t until = time_mono_us() + DIFF_US;
+	struct differ list[DIFFER_MAX];
+	size_t n_list, i;
+	int n = 0;
+
+	put_str(out, "{a", a->m.job_id);
+	put_str(out, "b", b->m.job_id);
+	n += put_diff(out, "code", &a->code, &b->code, 0, until);
+	n += put_diff(out, "input", &a->input, &b->input, 1, until);
+	n += put_diff(out, "output", &a->output, &b->output, 1, until);
+	n += put_diff(out, "stdout", &a->out, &b->out, 0, until);
+	n += put_diff(out, "stderr", &a->err, &b->err, 0, until);
+	n_list = differ_list(list, &a->m, &b->m);
+	for (i = 0; i < n_list; i++)
+		n += !list[i].timing;
+	put_differ(out, "outcome", list, n_list, 0);
+	put_differ(out, "timing", list, n_list, 1);
+	put_bool(out, "identical", n == 0);
+	render_text(out, "}");
 }

@@ -3,6 +3,7 @@
  * an HTTP status and a text; what every answer carries is put in here too.
  * Each rep_ function ends the request that it is given.
  */
+#include <inttypes.h>
 #include <string.h>
 
 #include "log.h"
@@ -228,6 +229,10 @@ rep_record(struct request *req, const struct record *rec)
 		rep_error(req, API_WAIT, NULL, 0, NULL);
 		return;
 	}
+	if (route_form(req->route) == FORM_DIFF) {
+		route_diff(req, rec);
+		return;
+	}
 	body = body_new();
 	switch (route_form(req->route)) {
 	case FORM_EXECUTE:
@@ -240,6 +245,47 @@ rep_record(struct request *req, const struct record *rec)
 		render_record(body, rec, req->full);
 		break;
 	}
+	rep_send(req, 200, NO_STORE, body);
+}
+
+void
+rep_item(struct request *req, const struct record *rec)
+{
+	if (req->page->count++ > 0)
+		render_text(req->page->items, ",");
+	render_record(req->page->items, rec, req->full);
+}
+
+/* What 0.3 has, then our own: where to go on, and how far a search sees. */
+void
+rep_list(struct request *req, const struct msg_rep_list *m)
+{
+	struct evbuffer *body = body_new();
+	const struct page *p = req->page;
+
+	render_text(body, "{\"items\":[");
+	if (evbuffer_add_buffer(body, p->items) == -1)
+		fatal(NULL);
+	render_printf(body,
+	    "],\"limit\":%" PRId64 ",\"offset\":%" PRId64
+	    ",\"has_more\":%s,\"count\":%u,\"takod\":{\"next\":",
+	    p->limit, p->offset, m->next != 0 ? "true" : "false", p->count);
+	if (m->next != 0)
+		render_printf(body, "\"%" PRId64 "\"", m->next);
+	else
+		render_text(body, "null");
+	if (p->query)
+		render_printf(body, ",\"unindexed\":%" PRIu64, m->unindexed);
+	render_text(body, "}}");
+	rep_send(req, 200, NO_STORE, body);
+}
+
+void
+rep_diff(struct request *req, const struct record *a, const struct record *b)
+{
+	struct evbuffer *body = body_new();
+
+	render_diff(body, a, b);
 	rep_send(req, 200, NO_STORE, body);
 }
 

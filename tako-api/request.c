@@ -261,15 +261,6 @@ is_blank(const uint8_t *s, size_t len)
 	return (1);
 }
 
-/* What an integer came to. */
-enum number {
-	NUM_OK,
-	NUM_PARSE, /* no integer */
-	NUM_SIZE,  /* too long to look at */
-	NUM_FRACTION,
-	NUM_INFINITE
-};
-
 /* Digits (with single underscores when us is 1), saturating at 64 bits. */
 static size_t
 take_digits(const char *s, size_t len, int us, int64_t *v, size_t *digits)
@@ -289,7 +280,7 @@ take_digits(const char *s, size_t len, int us, int64_t *v, size_t *digits)
 }
 
 /* "5", " +5 ", "5.0", "1_000": as 0.3 reads an integer out of a string. */
-static enum number
+enum number
 number_of_text(const char *s, size_t len, int64_t *v)
 {
 	size_t n, digits;

@@ -38,6 +38,8 @@ static void handle_root(struct request *);
 static void handle_stats(struct request *);
 static void handle_submit(struct request *);
 static void handle_get(struct request *);
+static void handle_list(struct request *);
+static void handle_diff(struct request *);
 static void handle_cancel(struct request *);
 static void handle_rerun(struct request *);
 static void handle_fork(struct request *);
@@ -69,6 +71,10 @@ static const struct route routes[] = {
 	    NULL, ROUTE_BODY },
 	{ HTTP_GET, "/jobs/{id}/artifacts/{name}", artifact_handle, FORM_NONE,
 	    API_NO_JOB, NULL, 0 },
+	{ HTTP_GET, "/executions", handle_list, FORM_LIST, API_NO_EXECUTION,
+	    params_list, 0 },
+	{ HTTP_GET, "/executions/{id}/diff/{id}", handle_diff, FORM_DIFF,
+	    API_NO_EXECUTION, NULL, 0 },
 	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
 	    API_NO_EXECUTION, params_record, 0 },
 	{ HTTP_GET, "/job-types", handle_job_types, FORM_NONE, API_NO_JOB_TYPE,
@@ -140,6 +146,68 @@ handle_get(struct request *req)
 		m.wait_ms = (uint64_t)(q.timeout * 1000);
 	strlcpy(m.job_id, req->job_id, sizeof(m.job_id));
 	ask(req, MSG_T_REQ_GET, &m, -1);
+}
+
+static void
+handle_list(struct request *req)
+{
+	static const struct msg_rep_list none;
+	struct errors e;
+	struct query q;
+
+	errors_init(&e);
+	query_check(&q, req->route->params, req->target, &e);
+	if (e.n > 0) {
+		rep_errors(req, &e);
+		return;
+	}
+	errors_free(&e);
+	req->full = q.full;
+	req->page = xcalloc(1, sizeof(*req->page));
+	req->page->limit = (int64_t)q.list.limit;
+	req->page->offset = q.list.offset;
+	req->page->query = q.list.query[0] != '\0';
+	if ((req->page->items = evbuffer_new()) == NULL)
+		fatal(NULL);
+	if (q.nothing) {
+		rep_list(req, &none);
+		return;
+	}
+	q.list.view = q.full ? VIEW_FULL : VIEW_RECORD;
+	ask(req, MSG_T_REQ_LIST, &q.list, -1);
+}
+
+static void
+ask_payload(struct request *req, const char *job_id)
+{
+	struct msg_req_get m;
+
+	memset(&m, 0, sizeof(m));
+	m.view = VIEW_PAYLOAD;
+	strlcpy(m.job_id, job_id, sizeof(m.job_id));
+	ask(req, MSG_T_REQ_GET, &m, -1);
+}
+
+static void
+handle_diff(struct request *req)
+{
+	if (*req->job_id == '\0' || *req->other_id == '\0')
+		rep_error(req, API_NO_EXECUTION, NULL, 0, NULL);
+	else
+		ask_payload(req, req->job_id);
+}
+
+void
+route_diff(struct request *req, const struct record *rec)
+{
+	if (req->former != NULL) {
+		rep_diff(req, req->former, rec);
+		return;
+	}
+	req->former = xmalloc(sizeof(*req->former));
+	*req->former = *rec;
+	blob_ref(rec->all);
+	ask_payload(req, req->other_id);
 }
 
 static void
@@ -348,9 +416,15 @@ handle_letters(struct request *req)
 	}
 	errors_free(&e);
 	memset(&m, 0, sizeof(m));
-	strlcpy(m.error_type, q.error_type, sizeof(m.error_type));
-	m.limit = (uint64_t)q.limit;
-	m.offset = (uint64_t)q.offset;
+	/* What no error is called is on no page. */
+	if (q.nothing)
+		strlcpy(m.error_type, "?", sizeof(m.error_type));
+	else if (q.list.error != -1)
+		strlcpy(m.error_type,
+		    job_error_name((enum job_error)q.list.error),
+		    sizeof(m.error_type));
+	m.limit = q.list.limit;
+	m.offset = (uint64_t)q.list.offset;
 	ask(req, MSG_T_REQ_LETTERS, &m, -1);
 }
 
@@ -391,8 +465,9 @@ handle_letter_remove(struct request *req)
 
 /* What stands in the path in the places of a pattern's names. */
 struct found {
-	char id[MAX_JOB_ID + 1]; /* "" when it is no job's */
-	const char *name;	 /* not decoded: it may be any bytes */
+	char id[MAX_JOB_ID + 1];       /* "" when it is no job's */
+	char other_id[MAX_JOB_ID + 1]; /* of a second {id} */
+	const char *name;	       /* not decoded: it may be any bytes */
 	size_t name_len;
 };
 
@@ -406,6 +481,7 @@ path_match(const char *pattern, const char *path, size_t len, struct found *f)
 	const char *end = path + len;
 	char segment[256];
 	size_t n, k;
+	int first = 1;
 
 	memset(f, 0, sizeof(*f));
 	while (*pattern == '/' && path < end && *path == '/') {
@@ -430,7 +506,9 @@ path_match(const char *pattern, const char *path, size_t len, struct found *f)
 			if (*segment == '\0')
 				return (0);
 			if (job_id_valid(segment))
-				strlcpy(f->id, segment, sizeof(f->id));
+				strlcpy(first ? f->id : f->other_id, segment,
+				    sizeof(f->id));
+			first = 0;
 		} else if (strlen(segment) != k ||
 			   strncmp(segment, pattern, k) != 0)
 			return (0);
@@ -465,6 +543,8 @@ route_find(struct request *req, size_t len)
 		if (routes[i].method == method) {
 			req->route = &routes[i];
 			strlcpy(req->job_id, f.id, sizeof(req->job_id));
+			strlcpy(
+			    req->other_id, f.other_id, sizeof(req->other_id));
 			req->name = f.name;
 			req->name_len = f.name_len;
 		}
@@ -658,6 +738,12 @@ request_free(struct request *req)
 {
 	body_drop(req);
 	explicit_bzero(req->key, sizeof(req->key));
+	if (req->page != NULL)
+		evbuffer_free(req->page->items);
+	free(req->page);
+	if (req->former != NULL)
+		blob_unref(req->former->all);
+	free(req->former);
 	free(req->target);
 	free(req->range);
 	free(req->if_range);

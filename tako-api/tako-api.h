@@ -66,6 +66,8 @@ enum form {
 	FORM_EXECUTE,
 	FORM_STATUS,
 	FORM_RECORD,
+	FORM_LIST,
+	FORM_DIFF,
 	FORM_HEALTH,
 	FORM_POOL
 };
@@ -80,7 +82,8 @@ struct request {
 	char allow[32]; /* the methods that its path knows */
 	char correlation[MAX_CORRELATION + 1];
 	char client[MAX_CLIENT + 1];
-	char job_id[MAX_JOB_ID + 1]; /* of the path; "" when it is none */
+	char job_id[MAX_JOB_ID + 1];   /* of the path; "" when it is none */
+	char other_id[MAX_JOB_ID + 1]; /* the second one of the path */
 	const char *name; /* {name} of the path: in target, not decoded */
 	size_t name_len;
 	char key[513]; /* what its client showed; for a job's sake */
@@ -101,12 +104,24 @@ struct request {
 	uint8_t *body;	 /* as far as it came */
 	size_t body_len, body_size;
 	uint64_t body_seen;
+	struct page *page;     /* of a list, as far as it came */
+	struct record *former; /* of a diff: the first of the two */
 };
 
 /* What the parent said of a job: the message, and parts of its memory. */
 struct record {
 	struct msg_rep_record m;
 	struct section out, err, output, artifacts, extras;
+	struct section code, input, requirements; /* with VIEW_PAYLOAD */
+	struct blob *all;			  /* what they are parts of */
+};
+
+/* A list's records, as they come one after the other. */
+struct page {
+	int64_t limit, offset;
+	int query; /* it is a search */
+	unsigned count;
+	struct evbuffer *items; /* JSON, with commas between */
 };
 
 /* main.c */
@@ -146,6 +161,17 @@ void errors_field(struct errors *, const char *where, const char *field,
     int index, const char *type, const char *msg, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* What an integer came to. */
+enum number {
+	NUM_OK,
+	NUM_PARSE, /* no integer */
+	NUM_SIZE,  /* too long to look at */
+	NUM_FRACTION,
+	NUM_INFINITE
+};
+/* An integer out of a string as 0.3 reads it, saturating at 64 bits. */
+enum number number_of_text(const char *, size_t len, int64_t *);
+
 /* A checked body of POST /execute. Its input is a part of the body. */
 struct submit {
 	char *code; /* UTF-8, NUL-terminated */
@@ -180,20 +206,23 @@ struct query {
 	int wait;
 	double timeout; /* s */
 	int full;
-	char error_type[65];
-	int64_t limit, offset;
+	struct msg_req_list list;
+	int nothing; /* a name that none has: the list is empty */
 };
 struct param {
 	const char *name;
 	void (*check)(struct query *, const char *value, struct errors *);
 };
-extern const struct param params_result[], params_record[], params_letters[];
+extern const struct param params_result[], params_record[], params_list[],
+    params_letters[];
 void query_check(
     struct query *, const struct param *, const char *target, struct errors *);
 
 /* route.c */
 extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
+/* The first record of a diff is here: the second one is asked for. */
+void route_diff(struct request *, const struct record *);
 enum form route_form(const struct route *);
 enum api_error route_not_found(const struct route *);
 /* Sends an answer and ends the request; takes the buffers over. */
@@ -224,6 +253,10 @@ void rep_options(struct request *);
 void rep_fault(const struct request *, int status, const char *reason,
     struct evbuffer *head, struct evbuffer *body);
 void rep_record(struct request *, const struct record *);
+void rep_diff(struct request *, const struct record *, const struct record *);
+/* Does not end it: one record of a list has come. */
+void rep_item(struct request *, const struct record *);
+void rep_list(struct request *, const struct msg_rep_list *);
 void rep_submit(struct request *, const struct msg_rep_submit *);
 void rep_cancel(struct request *, const struct msg_rep_cancel *);
 void rep_stats(struct request *, const struct msg_rep_stats *);
@@ -239,6 +272,8 @@ void render_string(struct evbuffer *, const void *, size_t);
 void render_name(struct evbuffer *, const char *);
 int json_valid(const struct section *);
 int record_split(struct record *, struct blob *);
+void render_diff(
+    struct evbuffer *, const struct record *, const struct record *);
 void render_record(struct evbuffer *, const struct record *, int full);
 void render_execute(struct evbuffer *, const struct record *);
 void render_status(struct evbuffer *, const struct msg_rep_record *);

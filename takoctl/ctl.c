@@ -18,13 +18,21 @@
 
 /* The daemon answers from memory or by one statement of its store. */
 #define ANSWER_S 30
-/* ... but an artifact may lie elsewhere, and there may be many. */
+/* ... but artifacts may lie elsewhere, and there may be many. */
 #define ARTIFACTS_S 3600
 
-struct call {
+struct ctl {
 	struct event_base *base;
-	int status; /* exit status */
+	struct imsgev *iev;
+	struct event *late;
+	/* of the call under way */
+	ctl_cb cb;
+	void *arg;
+	struct msg_ctl_end *end;
+	struct timeval limit; /* for each frame */
+	int status;	      /* exit status */
 	int ended;
+	const char *why; /* the connection is closed */
 };
 
 static int
@@ -35,6 +43,7 @@ status_of(enum rep error)
 		return (EX_OK);
 	case REP_NOT_FOUND:
 	case REP_NO_ARTIFACT:
+	case REP_CONFLICT:
 		return (EX_DATAERR);
 	case REP_DENIED:
 		return (EX_NOPERM);
@@ -49,22 +58,42 @@ status_of(enum rep error)
 	}
 }
 
-/* The record's sections come in a memfd. */
-static int
-show_record_fd(const struct msg_rep_record *m, int fd)
+int
+ctl_record_take(struct ctl_record *r, const struct msg_frame *f, int fd)
 {
-	size_t len = m->stdout_len + m->stderr_len + m->output_len +
-		     m->artifacts_len + m->extras_len;
-	struct blob *b = NULL;
+	const char *why;
+	uint64_t lens[8], sum = 0;
+	const uint8_t *p;
+	size_t i;
 
-	if (len > 0 && (fd == -1 || (b = blob_from_memfd(fd, len)) == NULL)) {
+	memset(r, 0, sizeof(*r));
+	if (msg_rep_record_read(f, &r->m, &why) == -1) {
 		close_fd(&fd);
 		return (-1);
 	}
-	if (len == 0)
+	lens[0] = r->out.len = r->m.stdout_len;
+	lens[1] = r->err.len = r->m.stderr_len;
+	lens[2] = r->output.len = r->m.output_len;
+	lens[3] = r->artifacts.len = r->m.artifacts_len;
+	lens[4] = r->extras.len = r->m.extras_len;
+	lens[5] = r->code.len = r->m.payload ? r->m.code_len : 0;
+	lens[6] = r->input.len = r->m.payload ? r->m.input_len : 0;
+	lens[7] = r->requirements.len = r->m.requirements_len;
+	for (i = 0; i < nitems(lens); i++)
+		sum += lens[i];
+	if (sum == 0)
 		close_fd(&fd);
-	show_record(m, (const char *)blob_data(b));
-	blob_unref(b);
+	else if (fd == -1 || (r->all = blob_from_memfd(fd, sum)) == NULL)
+		return (-1);
+	p = blob_data(r->all);
+	r->out.data = p;
+	r->err.data = p += lens[0];
+	r->output.data = p += lens[1];
+	r->artifacts.data = p += lens[2];
+	r->extras.data = p += lens[3];
+	r->code.data = p += lens[4];
+	r->input.data = p += lens[5];
+	r->requirements.data = p += lens[6];
 	return (0);
 }
 
@@ -83,18 +112,18 @@ show_json_fd(const struct msg_rep_json *m, int fd)
 
 #define READ(name, m)                                                          \
 	do {                                                                   \
-		if (msg_##name##_read(f, &(m), &why) == -1) {                  \
+		const char *why_;                                              \
+		if (msg_##name##_read(f, &(m), &why_) == -1) {                 \
 			close_fd(&fd);                                         \
-			imsgev_violation(iev, why);                            \
 			return (-1);                                           \
 		}                                                              \
 	} while (0)
 
+/* What is shown as it comes. */
 static int
-answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+answer(const struct msg_frame *f, int fd, void *arg)
 {
-	static struct msg_rep_record record;
-	struct call *call = arg;
+	static struct ctl_record record;
 	struct msg_rep_stats stats;
 	struct msg_ctl_daemon daemon;
 	struct msg_ctl_child child;
@@ -103,22 +132,27 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_change change;
 	struct msg_ctl_problem problem;
 	struct msg_rep_json json;
-	struct msg_ctl_end end;
 	struct msg_rep_artifact artifact;
-	struct msg_ctl_artifact more;
-	const char *why;
 
-	switch (f->hdr.type) {
-	case MSG_T_REP_RECORD:
-		READ(rep_record, record);
-		return (show_record_fd(&record, fd));
-	case MSG_T_REP_JSON:
+	(void)arg;
+	if (f->hdr.type == MSG_T_REP_RECORD) {
+		if (ctl_record_take(&record, f, fd) == -1)
+			return (-1);
+		show_record(&record.m, (const char *)blob_data(record.all));
+		blob_unref(record.all);
+		return (0);
+	}
+	if (f->hdr.type == MSG_T_REP_JSON) {
 		READ(rep_json, json);
 		return (show_json_fd(&json, fd));
-	case MSG_T_REP_ARTIFACT:
+	}
+	if (f->hdr.type == MSG_T_REP_ARTIFACT) {
 		READ(rep_artifact, artifact);
 		artifacts_save(&artifact, fd);
 		return (0);
+	}
+	close_fd(&fd);
+	switch (f->hdr.type) {
 	case MSG_T_REP_STATS:
 		READ(rep_stats, stats);
 		show_stats(&stats);
@@ -147,37 +181,54 @@ answer(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		READ(ctl_problem, problem);
 		show_problem(&problem);
 		return (0);
-	case MSG_T_CTL_END:
-		READ(ctl_end, end);
-		if (end.error == REP_NONE && artifacts_next(&more))
-			return (imsgev_compose(
-			    iev, MSG_T_CTL_ARTIFACT, 0, &more, -1));
-		show_end(&end);
-		call->ended = 1;
-		call->status = status_of((enum rep)end.error);
-		if (artifacts_failed())
-			call->status = EX_IOERR;
-		event_base_loopbreak(call->base);
+	}
+	return (-1);
+}
+
+static int
+frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
+{
+	struct ctl *c = arg;
+	const char *why = "not an answer";
+
+	event_add(c->late, &c->limit);
+	if (f->hdr.type == MSG_T_CTL_END && c->end != NULL) {
+		close_fd(&fd);
+		if (msg_ctl_end_read(f, c->end, &why) == -1)
+			goto fail;
+		c->ended = 1;
+		c->status = status_of((enum rep)c->end->error);
+		event_base_loopbreak(c->base);
 		return (0);
 	}
-	close_fd(&fd);
-	imsgev_violation(iev, "not an answer");
+	if (c->cb != NULL && c->cb(f, fd, c->arg) == 0) {
+		/* What was done with it is no time that takod took. */
+		event_add(c->late, &c->limit);
+		return (0);
+	}
+fail:
+	imsgev_violation(iev, why);
 	return (-1);
 }
 
 static void
 closed(struct imsgev *iev, const char *why, void *arg)
 {
-	struct call *call = arg;
+	struct ctl *c = arg;
 
 	(void)iev;
-	/* It may end as soon as it has answered. */
-	if (call->ended)
-		return;
-	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
-	    why != NULL ? ": " : "", why != NULL ? why : "");
-	call->status = EX_PROTOCOL;
-	event_base_loopbreak(call->base);
+	c->why = why != NULL ? why : "";
+	event_base_loopbreak(c->base);
+}
+
+static void
+late(int fd, short events, void *arg)
+{
+	struct ctl *c = arg;
+
+	(void)fd;
+	(void)events;
+	event_base_loopbreak(c->base);
 }
 
 void
@@ -216,6 +267,85 @@ ctl_connect(const char *path)
 	return (-EX_UNAVAILABLE);
 }
 
+struct ctl *
+ctl_open(const char *path, int *status)
+{
+	struct msg_ctl_hello hello;
+	struct ctl *c;
+	int fd;
+
+	if ((fd = ctl_connect(path)) < 0) {
+		*status = -fd;
+		return (NULL);
+	}
+	c = xcalloc(1, sizeof(*c));
+	if ((c->base = event_base_new()) == NULL ||
+	    (c->late = evtimer_new(c->base, late, c)) == NULL ||
+	    (c->iev = imsgev_new(c->base, fd, FROM_PARENT, MSG_MAX_FRAME, frame,
+		 closed, c)) == NULL)
+		fatal(NULL);
+	memset(&hello, 0, sizeof(hello));
+	strlcpy(hello.version, TAKO_VERSION, sizeof(hello.version));
+	/* It may hang up, for one, when it has too many clients. */
+	if (imsgev_compose(c->iev, MSG_T_CTL_HELLO, 0, &hello, -1) == -1)
+		c->why = strerror(errno);
+	return (c);
+}
+
+void
+ctl_close(struct ctl *c)
+{
+	if (c == NULL)
+		return;
+	imsgev_free(c->iev);
+	event_free(c->late);
+	event_base_free(c->base);
+	free(c);
+}
+
+int
+ctl_call(struct ctl *c, uint32_t type, const void *m, int fd, ctl_cb cb,
+    void *arg, struct msg_ctl_end *end)
+{
+	memset(end, 0, sizeof(*end));
+	c->cb = cb;
+	c->arg = arg;
+	c->end = end;
+	c->ended = 0;
+	c->limit.tv_sec = type == MSG_T_CTL_ARTIFACT || type == MSG_T_CTL_IMPORT
+			      ? ARTIFACTS_S
+			      : ANSWER_S;
+	if (c->why == NULL && imsgev_compose(c->iev, type, 0, m, fd) == -1)
+		c->why = strerror(errno);
+	if (c->why == NULL) {
+		event_add(c->late, &c->limit);
+		event_base_dispatch(c->base);
+		event_del(c->late);
+	}
+	c->cb = NULL;
+	c->end = NULL;
+	if (c->ended)
+		return (c->status);
+	if (c->why == NULL) {
+		fprintf(stderr, "takoctl: no answer within %d s\n",
+		    (int)c->limit.tv_sec);
+		return (EX_TEMPFAIL);
+	}
+	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
+	    *c->why != '\0' ? ": " : "", c->why);
+	return (EX_PROTOCOL);
+}
+
+int
+ctl_usage(const struct command *c, const char *why)
+{
+	if (why != NULL)
+		fprintf(stderr, "takoctl: %s: %s\n", c->name, why);
+	else
+		fprintf(stderr, "usage: takoctl %s %s\n", c->name, c->args);
+	return (EX_USAGE);
+}
+
 static int
 level_of(const char *name)
 {
@@ -229,18 +359,13 @@ level_of(const char *name)
 	return (-1);
 }
 
-/* -t: a status, an error's or a job's type. NULL, or what is wrong. */
+/* -t: an error's or a job's type. NULL, or what is wrong. */
 static const char *
 typed(const struct command *c, const char *word, void *buf)
 {
 	struct msg_ctl_letters *letters = buf;
 	struct msg_ctl_rerun *rerun = buf;
-	struct msg_ctl_jobs *jobs = buf;
 
-	if (c->type == MSG_T_CTL_JOBS) {
-		jobs->status = job_status_byname(word);
-		return (jobs->status == -1 ? "no such status" : NULL);
-	}
 	if (c->type == MSG_T_CTL_LETTERS) {
 		strlcpy(letters->error_type, word, sizeof(letters->error_type));
 		return (
@@ -263,7 +388,6 @@ request(
 	};
 	struct msg_ctl_letters *letters = buf;
 	struct msg_ctl_rerun *rerun = buf;
-	struct msg_ctl_jobs *jobs = buf;
 	struct msg_ctl_tenants *tenants = buf;
 	struct msg_ctl_job *job = buf;
 	struct msg_ctl_stop *stop = buf;
@@ -275,17 +399,13 @@ request(
 	*type = c->type;
 	if (c->type == MSG_T_CTL_ARTIFACT)
 		return (artifacts_request(argc, argv, buf, type));
-	if (c->type == MSG_T_CTL_JOBS) {
-		jobs->limit = 20;
-		jobs->status = -1;
-	} else if (c->type == MSG_T_CTL_LETTERS)
+	if (c->type == MSG_T_CTL_LETTERS)
 		letters->limit = 20;
 	else if (c->type == MSG_T_CTL_TENANTS)
 		tenants->limit = 100;
 	optind = 0;
 	while ((ch = getopt_long(argc, argv,
-		    c->type == MSG_T_CTL_JOBS	   ? "+l:t:"
-		    : c == &dlq_commands[0]	   ? "+l:t:"
+		    c == &dlq_commands[0]	   ? "+l:t:"
 		    : c->type == MSG_T_CTL_RERUN   ? "+t:T:"
 		    : c->type == MSG_T_CTL_TENANTS ? "+l:"
 		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
@@ -295,9 +415,7 @@ request(
 		switch (ch) {
 		case 'l':
 			limit = (uint64_t)strtonum(optarg, 1, 1000, &errstr);
-			if (c->type == MSG_T_CTL_JOBS)
-				jobs->limit = limit;
-			else if (c->type == MSG_T_CTL_TENANTS)
+			if (c->type == MSG_T_CTL_TENANTS)
 				tenants->limit = limit;
 			else
 				letters->limit = limit;
@@ -318,35 +436,28 @@ request(
 		}
 	argc -= optind;
 	argv += optind;
-	if (errstr != NULL) {
-		fprintf(stderr, "takoctl: %s: %s\n", c->name, errstr);
-		return (EX_USAGE);
-	}
-	if (argc < c->min || argc > c->max) {
-		fprintf(stderr, "usage: takoctl %s %s\n", c->name, c->args);
-		return (EX_USAGE);
-	}
+	if (errstr != NULL)
+		return (ctl_usage(c, errstr));
+	if (argc < c->min || argc > c->max)
+		return (ctl_usage(c, NULL));
 	if (argc > 0 && (c->type == MSG_T_CTL_LETTERS ||
 			    c->type == MSG_T_CTL_LETTER_REMOVE ||
 			    c->type == MSG_T_CTL_LETTER_RETRY)) {
 		/* All three begin with the number. */
 		letters->id =
 		    (uint64_t)strtonum(argv[0], 1, INT64_MAX, &errstr);
-		if (errstr != NULL) {
-			fprintf(stderr,
-			    "takoctl: %s: not the number of a dead letter\n",
-			    c->name);
-			return (EX_USAGE);
-		}
+		if (errstr != NULL)
+			return (
+			    ctl_usage(c, "not the number of a dead letter"));
 	}
 	if (c->type == MSG_T_CTL_JOB || c->type == MSG_T_CTL_CANCEL ||
 	    c->type == MSG_T_CTL_RERUN) {
-		if (!job_id_valid(argv[0])) {
-			fprintf(stderr, "takoctl: %s: not a job id\n", c->name);
-			return (EX_USAGE);
-		}
+		if (!job_id_valid(argv[0]))
+			return (ctl_usage(c, "not a job id"));
 		/* All three requests begin with the id. */
 		strlcpy(job->job_id, argv[0], sizeof(job->job_id));
+		if (c->type == MSG_T_CTL_JOB)
+			job->view = VIEW_FULL;
 	} else if (c->type == MSG_T_CTL_VERBOSE) {
 		if ((level = level_of(argv[0])) == -1) {
 			fprintf(stderr, "takoctl: verbose: debug, info, "
@@ -362,15 +473,10 @@ int
 ctl_run(
     const char *path, const struct command *c, int argc, char **argv, int json)
 {
-	struct timeval limit = {
-		c->type == MSG_T_CTL_ARTIFACT ? ARTIFACTS_S : ANSWER_S, 0
-	};
-	struct call call = { NULL, EX_TEMPFAIL, 0 };
+	struct msg_ctl_end end;
+	struct ctl *ctl;
 	uint32_t type;
-	struct msg_ctl_hello hello;
-	struct imsgev *iev;
 	union {
-		struct msg_ctl_jobs jobs;
 		struct msg_ctl_tenants tenants;
 		struct msg_ctl_job job;
 		struct msg_ctl_artifact artifact;
@@ -384,34 +490,23 @@ ctl_run(
 		struct msg_ctl_reload reload;
 		struct msg_ctl_status status;
 	} m;
-	int fd, ret;
+	int ret;
 
 	memset(&m, 0, sizeof(m));
 	if ((ret = request(c, argc, argv, &m, &type)) != 0)
 		return (ret);
-	if ((fd = ctl_connect(path)) < 0)
-		return (-fd);
-	if ((call.base = event_base_new()) == NULL)
-		fatal(NULL);
-	iev = imsgev_new(
-	    call.base, fd, FROM_PARENT, MSG_MAX_FRAME, answer, closed, &call);
-	if (iev == NULL)
-		fatal(NULL);
-	memset(&hello, 0, sizeof(hello));
-	strlcpy(hello.version, TAKO_VERSION, sizeof(hello.version));
+	if ((ctl = ctl_open(path, &ret)) == NULL)
+		return (ret);
 	show_begin(c, json);
-	if (imsgev_compose(iev, MSG_T_CTL_HELLO, 0, &hello, -1) == -1 ||
-	    imsgev_compose(iev, type, 0, &m, -1) == -1)
-		/* It may hang up, for one, when it has too many clients. */
-		closed(iev, strerror(errno), &call);
-	else {
-		event_base_loopexit(call.base, &limit);
-		event_base_dispatch(call.base);
+	do {
+		ret = ctl_call(ctl, type, &m, -1, answer, NULL, &end);
+		type = MSG_T_CTL_ARTIFACT;
+	} while (ret == EX_OK && artifacts_next(&m.artifact));
+	if (ctl->ended) {
+		show_end(&end);
+		if (artifacts_failed())
+			ret = EX_IOERR;
 	}
-	if (!call.ended && call.status == EX_TEMPFAIL)
-		fprintf(stderr, "takoctl: no answer within %d s\n",
-		    (int)limit.tv_sec);
-	imsgev_free(iev);
-	event_base_free(call.base);
-	return (call.status);
+	ctl_close(ctl);
+	return (ret);
 }

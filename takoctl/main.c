@@ -12,51 +12,68 @@
 #include "takoctl.h"
 #include "util.h"
 
+#define FILTERS                                                                \
+	"[-l limit] [-q query] [-t status] [--job-type name]"                  \
+	" [--error-type type] [--exit-code code] [--since time]"               \
+	" [--until time] [--parent id] [--key key] [--after place]"
+
 const struct command commands[] = {
 	{ "status", "", "the daemon, its engine, store and queue",
-	    MSG_T_CTL_STATUS, 0, 0 },
+	    MSG_T_CTL_STATUS, 0, 0, NULL },
 	{ "workers", "", "its children and their slots", MSG_T_CTL_WORKERS, 0,
-	    0 },
+	    0, NULL },
 	{ "nodes", "", "the takods that share its database", MSG_T_CTL_NODES, 0,
-	    0 },
-	{ "jobs", "[-l limit] [-t status]", "the newest jobs", MSG_T_CTL_JOBS,
-	    0, 0 },
+	    0, NULL },
 	{ "tenants", "[-l limit]", "API keys and addresses, and their share",
-	    MSG_T_CTL_TENANTS, 0, 0 },
-	{ "job", "id", "one job's record", MSG_T_CTL_JOB, 1, 1 },
+	    MSG_T_CTL_TENANTS, 0, 0, NULL },
+	{ "executions", FILTERS, "records, the newest first", MSG_T_CTL_LIST, 0,
+	    0, find_run },
+	{ "jobs", FILTERS, "the same", MSG_T_CTL_LIST, 0, 0, find_run },
+	{ "show", "id", "one job's record", MSG_T_CTL_JOB, 1, 1, NULL },
+	{ "job", "id", "the same", MSG_T_CTL_JOB, 1, 1, NULL },
+	{ "logs", "[--stdout] [--stderr] id", "what a job printed",
+	    MSG_T_CTL_JOB, 1, 1, find_logs },
+	{ "diff", "id id", "in what two records differ", MSG_T_CTL_JOB, 2, 2,
+	    find_diff },
 	{ "artifacts", "list | get id [name] [-o file]",
-	    "files that a job left", MSG_T_CTL_ARTIFACT, 2, 5 },
+	    "files that a job left", MSG_T_CTL_ARTIFACT, 2, 5, NULL },
+	{ "export", "[-o file] " FILTERS, "write records and artifacts",
+	    MSG_T_CTL_LIST, 0, 0, export_run },
+	{ "import", "file", "take over what export wrote", MSG_T_CTL_IMPORT, 1,
+	    1, import_run },
 	{ "cancel", "id", "end a waiting or running job", MSG_T_CTL_CANCEL, 1,
-	    1 },
+	    1, NULL },
 	{ "rerun", "[-t type] [-T timeout] id",
-	    "run a job once more that has ended", MSG_T_CTL_RERUN, 1, 1 },
+	    "run a job once more that has ended", MSG_T_CTL_RERUN, 1, 1, NULL },
 	{ "retry", "[-t type] [-T timeout] id", "the same as rerun",
-	    MSG_T_CTL_RERUN, 1, 1 },
+	    MSG_T_CTL_RERUN, 1, 1, NULL },
 	{ "dlq", "list [-l limit] [-t error] | show id | remove id | retry id",
 	    "dead letters: jobs ended by faults not theirs", MSG_T_CTL_LETTERS,
-	    0, 8 },
+	    0, 8, NULL },
 	{ "drain", "", "take no new jobs; running ones go on", MSG_T_CTL_DRAIN,
-	    0, 0 },
-	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0 },
-	{ "stop", "[-n]", "drain, then end; -n: end now", MSG_T_CTL_STOP, 0,
-	    0 },
+	    0, 0, NULL },
+	{ "resume", "", "take jobs again", MSG_T_CTL_RESUME, 0, 0, NULL },
+	{ "stop", "[-n]", "drain, then end; -n: end now", MSG_T_CTL_STOP, 0, 0,
+	    NULL },
 	{ "verbose", "debug | info | warning | error | critical",
-	    "log level of all its processes", MSG_T_CTL_VERBOSE, 1, 1 },
+	    "log level of all its processes", MSG_T_CTL_VERBOSE, 1, 1, NULL },
 	{ "reload", "[--dry-run]", "take the configuration anew",
-	    MSG_T_CTL_RELOAD, 0, 0 },
+	    MSG_T_CTL_RELOAD, 0, 0, NULL },
 	{ "image", "build | list | remove name",
-	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8 },
+	    "the image that jobs run in; needs no daemon", MSG_NONE, 1, 8,
+	    NULL },
 	{ "completion", "bash | zsh", "write a completion script", MSG_NONE, 1,
-	    1 },
-	{ NULL, NULL, NULL, MSG_NONE, 0, 0 }
+	    1, NULL },
+	{ NULL, NULL, NULL, MSG_NONE, 0, 0, NULL }
 };
 
 const struct command dlq_commands[] = { { "dlq list", "[-l limit] [-t error]",
-					    NULL, MSG_T_CTL_LETTERS, 0, 0 },
-	{ "dlq show", "id", NULL, MSG_T_CTL_LETTERS, 1, 1 },
-	{ "dlq remove", "id", NULL, MSG_T_CTL_LETTER_REMOVE, 1, 1 },
-	{ "dlq retry", "id", NULL, MSG_T_CTL_LETTER_RETRY, 1, 1 },
-	{ NULL, NULL, NULL, MSG_NONE, 0, 0 } };
+					    NULL, MSG_T_CTL_LETTERS, 0, 0,
+					    NULL },
+	{ "dlq show", "id", NULL, MSG_T_CTL_LETTERS, 1, 1, NULL },
+	{ "dlq remove", "id", NULL, MSG_T_CTL_LETTER_REMOVE, 1, 1, NULL },
+	{ "dlq retry", "id", NULL, MSG_T_CTL_LETTER_RETRY, 1, 1, NULL },
+	{ NULL, NULL, NULL, MSG_NONE, 0, 0, NULL } };
 
 /* Moves on to the command behind dlq; NULL: there is none of that name. */
 static const struct command *
@@ -82,8 +99,10 @@ static void __attribute__((noreturn)) usage(void)
 	fprintf(stderr,
 	    "usage: takoctl [-c file] [-s socket] [--json] command ...\n\n");
 	for (c = commands; c->name != NULL; c++)
-		fprintf(
-		    stderr, "  %-10s %-40s %s\n", c->name, c->args, c->help);
+		fprintf(stderr, "  %-10s %-40s %s\n", c->name,
+		    strlen(c->args) > 80 ? "[-l limit] [-q query] ..."
+					 : c->args,
+		    c->help);
 	exit(EX_USAGE);
 }
 
@@ -195,7 +214,8 @@ main(int argc, char **argv)
 		ctl_path(cf, socket_path, sizeof(socket_path));
 		path = socket_path;
 	}
-	ret = ctl_run(path, c, argc, argv, json);
+	ret = c->run != NULL ? c->run(path, c, argc, argv, json)
+			     : ctl_run(path, c, argc, argv, json);
 	conf_free(cf);
 	return (ret);
 }

@@ -32,9 +32,10 @@ show_begin(const struct command *c, int as_json)
 	/* What is a list is named as the command is. */
 	if (json &&
 	    (c->type == MSG_T_CTL_WORKERS || c->type == MSG_T_CTL_NODES ||
-		c->type == MSG_T_CTL_JOBS || c->type == MSG_T_CTL_TENANTS)) {
+		c->type == MSG_T_CTL_LIST || c->type == MSG_T_CTL_TENANTS)) {
 		rows = json_array();
-		json_object_set_new(doc, c->name, rows);
+		json_object_set_new(
+		    doc, c->type == MSG_T_CTL_LIST ? "jobs" : c->name, rows);
 	}
 }
 
@@ -593,6 +594,23 @@ show_problem(const struct msg_ctl_problem *m)
 }
 
 void
+show_next(const struct msg_rep_list *m)
+{
+	char place[32];
+
+	snprintf(place, sizeof(place), "%lld", (long long)m->next);
+	if (json && m->next != 0)
+		json_object_set_new(doc, "next", json_string(place));
+	if (json && m->unindexed > 0)
+		json_object_set_new(
+		    doc, "unindexed", json_integer((json_int_t)m->unindexed));
+	if (!json && m->unindexed > 0)
+		fprintf(stderr,
+		    "takoctl: the words of %llu jobs are not known yet\n",
+		    (unsigned long long)m->unindexed);
+}
+
+void
 show_end(const struct msg_ctl_end *m)
 {
 	char safe[2048];
@@ -612,7 +630,7 @@ show_end(const struct msg_ctl_end *m)
 			json_object_set_new(doc, "ok", json_true());
 		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 		putchar('\n');
-	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_JOBS ||
+	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_LIST ||
 				      shown->type == MSG_T_CTL_WORKERS ||
 				      shown->type == MSG_T_CTL_NODES ||
 				      shown->type == MSG_T_CTL_TENANTS ||

@@ -18,6 +18,9 @@ struct command {
 	const char *help;
 	uint32_t type; /* what is sent; MSG_NONE: served without takod */
 	int min, max;  /* operands */
+	/* Not NULL: what it does, instead of one request and its answer. */
+	int (*run)(const char *path, const struct command *, int argc,
+	    char **argv, int json);
 };
 extern const struct command commands[];
 /* What stands behind "takoctl dlq"; the first one when nothing does. */
@@ -32,8 +35,51 @@ extern const struct command dlq_commands[];
 int ctl_run(
     const char *path, const struct command *, int argc, char **argv, int json);
 
+/*
+ * A connection to takod, for a call at a time. NULL with an exit status, and
+ * it was said why.
+ */
+struct ctl;
+struct ctl *ctl_open(const char *path, int *status);
+void ctl_close(struct ctl *);
+/* A frame of the answer; fd is the callee's. -1: it is no answer. */
+typedef int (*ctl_cb)(const struct msg_frame *, int fd, void *arg);
+/*
+ * Sends a request (fd is not taken over), and waits for all of its answer: cb
+ * is given each frame but the last, which is put into end. An exit status;
+ * what is no fault of the request is said here.
+ */
+int ctl_call(struct ctl *, uint32_t type, const void *, int fd, ctl_cb,
+    void *arg, struct msg_ctl_end *end);
+/* Prints what is wrong with a command's operands; EX_USAGE. */
+int ctl_usage(const struct command *, const char *why);
+
 /* Where takod listens for it. */
 void ctl_path(const struct conf *, char *path, size_t len);
+
+/* ---- find.c: records --------------------------------------------------- */
+int find_run(const char *, const struct command *, int, char **, int);
+int find_diff(const char *, const struct command *, int, char **, int);
+int find_logs(const char *, const struct command *, int, char **, int);
+/* The filter that flags name, and others: *output is -o's. Not 0: a status. */
+int find_filter(const struct command *, int *argc, char ***argv,
+    struct msg_ctl_list *, const char **output);
+
+/* A record with its sections, of one memfd. */
+struct ctl_record {
+	struct msg_rep_record m;
+	struct blob *all;
+	struct {
+		const uint8_t *data;
+		size_t len;
+	} out, err, output, artifacts, extras, code, input, requirements;
+};
+/* Takes fd over. -1: the lengths are not those of the descriptor. */
+int ctl_record_take(struct ctl_record *, const struct msg_frame *, int fd);
+
+/* ---- export.c, import.c: records as a tar ------------------------------- */
+int export_run(const char *, const struct command *, int, char **, int);
+int import_run(const char *, const struct command *, int, char **, int);
 
 /* ---- show.c: answers for people and for programs ------------------------- */
 void show_begin(const struct command *, int json);
@@ -48,6 +94,8 @@ void show_tenant(const struct msg_ctl_tenant *);
 void show_change(const struct msg_ctl_change *);
 void show_problem(const struct msg_ctl_problem *);
 void show_end(const struct msg_ctl_end *);
+/* There are more records than were asked for: from next on. */
+void show_next(const struct msg_rep_list *);
 
 /* ---- artifacts.c: what a job left --------------------------------------- */
 /* Fills a CTL_ARTIFACT, or a CTL_JOB and sets *type. Not 0: an exit status. */

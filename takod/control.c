@@ -42,6 +42,7 @@ static unsigned n_clients;
 static void
 client_free(struct client *c)
 {
+	import_gone(c->serial);
 	TAILQ_REMOVE(&clients, c, entry);
 	n_clients--;
 	event_free(c->idle);
@@ -213,21 +214,40 @@ serial_arg(const struct client *c)
 	return ((void *)(uintptr_t)c->serial);
 }
 
-static void
-jobs_listed(enum store_result result, struct job **jobs, size_t n, void *arg)
+struct imsgev *
+control_channel(uint64_t client)
 {
-	struct client *c = client_find((uint64_t)(uintptr_t)arg);
-	size_t i;
+	struct client *c = client_find(client);
 
-	for (i = 0; i < n; i++) {
-		if (c != NULL)
-			reply_record_to(c->iev, 0, jobs[i], VIEW_STATUS, 0, 0);
-		job_free(jobs[i]);
-	}
-	free(jobs);
-	if (c != NULL)
-		client_end(c, result == STORE_OK ? REP_NONE : REP_UNAVAILABLE,
-		    result == STORE_OK ? "" : store_word(result));
+	return (c == NULL ? NULL : c->iev);
+}
+
+void
+control_end(uint64_t client, enum rep error, const char *detail)
+{
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
+	struct client *c = client_find(client);
+
+	if (c == NULL)
+		return;
+	event_add(c->idle, &idle);
+	client_end(c, error, detail);
+}
+
+static void
+answer_folder(struct client *c)
+{
+	int fd = import_folder(c->serial, c->uid);
+	struct msg_ctl_folder m;
+
+	memset(&m, 0, sizeof(m));
+	if (fd == -1)
+		client_end(c, REP_UNAVAILABLE, "No folder can be made");
+	else if (imsgev_compose(c->iev, MSG_T_CTL_FOLDER, 0, &m, fd) == -1)
+		client_end(c, REP_UNAVAILABLE, "takod has no memory for it");
+	else
+		client_end(c, REP_NONE, "");
+	close_fd(&fd);
 }
 
 static void
@@ -260,6 +280,7 @@ tenants_listed(
 	    result == STORE_OK ? "" : store_word(result));
 }
 
+/* As much as came with it: see CTL_JOB. */
 static void
 job_found(enum store_result result, struct job *job, void *arg)
 {
@@ -267,7 +288,7 @@ job_found(enum store_result result, struct job *job, void *arg)
 
 	if (c != NULL) {
 		if (result == STORE_OK)
-			reply_record_to(c->iev, 0, job, VIEW_FULL, 0, 0);
+			reply_record_to(c->iev, 0, job, VIEW_PAYLOAD, 0, 0);
 		client_end(c,
 		    result == STORE_OK		? REP_NONE
 		    : result == STORE_NOT_FOUND ? REP_NOT_FOUND
@@ -421,12 +442,41 @@ answer_reload(struct client *c, int dry)
 	} while (0)
 
 static int
+client_import(struct client *c, const struct msg_frame *f, int fd)
+{
+	struct imsgev *iev = c->iev;
+	struct msg_ctl_import m;
+	struct blob *sections;
+	const char *why;
+
+	if (msg_ctl_import_read(f, &m, &why) == -1) {
+		close_fd(&fd);
+		imsgev_violation(iev, why);
+		return (-1);
+	}
+	/* The lengths are bounded by the catalogue: no overflow. */
+	sections = blob_from_memfd(fd,
+	    m.stdout_len + m.stderr_len + m.output_len + m.artifacts_len +
+		m.extras_len + m.code_len + m.input_len + m.requirements_len);
+	if (sections == NULL) {
+		imsgev_violation(iev, "no sealed memfd of its lengths");
+		return (-1);
+	}
+	log_info("control: import of %s by uid %u", m.job_id, (unsigned)c->uid);
+	/* To keep its artifacts may take long: not the client's time. */
+	event_del(c->idle);
+	import_record(c->serial, &m, sections);
+	return (0);
+}
+
+static int
 client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
 	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
 	struct client *c = arg;
 	struct msg_ctl_hello hello;
-	struct msg_ctl_jobs jobs;
+	struct msg_ctl_list list;
+	struct msg_req_list asked;
 	struct msg_ctl_tenants tenants;
 	struct msg_ctl_job job;
 	struct msg_ctl_artifact artifact;
@@ -440,8 +490,10 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_reload reload;
 	const char *why;
 
-	close_fd(&fd);
 	event_add(c->idle, &idle);
+	if (f->hdr.type == MSG_T_CTL_IMPORT && c->greeted)
+		return (client_import(c, f, fd));
+	close_fd(&fd);
 	if (!c->greeted) {
 		if (f->hdr.type != MSG_T_CTL_HELLO) {
 			imsgev_violation(iev, "no greeting");
@@ -459,7 +511,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	/* Commands are few: the acting uid is written down for all of them. */
 	if (f->hdr.type != MSG_T_CTL_STATUS &&
 	    f->hdr.type != MSG_T_CTL_WORKERS &&
-	    f->hdr.type != MSG_T_CTL_NODES && f->hdr.type != MSG_T_CTL_JOBS &&
+	    f->hdr.type != MSG_T_CTL_NODES && f->hdr.type != MSG_T_CTL_LIST &&
 	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_ARTIFACT &&
 	    f->hdr.type != MSG_T_CTL_LETTERS &&
 	    f->hdr.type != MSG_T_CTL_TENANTS)
@@ -475,10 +527,15 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_NODES:
 		env.store_ops->nodes(env.store, nodes_found, serial_arg(c));
 		return (0);
-	case MSG_T_CTL_JOBS:
-		READ(ctl_jobs, jobs);
-		env.store_ops->list(env.store, (int)jobs.status, NULL,
-		    (int64_t)jobs.limit, 0, jobs_listed, serial_arg(c));
+	case MSG_T_CTL_LIST:
+		READ(ctl_list, list);
+		/* Both have the same fields. */
+		_Static_assert(sizeof(list) == sizeof(asked), "one list");
+		memcpy(&asked, &list, sizeof(asked));
+		find_list(0, c->serial, &asked);
+		return (0);
+	case MSG_T_CTL_FILES:
+		answer_folder(c);
 		return (0);
 	case MSG_T_CTL_TENANTS:
 		READ(ctl_tenants, tenants);
@@ -487,7 +544,9 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		return (0);
 	case MSG_T_CTL_JOB:
 		READ(ctl_job, job);
-		env.store_ops->get(env.store, job.job_id, WANT_OUTPUT,
+		env.store_ops->get(env.store, job.job_id,
+		    job.view == VIEW_PAYLOAD ? WANT_OUTPUT | WANT_PAYLOAD
+					     : WANT_OUTPUT,
 		    job_found, serial_arg(c));
 		return (0);
 	case MSG_T_CTL_ARTIFACT:
@@ -566,9 +625,16 @@ client_ended(struct imsgev *iev, const char *why, void *arg)
 static void
 client_idle(int fd, short events, void *arg)
 {
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
+	struct client *c = arg;
+
 	(void)fd;
 	(void)events;
-	client_free(arg);
+	/* Whoever reads a long list has nothing to say meanwhile. */
+	if (find_serves(c->serial))
+		event_add(c->idle, &idle);
+	else
+		client_free(c);
 }
 
 /* ---- the socket

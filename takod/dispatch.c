@@ -93,6 +93,17 @@ api_req_get(struct child *c, const struct msg_frame *f, int fd)
 }
 
 static const char *
+api_req_list(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_req_list m;
+
+	(void)c;
+	READ(req_list, m);
+	find_list(f->hdr.id, 0, &m);
+	return (NULL);
+}
+
+static const char *
 api_req_cancel(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_cancel m;
@@ -225,6 +236,7 @@ api_req_gone(struct child *c, const struct msg_frame *f, int fd)
 	(void)c;
 	READ(req_gone, m);
 	job_gone(f->hdr.id);
+	find_gone(f->hdr.id);
 	return (NULL);
 }
 
@@ -377,6 +389,7 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_REQ_ADMIT] = { CHILD_SERVING, 0, api_req_admit },
 	[MSG_T_REQ_SUBMIT] = { CHILD_SERVING, 0, api_req_submit },
 	[MSG_T_REQ_GET] = { CHILD_SERVING, 0, api_req_get },
+	[MSG_T_REQ_LIST] = { CHILD_SERVING, 0, api_req_list },
 	[MSG_T_REQ_CANCEL] = { CHILD_SERVING, 0, api_req_cancel },
 	[MSG_T_REQ_RERUN] = { CHILD_SERVING, 0, api_req_rerun },
 	[MSG_T_REQ_JOB_TYPES] = { CHILD_SERVING, 0, api_req_job_types },

@@ -573,7 +573,10 @@ job_get(uint32_t req, const struct msg_req_get *m)
 	l->view = (enum view)m->view;
 	l->wait_ms = (int64_t)m->wait_ms;
 	env.store_ops->get(env.store, m->job_id,
-	    m->view == VIEW_STATUS ? WANT_STATUS : WANT_OUTPUT, looked, l);
+	    m->view == VIEW_STATUS    ? WANT_STATUS
+	    : m->view == VIEW_PAYLOAD ? WANT_OUTPUT | WANT_PAYLOAD
+				      : WANT_OUTPUT,
+	    looked, l);
 }
 
 /* ---- cancel
@@ -655,4 +658,5 @@ job_api_died(void)
 	TAILQ_FOREACH (sb, &submits, entry)
 		sb->api_died = 1;
 	wait_drop_all();
+	find_gone(0);
 }

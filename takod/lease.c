@@ -13,8 +13,10 @@
  * before anybody may take it up. It counts that by its own clock, which goes
  * on while the host is suspended, from before the heartbeat was sent.
  *
- * A store that nobody shares (SQLite) keeps leases in the same way, but there
- * nothing is killed for want of one: nobody can take it.
+ * Nothing is killed for want of a lease where nobody is known who could take
+ * it: with SQLite, and while no other takod was alive at the last heartbeat.
+ * One that comes to the same database during the outage may take it up all the
+ * same; then the next heartbeat says so, and it is killed late.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +57,8 @@ lease_until(int64_t asked)
 int
 lease_over(const struct run *r)
 {
-	return (env.store_ops->shared && time_boot_us() >= r->held_until);
+	return (env.store_ops->shared && env.nodes > 1 &&
+		time_boot_us() >= r->held_until);
 }
 
 /* ---- the heartbeat ----------------------------------------------------------

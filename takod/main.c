@@ -10,8 +10,8 @@
  * tako-worker and a container of the engine (engine.h); run.c brings a job and
  * a slot together and holds the clocks; judge.c says how it ended; its
  * artifacts are put where they are kept (artifact_store.h), the terminal row is
- * committed, and whoever waits is answered (wait.c, reply.c). lease.c holds what
- * runs against other takods of the same store, and takes up what they or a
+ * committed, and whoever waits is answered (wait.c, reply.c). lease.c holds
+ * what runs against other takods of the same store, and takes up what they or a
  * former life left. takoctl is served by control.c. Everything is one event
  * loop without threads.
  *
@@ -108,6 +108,7 @@ check_ready(void)
 	pool_fill();
 	queue_kick();
 	retain_begin();
+	find_kick();
 }
 
 static void
@@ -155,8 +156,10 @@ store_state(int up, const char *detail, void *arg)
 		return;
 	run_store_up();
 	env.store_ops->counts(env.store, store_counted, NULL);
-	if (env.ready)
+	if (env.ready) {
 		retain_begin();
+		find_kick();
+	}
 }
 
 static void
@@ -473,6 +476,7 @@ main(int argc, char **argv)
 	lease_init(store_recovered);
 	tenant_init();
 	retain_init();
+	find_init();
 	proc_api_start();
 	proc_watch();
 	store_start();

@@ -154,7 +154,7 @@ static const struct {
 
 /* What a result means; *alarm: it needs somebody. */
 static enum verdict
-judge(const PGresult *res, int *alarm)
+judge(const struct pg_request *r, const PGresult *res, int *alarm)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	size_t i;
@@ -169,6 +169,8 @@ judge(const PGresult *res, int *alarm)
 	}
 	if (state == NULL)
 		return (LOST); /* libpq's own: no connection, no memory */
+	if (r->once != NULL && strcmp(state, "57014") == 0)
+		return (REFUSED); /* statement_timeout */
 	for (i = 0; i < nitems(classes); i++)
 		if (strncmp(state, classes[i].state,
 			strlen(classes[i].state)) == 0) {
@@ -210,7 +212,7 @@ settle(struct pg_conn *c)
 	char detail[256];
 	int alarm = 0;
 
-	verdict = res == NULL ? LOST : judge(res, &alarm);
+	verdict = res == NULL ? LOST : judge(r, res, &alarm);
 	TAILQ_REMOVE(&c->sent, r, entry);
 	c->n_sent--;
 	c->sent_bytes -= r->bytes;
@@ -289,10 +291,17 @@ static int
 send_request(struct pg_conn *c, struct pg_request *r)
 {
 	int formats[PG_PARAMS], i;
+	Oid types[PG_PARAMS];
 	char name[16];
 
 	for (i = 0; i < r->n; i++)
 		formats[i] = 1;
+	if (r->once != NULL) {
+		pg_types(types, r->once);
+		return (PQsendQueryParams(c->pg, r->once->sql, r->n, types,
+			    r->values, r->lengths, formats, 1) &&
+			PQpipelineSync(c->pg));
+	}
 	snprintf(name, sizeof(name), "s%d", r->statement);
 	return (PQsendQueryPrepared(
 		    c->pg, name, r->n, r->values, r->lengths, formats, 1) &&

@@ -16,7 +16,7 @@
 
 #include "store.h"
 
-#define PG_PARAMS 32
+#define PG_PARAMS 50
 /* What an answer returns to be sent once more (a few times, then it is AWAY) */
 #define PG_AGAIN 1
 
@@ -33,6 +33,12 @@ struct pg_statement {
 struct pg_request {
 	TAILQ_ENTRY(pg_request) entry;
 	int statement;
+	/*
+	 * Not NULL: sent as it is instead, and planned for its parameters. It
+	 * must stay. A time limit of the server that it meets is its own
+	 * fault: STORE_FAILED.
+	 */
+	const struct pg_statement *once;
 	/* Set by pg_text, pg_int and pg_bytes, in the statement's order. */
 	int n;
 	const char *values[PG_PARAMS];
@@ -150,6 +156,8 @@ int pg_setup_take(
 uint32_t pg_type(char);
 /* Prepares a statement as "s<number>": 0 when it cannot be sent. */
 int pg_send_prepare(PGconn *, int number, const struct pg_statement *);
+/* The types of its parameters, by letter; how many there are. */
+int pg_types(Oid[PG_PARAMS], const struct pg_statement *);
 /* libpq's or the server's words in one line. */
 void pg_words(char *dst, size_t, const char *src);
 

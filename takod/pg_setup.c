@@ -110,14 +110,22 @@ pg_type(char letter)
 }
 
 int
-pg_send_prepare(PGconn *conn, int number, const struct pg_statement *st)
+pg_types(Oid types[PG_PARAMS], const struct pg_statement *st)
 {
-	Oid types[PG_PARAMS];
-	char name[16];
 	int n;
 
 	for (n = 0; st->types[n] != '\0'; n++)
 		types[n] = pg_type(st->types[n]);
+	return (n);
+}
+
+int
+pg_send_prepare(PGconn *conn, int number, const struct pg_statement *st)
+{
+	Oid types[PG_PARAMS];
+	char name[16];
+	int n = pg_types(types, st);
+
 	snprintf(name, sizeof(name), "s%d", number);
 	return (PQsendPrepare(conn, name, st->sql, n, types));
 }

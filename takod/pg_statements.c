@@ -33,9 +33,6 @@
 	"SELECT id FROM jobs WHERE tenant >= " who " AND tenant <= " who       \
 	" AND status = 'queued' AND not_before <= (SELECT now FROM clock)"     \
 	" ORDER BY tenant, seq LIMIT 1"
-#define LIST(where)                                                            \
-	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
-	" ORDER BY seq DESC LIMIT $1 OFFSET $2"
 
 /* clang-format off */
 const struct pg_statement pg_statements[S_MAX] = {
@@ -203,11 +200,21 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " LEFT JOIN payloads ON payloads.id = job.id AND $2 <> 0"
 	    " LEFT JOIN outputs ON outputs.id = job.id AND $3 <> 0" },
 	[S_POSITION] = { "t", TENANT_POSITION("$1") },
-	[S_LIST] = { "ii", LIST("") },
-	[S_LIST_STATUS] = { "iit", LIST(" WHERE status = $3") },
-	[S_LIST_TYPE] = { "iit", LIST(" WHERE job_type = $3") },
-	[S_LIST_BOTH] = { "iitt",
-	    LIST(" WHERE status = $3 AND job_type = $4") },
+	/* No row: the id is known, or ($3) its key is another job's. */
+	[S_IMPORT] = { "tttbttttbbiiiiitiiiiiiitttiiiittiiiiiittbbbbbbbbt",
+	    "WITH fresh AS (INSERT INTO jobs (" JOB_COLUMNS ")"
+	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,"
+	    " $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25,"
+	    " $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37,"
+	    " $38, $39, $40) ON CONFLICT DO NOTHING RETURNING id),"
+	    " payload AS (INSERT INTO payloads"
+	    " SELECT id, $41, $42, $43 FROM fresh),"
+	    " output AS (INSERT INTO outputs (id, stdout, stderr, output,"
+	    " extras, artifacts, artifact_store)"
+	    " SELECT id, $44, $45, $46, $47, $48, nullif($49, '')"
+	    " FROM fresh)"
+	    " SELECT (SELECT count(*) FROM fresh),"
+	    " (SELECT count(*) FROM jobs WHERE id = $1)" },
 	[S_COUNTS] = { "",
 	    "SELECT " JOBS_WAITING ","
 	    " (SELECT count(*) FROM jobs WHERE status = 'running'),"

@@ -16,7 +16,7 @@
 static struct event *poll_timer, *kick_event;
 static int claiming, counting;
 static int64_t held_until; /* what is being claimed */
-static int again; /* something changed while a claim was under way */
+static int again;	   /* something changed while a claim was under way */
 
 /* Whoever is refused is told to come again within this. */
 #define RETRY_MOST_S 300

@@ -92,6 +92,10 @@ record_fill(struct msg_rep_record *m, const struct job *job)
 	m->attempt = (uint64_t)job->attempt;
 	m->timeout = (uint64_t)job->timeout;
 	m->startup_timeout = (uint64_t)job->startup_timeout;
+	memcpy(m->fingerprint, job->fingerprint, sizeof(m->fingerprint));
+	strlcpy(m->client, job->client, sizeof(m->client));
+	strlcpy(m->tenant, job->tenant, sizeof(m->tenant));
+	m->oom_kills = job->oom_kills;
 }
 
 /* ---- takod's own object of a whole record -------------------------------- */
@@ -152,7 +156,9 @@ extras_full(const struct job *job)
 		json_decref(o);
 		o = json_object();
 	}
-	json_object_set_new(o, "attempts", attempts_json(job));
+	/* What was imported has them already. */
+	if (json_object_get(o, "attempts") == NULL)
+		json_object_set_new(o, "attempts", attempts_json(job));
 	if ((text = json_dumps(o, JSON_COMPACT)) != NULL)
 		b = blob_take(text, strlen(text));
 	json_decref(o);
@@ -164,8 +170,9 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
     enum view view, int timed_out, int64_t queue_position)
 {
 	struct msg_rep_record m;
-	struct blob *parts[5] = { NULL }, *all = NULL;
+	struct blob *parts[8] = { NULL }, *all = NULL;
 	int fd = -1, ret;
+	size_t i, len = 0;
 
 	record_fill(&m, job);
 	m.timed_out = timed_out != 0;
@@ -176,16 +183,23 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
 		parts[2] = job->output;
 		parts[3] = artifacts_pack(job->artifacts, job->n_artifacts);
 		/* Nobody else is shown it. */
-		if (view == VIEW_FULL)
+		if (view == VIEW_FULL || view == VIEW_PAYLOAD)
 			parts[4] = extras_full(job);
 		m.stdout_len = blob_len(parts[0]);
 		m.stderr_len = blob_len(parts[1]);
 		m.output_len = blob_len(parts[2]);
 		m.artifacts_len = blob_len(parts[3]);
 		m.extras_len = blob_len(parts[4]);
-		if (m.stdout_len + m.stderr_len + m.output_len +
-			m.artifacts_len + m.extras_len >
-		    0) {
+		if (view == VIEW_PAYLOAD && job->code != NULL) {
+			parts[5] = job->code;
+			parts[6] = job->input;
+			parts[7] = job->requirements;
+			m.payload = 1;
+			m.requirements_len = blob_len(job->requirements);
+		}
+		for (i = 0; i < nitems(parts); i++)
+			len += blob_len(parts[i]);
+		if (len > 0) {
 			all = blob_concat(parts, nitems(parts));
 			if (all == NULL || (fd = blob_fd(all)) == -1) {
 				log_warn("job %s: no memory for its record",

@@ -765,6 +765,7 @@ run_finish(struct run *r)
 	int first = !r->finishing;
 
 	FAILPOINT("takod.finishing");
+	event_del(r->timer);
 	r->finishing = 1;
 	if (r->again >= 0)
 		env.store_ops->release(

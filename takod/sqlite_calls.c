@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "sqlite_calls.h"
+#include "store_list.h"
 #include "store_schema.h"
 #include "util.h"
 
@@ -16,9 +17,12 @@
 	"(SELECT id FROM jobs INDEXED BY jobs_waiting"                         \
 	" WHERE jobs.tenant = tenants.name AND status = 'queued'"              \
 	" AND not_before <= ?1 ORDER BY seq LIMIT 1)"
-#define LIST(where)                                                            \
-	"SELECT " JOB_COLUMNS " FROM jobs" where                               \
-	" ORDER BY seq DESC LIMIT ?1 OFFSET ?2"
+/* The texts of a job, and what stands before them. */
+#define TEXTS(head, from)                                                      \
+	"SELECT " head INDEX_COLUMNS(                                          \
+	    "length") " FROM " from                                            \
+		      " LEFT JOIN payloads ON payloads.id = jobs.id"           \
+		      " LEFT JOIN outputs ON outputs.id = jobs.id"
 
 /* Held by this life (?3) of a takod, by any life of it (?2). */
 #define OF_THIS_LIFE  "substr(owner, 1, length(?3) + 1) = ?3 || '.'"
@@ -115,10 +119,21 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " output, extras FROM outputs WHERE id = ?1",
 	[S_ARTIFACTS] = "SELECT artifacts, artifact_store FROM outputs"
 			" WHERE id = ?1",
-	[S_LIST] = LIST(""),
-	[S_LIST_STATUS] = LIST(" WHERE status = ?3"),
-	[S_LIST_TYPE] = LIST(" WHERE job_type = ?4"),
-	[S_LIST_BOTH] = LIST(" WHERE status = ?3 AND job_type = ?4"),
+	[S_UNINDEXED] = "SELECT count(*) FROM unindexed",
+	[S_TO_INDEX] = TEXTS("jobs.seq, place, ",
+	    "(SELECT seq FROM unindexed ORDER BY seq LIMIT 1) AS u"
+	    " JOIN jobs ON jobs.seq = u.seq"),
+	[S_TO_FORGET] = TEXTS(
+	    "jobs.seq, place, ", "jobs") " WHERE jobs.id = ?1 AND seq NOT IN "
+					 "(SELECT seq FROM unindexed)",
+	[S_INDEX] = "INSERT INTO search (rowid, words) VALUES (?1, ?2)",
+	[S_INDEXED] = "DELETE FROM unindexed WHERE seq = ?1",
+	[S_FORGET] = "INSERT INTO search (search, rowid, words)"
+		     " VALUES ('delete', ?1, ?2)",
+	[S_IMPORT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES ("
+		     "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
+		     "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"
+		     "?29,?30,?31,?32,?33,?34,?35,?36,?37,?38,?39,?40)",
 	[S_HOLD] = "UPDATE jobs SET lease_until = ?2 WHERE id = ?1"
 		   " AND status = 'running' AND " OF_THIS_LIFE
 		   " RETURNING fence, cancel_requested",
@@ -484,7 +499,7 @@ texts_valid(const struct job *j)
 {
 	const char *const texts[] = { j->id, j->job_type, j->idempotency_key,
 		j->correlation_id, j->client, j->parent_id, j->error_message,
-		j->tenant };
+		j->job_ref, j->tenant };
 	size_t i;
 
 	for (i = 0; i < nitems(texts); i++)
@@ -538,6 +553,21 @@ insert_row(struct store *s, const struct job *j, int start)
 	if (start)
 		sqlite3_bind_int64(st, C_MAX + 2, now + s->lease_us);
 	return (sqlite_run(st));
+}
+
+static enum store_result
+put_payload(struct store *s, const struct job *j)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_INSERT_PAYLOAD);
+	int rc;
+
+	bind_text(st, 1, j->id);
+	bind_bytes(st, 2, blob_data(j->code), blob_len(j->code));
+	bind_bytes(st, 3, blob_data(j->input), blob_len(j->input));
+	bind_bytes(
+	    st, 4, blob_data(j->requirements), blob_len(j->requirements));
+	rc = sqlite_run(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }
 
 /* May its tenant have another one? Clears op->flag where it may not run now. */
@@ -602,14 +632,8 @@ call_submit(struct store *s, struct store_op *op)
 		return (STORE_FULL);
 	if ((rc = insert_row(s, j, op->flag)) != SQLITE_DONE)
 		return (sqlite_fault(s, rc));
-	st = sqlite_stmt(s, S_INSERT_PAYLOAD);
-	bind_text(st, 1, j->id);
-	bind_bytes(st, 2, blob_data(j->code), blob_len(j->code));
-	bind_bytes(st, 3, blob_data(j->input), blob_len(j->input));
-	bind_bytes(
-	    st, 4, blob_data(j->requirements), blob_len(j->requirements));
-	if ((rc = sqlite_run(st)) != SQLITE_DONE)
-		return (sqlite_fault(s, rc));
+	if ((r = put_payload(s, j)) != STORE_OK)
+		return (r);
 	return (by_id(s, j->id, &op->job));
 }
 
@@ -766,14 +790,35 @@ call_release(struct store *s, struct store_op *op)
 	return (guarded(s, st));
 }
 
+static enum store_result
+put_output(struct store *s, const struct job *j)
+{
+	struct blob *list;
+	sqlite3_stmt *st;
+	int rc;
+
+	if ((list = artifacts_pack(j->artifacts, j->n_artifacts)) == NULL)
+		return (STORE_AWAY);
+	st = sqlite_stmt(s, S_FINISH_OUTPUT);
+	bind_text(st, 1, j->id);
+	bind_blob(st, 2, j->out);
+	bind_blob(st, 3, j->err);
+	bind_blob(st, 4, j->output);
+	bind_blob(st, 5, j->extras);
+	bind_blob(st, 6, list);
+	bind_text(st, 7, j->artifact_store);
+	rc = sqlite_run(st);
+	sqlite3_clear_bindings(st);
+	blob_unref(list);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+}
+
 enum store_result
 call_finish(struct store *s, struct store_op *op)
 {
 	const struct job *j = op->in;
 	enum store_result r;
-	struct blob *list;
 	sqlite3_stmt *st;
-	int rc;
 
 	if (!texts_valid(j))
 		return (STORE_FAILED);
@@ -806,20 +851,86 @@ call_finish(struct store *s, struct store_op *op)
 	if ((r = guarded(s, st)) != STORE_OK ||
 	    (r = put_letter(s, j)) != STORE_OK)
 		return (r);
-	if ((list = artifacts_pack(j->artifacts, j->n_artifacts)) == NULL)
-		return (STORE_AWAY);
-	st = sqlite_stmt(s, S_FINISH_OUTPUT);
-	bind_text(st, 1, j->id);
-	bind_blob(st, 2, j->out);
-	bind_blob(st, 3, j->err);
-	bind_blob(st, 4, j->output);
-	bind_blob(st, 5, j->extras);
-	bind_blob(st, 6, list);
-	bind_text(st, 7, j->artifact_store);
-	rc = sqlite_run(st);
-	sqlite3_clear_bindings(st);
-	blob_unref(list);
-	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+	return (put_output(s, j));
+}
+
+static int
+import_row(struct store *s, const struct job *j)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_IMPORT);
+
+	bind_text(st, C_ID + 1, j->id);
+	bind_text(st, C_JOB_TYPE + 1, j->job_type);
+	bind_text(st, C_IDEMPOTENCY_KEY + 1, j->idempotency_key);
+	bind_bytes(st, C_FINGERPRINT + 1, j->fingerprint, TAKO_SHA256);
+	bind_text(st, C_CORRELATION_ID + 1, j->correlation_id);
+	bind_text(st, C_CLIENT + 1, j->client);
+	bind_text(st, C_PARENT_ID + 1, j->parent_id);
+	bind_text(st, C_RELATIONSHIP + 1, relationship_name(j->relationship));
+	bind_bytes(st, C_CODE_HASH + 1, j->code_hash, TAKO_SHA256);
+	bind_bytes(st, C_INPUT_HASH + 1, j->input_hash, TAKO_SHA256);
+	sqlite3_bind_int64(st, C_CODE_LEN + 1, (int64_t)j->code_len);
+	sqlite3_bind_int64(st, C_INPUT_LEN + 1, (int64_t)j->input_len);
+	sqlite3_bind_int(st, C_TIMEOUT + 1, j->timeout);
+	sqlite3_bind_int(st, C_STARTUP_TIMEOUT + 1, j->startup_timeout);
+	sqlite3_bind_int64(st, C_CREATED_AT + 1, j->created_at);
+	bind_text(st, C_STATUS + 1, job_status_name(j->status));
+	sqlite3_bind_int64(st, C_FENCE + 1, j->fence);
+	sqlite3_bind_int(st, C_ATTEMPT + 1, j->attempt);
+	sqlite3_bind_int64(st, C_NOT_BEFORE + 1, j->not_before);
+	sqlite3_bind_int(st, C_CODE_STARTED + 1, j->code_started);
+	sqlite3_bind_int64(st, C_STARTED_AT + 1, j->started_at);
+	sqlite3_bind_int64(st, C_ENDED_AT + 1, j->ended_at);
+	sqlite3_bind_int(st, C_EXIT_CODE + 1, j->exit_code);
+	bind_text(st, C_ERROR + 1, job_error_name(j->error));
+	bind_text(st, C_ERROR_PHASE + 1, job_phase_name(j->error_phase));
+	bind_text(st, C_ERROR_MESSAGE + 1, j->error_message);
+	sqlite3_bind_int64(st, C_STARTUP_MS + 1, j->startup_ms);
+	sqlite3_bind_int64(st, C_DEPENDENCIES_MS + 1, j->dependencies_ms);
+	sqlite3_bind_int64(st, C_EXECUTION_MS + 1, j->execution_ms);
+	sqlite3_bind_int64(st, C_TOTAL_MS + 1, j->total_ms);
+	bind_text(st, C_PHASE_AT_EXIT + 1, job_phase_name(j->phase_at_exit));
+	bind_text(st, C_RUNTIME + 1, runtime_name(j->runtime));
+	sqlite3_bind_int(st, C_OUT_TRUNCATED + 1, j->out_truncated);
+	sqlite3_bind_int(st, C_ERR_TRUNCATED + 1, j->err_truncated);
+	sqlite3_bind_int64(st, C_MAX_RSS_KB + 1, j->max_rss_kb);
+	sqlite3_bind_int64(st, C_CPU_MS + 1, j->cpu_ms);
+	sqlite3_bind_int64(st, C_WALL_MS + 1, j->wall_ms);
+	sqlite3_bind_int64(st, C_OOM_KILLS + 1, j->oom_kills);
+	bind_text(st, C_JOB_REF + 1, j->job_ref);
+	bind_text(st, C_TENANT + 1, j->tenant);
+	return (sqlite_run(st));
+}
+
+enum store_result
+call_import(struct store *s, struct store_op *op)
+{
+	const struct job *j = op->in;
+	struct job *known = NULL;
+	enum store_result r;
+	sqlite3_stmt *st;
+	int rc;
+
+	if (!texts_valid(j) || !job_status_terminal(j->status) ||
+	    j->ended_at <= 0)
+		return (STORE_FAILED);
+	r = by_id(s, j->id, &known);
+	if (r == STORE_NOT_FOUND && j->idempotency_key[0] != '\0') {
+		st = sqlite_stmt(s, S_BY_KEY);
+		bind_text(st, 1, j->idempotency_key);
+		bind_text(st, 2, j->tenant);
+		if ((r = select_job(s, st, &known)) == STORE_OK)
+			r = STORE_CONFLICT;
+	} else if (r == STORE_OK)
+		r = STORE_EXISTS;
+	job_free(known);
+	if (r != STORE_NOT_FOUND)
+		return (r);
+	if ((rc = import_row(s, j)) != SQLITE_DONE)
+		return (sqlite_fault(s, rc));
+	if ((r = put_payload(s, j)) != STORE_OK)
+		return (r);
+	return (put_output(s, j));
 }
 
 enum store_result
@@ -871,44 +982,6 @@ call_position(struct store *s, struct store_op *op)
 
 	bind_text(st, 1, op->id);
 	return (number(s, st, &op->position));
-}
-
-/* One statement for each set of filters, so that each has its index. */
-static enum statement
-which_list(const struct store_op *op)
-{
-	if (op->job_type[0] == '\0')
-		return (op->flag < 0 ? S_LIST : S_LIST_STATUS);
-	return (op->flag < 0 ? S_LIST_TYPE : S_LIST_BOTH);
-}
-
-enum store_result
-call_list(struct store *s, struct store_op *op)
-{
-	sqlite3_stmt *st = sqlite_stmt(s, which_list(op));
-	struct job **more;
-	int rc;
-
-	sqlite3_bind_int64(st, 1, op->n1);
-	sqlite3_bind_int64(st, 2, op->n2);
-	if (op->flag >= 0)
-		bind_text(st, 3, job_status_name((enum job_status)op->flag));
-	if (op->job_type[0] != '\0')
-		bind_text(st, 4, op->job_type);
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
-		more =
-		    reallocarray(op->jobs, op->n_jobs + 1, sizeof(*op->jobs));
-		if (more == NULL)
-			break;
-		op->jobs = more;
-		if ((op->jobs[op->n_jobs] = get_job(st)) == NULL)
-			break;
-		op->n_jobs++;
-	}
-	sqlite3_reset(st);
-	if (rc == SQLITE_ROW)
-		return (STORE_FAILED); /* no memory */
-	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }
 
 enum store_result
@@ -1125,6 +1198,7 @@ call_expire(struct store *s, struct store_op *op)
 {
 	int64_t until = time_mono_us() + EXPIRE_US;
 	int64_t before = time_wall_us() - op->n1;
+	enum store_result r;
 	sqlite3_stmt *st;
 	struct store_expired *e;
 	int rc;
@@ -1145,6 +1219,9 @@ call_expire(struct store *s, struct store_op *op)
 			break;
 		if (rc != SQLITE_ROW)
 			return (sqlite_fault(s, rc));
+		r = sqlite_forget(s, e->id);
+		if (r != STORE_OK)
+			return (r);
 		st = sqlite_stmt(s, S_EXPIRE);
 		bind_text(st, 1, e->id);
 		if ((rc = sqlite_run(st)) != SQLITE_DONE)
@@ -1297,7 +1374,7 @@ call_letters(struct store *s, struct store_op *op)
 	struct dead_letter *more;
 	int rc;
 
-	bind_text(st, 1, op->job_type);
+	bind_text(st, 1, op->error);
 	sqlite3_bind_int64(st, 2, op->position);
 	sqlite3_bind_int64(st, 3, op->n1);
 	sqlite3_bind_int64(st, 4, op->n2);

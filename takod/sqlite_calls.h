@@ -13,7 +13,7 @@
 
 enum kind {
 	JOB_CB,
-	JOBS_CB,
+	PAGE_CB,
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
@@ -28,6 +28,13 @@ enum kind {
 	NODES_CB
 };
 
+/* A call that is not done: once more, behind what waits. */
+enum again {
+	AGAIN_NOT,
+	AGAIN_NOW,
+	AGAIN_RESTED /* not before store.rested_at */
+};
+
 struct store_op {
 	TAILQ_ENTRY(store_op) entry;
 	enum store_result (*exec)(struct store *, struct store_op *);
@@ -35,7 +42,7 @@ struct store_op {
 	enum kind kind;
 	union {
 		store_job_cb job;
-		store_jobs_cb jobs;
+		store_page_cb page;
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
@@ -52,7 +59,7 @@ struct store_op {
 	void *arg;
 	/* arguments */
 	char id[MAX_JOB_ID + 1];
-	char job_type[MAX_JOB_TYPE + 1];
+	char error[65]; /* a type */
 	int64_t n1, n2;
 	int flag;
 	char artifact_store[MAX_ARTIFACT_STORE + 1];
@@ -63,8 +70,8 @@ struct store_op {
 	/* results */
 	enum store_result result;
 	struct job *job;
-	struct job **jobs;
-	size_t n_jobs;
+	struct sqlite_list *list; /* a list's own */
+	enum again again;
 	store_id *ids; /* also those that are asked about */
 	size_t n_ids;
 	struct store_lease *leases;
@@ -114,10 +121,13 @@ enum statement {
 	S_PAYLOAD,
 	S_OUTPUT,
 	S_POSITION,
-	S_LIST,
-	S_LIST_STATUS,
-	S_LIST_TYPE,
-	S_LIST_BOTH,
+	S_UNINDEXED,
+	S_TO_INDEX,
+	S_TO_FORGET,
+	S_INDEX,
+	S_INDEXED,
+	S_FORGET,
+	S_IMPORT,
 	S_RUNNING,
 	S_HOLD,
 	S_ABANDONED_NOTE,
@@ -161,12 +171,15 @@ struct store {
 	struct event *turn;  /* something waits */
 	struct event *retry; /* a look whether the file can be written */
 	struct event *idle;  /* the WAL is copied back */
+	struct event *rest;  /* searches have rested */
+	int64_t rested_at;   /* monotonic */
 	int up, told;	     /* told: the first state was reported */
 	int wal_pages;
 	unsigned claims; /* every fourth looks at lower priorities */
 	int64_t age_us;	 /* of such a turn */
 	char fault[256]; /* what SQLite said last when it failed */
 	TAILQ_HEAD(, store_op) queue;
+	TAILQ_HEAD(, store_op) resting;
 };
 
 /* Prepares every statement; SQLITE_OK or the error. */
@@ -186,7 +199,7 @@ enum store_result call_finish(struct store *, struct store_op *);
 enum store_result call_cancel(struct store *, struct store_op *);
 enum store_result call_get(struct store *, struct store_op *);
 enum store_result call_position(struct store *, struct store_op *);
-enum store_result call_list(struct store *, struct store_op *);
+enum store_result call_import(struct store *, struct store_op *);
 enum store_result call_counts(struct store *, struct store_op *);
 enum store_result call_beat(struct store *, struct store_op *);
 enum store_result call_ended(struct store *, struct store_op *);
@@ -203,5 +216,20 @@ enum store_result call_chunk_put(struct store *, struct store_op *);
 enum store_result call_chunk_get(struct store *, struct store_op *);
 enum store_result call_chunk_remove(struct store *, struct store_op *);
 enum store_result call_chunk_places(struct store *, struct store_op *);
+
+/* ---- sqlite_find.c: lists, searches, and the words they go by ------------ */
+
+struct sqlite_list;
+
+enum store_result call_list(struct store *, struct store_op *);
+enum store_result call_index(struct store *, struct store_op *);
+/* The statement of a list, for its plan to be looked at. */
+void sqlite_list_sql(char *, size_t, const struct store_filter *);
+/* The job's words go, before its row does. */
+enum store_result sqlite_forget(struct store *, const char *id);
+struct sqlite_list *sqlite_list_new(const struct store_filter *);
+void sqlite_list_free(struct sqlite_list *);
+/* What is to be answered. */
+void sqlite_list_page(const struct sqlite_list *, struct store_page *);
 
 #endif

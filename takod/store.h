@@ -24,6 +24,7 @@
 
 #include "artifact_store.h"
 #include "job.h"
+#include "words.h"
 
 struct store;
 
@@ -42,9 +43,6 @@ enum store_result {
 
 /* job: the one asked for, or NULL; the callee's. */
 typedef void (*store_job_cb)(enum store_result, struct job *job, void *arg);
-/* jobs: an array of n, the callee's (free each, then the array). */
-typedef void (*store_jobs_cb)(
-    enum store_result, struct job **jobs, size_t n, void *arg);
 typedef void (*store_cb)(enum store_result, void *arg);
 
 struct store_counts {
@@ -105,6 +103,45 @@ typedef void (*store_blob_cb)(enum store_result, struct blob *, void *arg);
 /* found: n of them, the store's, for as long as the call takes. */
 typedef void (*store_places_cb)(
     enum store_result, const struct artifact_found *found, size_t n, void *arg);
+
+/*
+ * Which jobs a list is to find; all conditions must hold. Newest first: by
+ * created_at, those of one microsecond in the order they came. A job's place
+ * is one number that grows in that order.
+ */
+struct store_filter {
+	int status;    /* enum job_status, or -1 */
+	int error;     /* enum job_error, or -1 */
+	int exit_code; /* of jobs that have ended, or STORE_ANY_EXIT */
+	char job_type[MAX_JOB_TYPE + 1]; /* "": any */
+	char parent_id[MAX_JOB_ID + 1];	 /* "": any */
+	char key[MAX_IDEMPOTENCY + 1];	 /* "": any */
+	char query[MAX_QUERY + 1];	 /* of words.h, well-formed; "": none */
+	int64_t since,
+	    until;	/* since <= created_at < until, us; until 0: now */
+	int64_t after;	/* only what is listed behind that place; 0: all */
+	int64_t offset; /* so many are passed over */
+	int limit;	/* 0..STORE_LIST_MAX */
+};
+#define STORE_ANY_EXIT (-2)
+#define STORE_LIST_MAX 1001
+
+struct store_found {
+	int64_t place;
+	store_id id;
+};
+struct store_page {
+	const struct store_found *items; /* the store's, as long as it takes */
+	size_t n;
+	/*
+	 * Where looking was given up because it took too long, to be gone on
+	 * from by after; 0: the page is full, or there are no more.
+	 */
+	int64_t next;
+	int64_t unindexed; /* jobs that ended and no query finds yet */
+};
+typedef void (*store_page_cb)(
+    enum store_result, const struct store_page *, void *arg);
 
 /* What a get is to bring. */
 enum store_want {
@@ -249,9 +286,26 @@ struct store_ops {
 	    struct store *, const char *id, int want, store_job_cb, void *);
 	void (*queue_position)(struct store *, const char *id,
 	    void (*cb)(enum store_result, int64_t position, void *), void *);
-	/* Newest first, without blobs. status -1: any; job_type NULL: any. */
-	void (*list)(struct store *, int status, const char *job_type,
-	    int64_t limit, int64_t offset, store_jobs_cb, void *);
+	/*
+	 * The jobs that a filter names. However many records there are, and
+	 * however few of them are meant, other calls go on meanwhile; after
+	 * STORE_LIST_US it is answered with what was found so far. FAILED: the
+	 * database gave the query up.
+	 */
+	void (*list)(
+	    struct store *, const struct store_filter *, store_page_cb, void *);
+	/*
+	 * Makes words of jobs that have ended known to list's queries: at most
+	 * max jobs, or as many as can be done in a few milliseconds. Answer:
+	 * how many there were to do, of max; 0: all is done.
+	 */
+	void (*index)(struct store *, int max, store_counts_cb, void *);
+	/*
+	 * Inserts the whole record of a job that has ended, as it is. EXISTS:
+	 * the id is known, and nothing was changed. CONFLICT: another job has
+	 * its idempotency key.
+	 */
+	void (*import)(struct store *, const struct job *, store_cb, void *);
 	void (*counts)(struct store *, store_counts_cb, void *);
 	/*
 	 * The heartbeat: extends the leases of the jobs that are named and
@@ -326,6 +380,8 @@ struct store_ops {
 #define STORE_PLACES	  16
 #define STORE_TENANTS_MAX 1000
 #define STORE_AGED_CLAIM  4 /* one in so many may go to those who aged */
+/* A list that takes longer ends early. */
+#define STORE_LIST_US INT64_C(4000000)
 
 /* Policies as JSON, as both drivers give them to their SQL; the caller's. */
 char *tenant_policies_pack(const struct tenant_policies *);

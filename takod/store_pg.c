@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "pg_find.h"
 #include "pg_statements.h"
 #include "store.h"
 #include "util.h"
@@ -40,7 +41,6 @@ struct op {
 	struct store *s;
 	union {
 		store_job_cb job;
-		store_jobs_cb jobs;
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
@@ -57,7 +57,7 @@ struct op {
 	void *arg;
 	/* what the parameters point to */
 	char id[MAX_JOB_ID + 1];
-	char job_type[MAX_JOB_TYPE + 1];
+	char error[65]; /* a type */
 	char owner[MAX_OWNER];
 	struct job *in;		/* a copy that shares the blobs */
 	struct blob *artifacts; /* or a piece of one */
@@ -80,6 +80,8 @@ struct store {
 	char instance[17];
 	char life[MAX_NODE + 18]; /* <node>#<a number of this life's> */
 	uint64_t claims;	  /* the number of the next claim */
+	struct pg_find *find;	  /* a connection for lists and searches */
+	int conn_up, find_up, up; /* up: what was told last */
 	/* For the other takods, which are told in the loop's next turn. */
 	int others;
 	char wake[MAX_WAKE];
@@ -840,50 +842,92 @@ pg_queue_position(struct store *s, const char *id,
 	op_send(op);
 }
 
+static void
+pg_list(
+    struct store *s, const struct store_filter *f, store_page_cb cb, void *arg)
+{
+	pg_find_list(s->find, f, cb, arg);
+}
+
+static void
+pg_index(struct store *s, int max, store_counts_cb cb, void *arg)
+{
+	pg_find_index(s->find, max, cb, arg);
+}
+
 static int
-listed(struct pg_request *r, enum store_result result, PGresult *res)
+imported(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = op_of(r);
-	struct job **jobs = NULL;
-	int i = 0, n = result == STORE_OK ? PQntuples(res) : 0;
 
-	if (n > 0)
-		jobs = calloc((size_t)n, sizeof(*jobs));
-	while (jobs != NULL && i < n && (jobs[i] = get_job(res, i)) != NULL)
-		i++;
-	if (i < n) {
-		while (i > 0)
-			job_free(jobs[--i]);
-		free(jobs);
-		jobs = NULL;
-		n = 0;
-		result = STORE_FAILED; /* no memory */
-	}
-	op->cb.jobs(result, jobs, (size_t)n, op->arg);
+	if (result == STORE_OK && get_int(res, 0, 0) == 0)
+		result = get_int(res, 0, 1) > 0 ? STORE_EXISTS : STORE_CONFLICT;
+	op->cb.plain(result, op->arg);
 	op_free(op);
 	return (0);
 }
 
 static void
-pg_list(struct store *s, int status, const char *job_type, int64_t limit,
-    int64_t offset, store_jobs_cb cb, void *arg)
+pg_import(struct store *s, const struct job *job, store_cb cb, void *arg)
 {
-	/* One statement for each set of filters, so that each has its index. */
-	enum pg_call call = status < 0 ? S_LIST : S_LIST_STATUS;
-	struct op *op;
+	struct op *op = op_new(s, S_IMPORT, imported, arg);
+	struct pg_request *r = &op->req;
+	const struct job *j;
 
-	if (job_type != NULL)
-		call = status < 0 ? S_LIST_TYPE : S_LIST_BOTH;
-	op = op_new(s, call, listed, arg);
-	op->cb.jobs = cb;
-	pg_int(&op->req, limit);
-	pg_int(&op->req, offset);
-	if (status >= 0)
-		pg_text(&op->req, job_status_name((enum job_status)status));
-	if (job_type != NULL) {
-		strlcpy(op->job_type, job_type, sizeof(op->job_type));
-		pg_text(&op->req, op->job_type);
-	}
+	op->cb.plain = cb;
+	j = op->in = job_lend(job);
+	if ((op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts)) ==
+	    NULL)
+		fatal(NULL);
+	pg_text(r, j->id);
+	pg_text(r, j->job_type);
+	pg_text(r, j->idempotency_key);
+	pg_bytes(r, j->fingerprint, TAKO_SHA256);
+	pg_text(r, j->correlation_id);
+	pg_text(r, j->client);
+	pg_text(r, j->parent_id);
+	pg_text(r, relationship_name(j->relationship));
+	pg_bytes(r, j->code_hash, TAKO_SHA256);
+	pg_bytes(r, j->input_hash, TAKO_SHA256);
+	pg_int(r, (int64_t)j->code_len);
+	pg_int(r, (int64_t)j->input_len);
+	pg_int(r, j->timeout);
+	pg_int(r, j->startup_timeout);
+	pg_int(r, j->created_at);
+	pg_text(r, job_status_name(j->status));
+	pg_int(r, j->fence);
+	pg_int(r, j->attempt);
+	pg_int(r, j->not_before);
+	pg_int(r, j->code_started);
+	pg_int(r, j->started_at);
+	pg_int(r, j->ended_at);
+	pg_int(r, j->exit_code);
+	pg_text(r, job_error_name(j->error));
+	pg_text(r, job_phase_name(j->error_phase));
+	pg_text(r, j->error_message);
+	pg_int(r, j->startup_ms);
+	pg_int(r, j->dependencies_ms);
+	pg_int(r, j->execution_ms);
+	pg_int(r, j->total_ms);
+	pg_text(r, job_phase_name(j->phase_at_exit));
+	pg_text(r, runtime_name(j->runtime));
+	pg_int(r, j->out_truncated);
+	pg_int(r, j->err_truncated);
+	pg_int(r, j->max_rss_kb);
+	pg_int(r, j->cpu_ms);
+	pg_int(r, j->wall_ms);
+	pg_int(r, j->oom_kills);
+	pg_text(r, j->job_ref);
+	pg_text(r, j->tenant);
+	bind_bytes(op, j->code);
+	bind_bytes(op, j->input);
+	bind_bytes(op, j->requirements);
+	bind_blob(op, j->out);
+	bind_blob(op, j->err);
+	bind_blob(op, j->output);
+	bind_blob(op, j->extras);
+	bind_blob(op, op->artifacts);
+	pg_text(r, j->artifact_store);
 	op_send(op);
 }
 
@@ -1286,8 +1330,8 @@ pg_letters(struct store *s, const char *error, int64_t id, int64_t limit,
 	struct op *op = op_new(s, S_LETTERS, letters_listed, arg);
 
 	op->cb.letters = cb;
-	strlcpy(op->job_type, error, sizeof(op->job_type));
-	pg_text(&op->req, op->job_type);
+	strlcpy(op->error, error, sizeof(op->error));
+	pg_text(&op->req, op->error);
 	pg_int(&op->req, id);
 	pg_int(&op->req, limit);
 	pg_int(&op->req, offset);
@@ -1467,7 +1511,20 @@ up(void *arg)
 	struct store *s = arg;
 
 	undo_orphans(s);
-	s->state_cb(1, "", s->arg);
+	s->conn_up = 1;
+	if (s->find_up)
+		s->state_cb(s->up = 1, "", s->arg);
+}
+
+/* Jobs go on without lists; but nothing begins before both are there. */
+static void
+find_state(int is_up, void *arg)
+{
+	struct store *s = arg;
+
+	s->find_up = is_up;
+	if (is_up && s->conn_up && !s->up)
+		s->state_cb(s->up = 1, "", s->arg);
 }
 
 static void
@@ -1475,6 +1532,7 @@ down(const char *detail, void *arg)
 {
 	struct store *s = arg;
 
+	s->conn_up = s->up = 0;
 	s->state_cb(0, detail, s->arg);
 }
 
@@ -1487,6 +1545,8 @@ pg_close(struct store *s)
 	struct orphan *o;
 
 	/* What is left is found by the first beat of takod's next life. */
+	if (s->find != NULL)
+		pg_find_close(s->find);
 	if (s->conn != NULL)
 		pg_conn_close(s->conn);
 	while ((r = TAILQ_FIRST(&s->submits)) != NULL) {
@@ -1535,8 +1595,11 @@ pg_open(struct event_base *base, const char *url, const struct store_self *self,
 	s->conn = pg_conn_open(base, plain, s->node, life,
 	    self->lease_s * INT64_C(1000000), pg_statements, S_MAX, &hooks, s,
 	    detail, len);
+	if (s->conn != NULL)
+		s->find = pg_find_open(
+		    base, plain, s->node, life, find_state, s, detail, len);
 	freezero(plain, strlen(plain));
-	if (s->conn == NULL) {
+	if (s->find == NULL) {
 		pg_close(s);
 		return (NULL);
 	}
@@ -1557,6 +1620,8 @@ const struct store_ops store_pg = {
 	.get = pg_get,
 	.queue_position = pg_queue_position,
 	.list = pg_list,
+	.index = pg_index,
+	.import = pg_import,
 	.counts = pg_counts,
 	.beat = pg_beat,
 	.ended = pg_ended,

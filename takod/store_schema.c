@@ -333,6 +333,60 @@
 	" draining INTEGER NOT NULL);"
 
 /*
+ * What lists and searches go by. place: newest first, one number, with room
+ * for 1024 jobs of a microsecond. A list has an index for each filter that
+ * may leave few of many; an exit code above 1 is rare. Jobs that have ended
+ * and whose words cannot be searched for yet are in unindexed, whoever ended
+ * them: a trigger sees to that.
+ */
+#define PLACES(INT, STORED)                                                    \
+	"ALTER TABLE jobs ADD COLUMN place BIGINT GENERATED ALWAYS AS"         \
+	" (created_at * 1024 + (seq & 1023)) " STORED ";"                      \
+	"DROP INDEX jobs_type; DROP INDEX jobs_status;"                        \
+	"CREATE INDEX jobs_place ON jobs (place);"                             \
+	"CREATE INDEX jobs_status ON jobs (status, place);"                    \
+	"CREATE INDEX jobs_type ON jobs (job_type, place);"                    \
+	"CREATE INDEX jobs_error ON jobs (error, place)"                       \
+	" WHERE error IS NOT NULL;"                                            \
+	"CREATE INDEX jobs_exit ON jobs (exit_code, place)"                    \
+	" WHERE exit_code > 1;"                                                \
+	"CREATE INDEX jobs_parent ON jobs (parent_id, place)"                  \
+	" WHERE parent_id <> '';"                                              \
+	"CREATE TABLE unindexed ("                                             \
+	" seq " INT " PRIMARY KEY"                                             \
+	" REFERENCES jobs (seq) ON DELETE CASCADE);"                           \
+	"INSERT INTO unindexed SELECT seq FROM jobs WHERE ended_at > 0;"
+
+/* Both hold words as common/words.h has them, and no text a second time. */
+#define WORDS_SQLITE                                                           \
+	"CREATE TRIGGER jobs_ended_update AFTER UPDATE OF ended_at ON jobs"    \
+	" WHEN NEW.ended_at > 0 AND OLD.ended_at = 0 BEGIN"                    \
+	" INSERT OR IGNORE INTO unindexed VALUES (NEW.seq); END;"              \
+	"CREATE TRIGGER jobs_ended_insert AFTER INSERT ON jobs"                \
+	" WHEN NEW.ended_at > 0 BEGIN"                                         \
+	" INSERT OR IGNORE INTO unindexed VALUES (NEW.seq); END;"              \
+	"CREATE VIRTUAL TABLE search USING fts5(words, content='',"            \
+	" columnsize=0, tokenize=\"ascii tokenchars '_'\");"
+#define WORDS_PG                                                               \
+	"CREATE FUNCTION jobs_unindexed() RETURNS trigger"                     \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN"           \
+	" INSERT INTO unindexed VALUES (NEW.seq) ON CONFLICT DO NOTHING;"      \
+	" RETURN NULL; END $$;"                                                \
+	"CREATE TRIGGER jobs_ended_update AFTER UPDATE OF ended_at ON jobs"    \
+	" FOR EACH ROW WHEN (NEW.ended_at > 0 AND OLD.ended_at = 0)"           \
+	" EXECUTE FUNCTION jobs_unindexed();"                                  \
+	"CREATE TRIGGER jobs_ended_insert AFTER INSERT ON jobs"                \
+	" FOR EACH ROW WHEN (NEW.ended_at > 0)"                                \
+	" EXECUTE FUNCTION jobs_unindexed();"                                  \
+	"CREATE TABLE search ("                                                \
+	" seq BIGINT PRIMARY KEY REFERENCES jobs (seq) ON DELETE CASCADE,"     \
+	" place BIGINT NOT NULL,"                                              \
+	" words TSVECTOR NOT NULL);"                                           \
+	"CREATE INDEX search_place ON search (place);"                         \
+	"CREATE INDEX search_words ON search USING gin (words)"                \
+	" WITH (fastupdate = off);"
+
+/*
  * Whose jobs wait, found without a look at the others. A column of its own, for
  * it changes seldom: an index that names the count would be written to with
  * each job, and PostgreSQL's tenants_turn with it.
@@ -375,6 +429,7 @@ const char *const schema_sqlite[SCHEMA_VERSION] = {
 	TENANTS_SQLITE,
 	ARTIFACTS("INTEGER", "BLOB"),
 	NODES("INTEGER"),
+	PLACES("INTEGER", "VIRTUAL") WORDS_SQLITE,
 	WAITS("VIRTUAL"),
 };
 
@@ -390,5 +445,6 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 				     " ALTER COLUMN data"
 				     " SET STORAGE EXTERNAL;",
 	NODES("BIGINT"),
+	PLACES("BIGINT", "STORED") WORDS_PG,
 	WAITS("STORED") COME_PG,
 };

@@ -37,16 +37,11 @@ static void
 op_answer(struct store_op *op)
 {
 	struct job *job = op->job;
-	size_t i;
+	struct store_page page;
 
 	if (op->result == STORE_AWAY || op->result == STORE_FAILED) {
 		job_free(job);
 		job = NULL;
-		for (i = 0; i < op->n_jobs; i++)
-			job_free(op->jobs[i]);
-		free(op->jobs);
-		op->jobs = NULL;
-		op->n_jobs = 0;
 		op->n_ids = 0;
 		op->n_nodes = 0;
 		memset(&op->beat, 0, sizeof(op->beat));
@@ -60,8 +55,11 @@ op_answer(struct store_op *op)
 	case JOB_CB:
 		op->cb.job(op->result, job, op->arg);
 		break;
-	case JOBS_CB:
-		op->cb.jobs(op->result, op->jobs, op->n_jobs, op->arg);
+	case PAGE_CB:
+		memset(&page, 0, sizeof(page));
+		if (op->result == STORE_OK)
+			sqlite_list_page(op->list, &page);
+		op->cb.page(op->result, &page, op->arg);
 		break;
 	case PLAIN_CB:
 		op->cb.plain(op->result, op->arg);
@@ -107,6 +105,7 @@ op_answer(struct store_op *op)
 	}
 	free(op->leases);
 	free(op->nodes);
+	sqlite_list_free(op->list);
 	free(op->ids);
 	free(op->letters);
 	free(op->errors);
@@ -164,6 +163,33 @@ call_exec(struct store *s, struct store_op *op)
 
 TAILQ_HEAD(op_list, store_op);
 
+static void
+rest(struct store *s, struct store_op *op)
+{
+	int64_t us = s->rested_at - time_mono_us();
+	struct timeval tv = { 0, 0 };
+
+	if (us > 0) {
+		tv.tv_sec = us / 1000000;
+		tv.tv_usec = us % 1000000;
+	}
+	TAILQ_INSERT_TAIL(&s->resting, op, entry);
+	if (!event_pending(s->rest, EV_TIMEOUT, NULL))
+		event_add(s->rest, &tv);
+}
+
+static void
+rested(int fd, short events, void *arg)
+{
+	static const struct timeval at_once = { 0, 0 };
+	struct store *s = arg;
+
+	(void)fd;
+	(void)events;
+	TAILQ_CONCAT(&s->queue, &s->resting, entry);
+	event_add(s->turn, &at_once);
+}
+
 /*
  * Moves what waits into batch, in one transaction, until it has taken long
  * enough. -1: nothing of it is written. 1: something was.
@@ -184,8 +210,16 @@ batch_exec(struct store *s, struct op_list *batch)
 				return (-1);
 			writing = 1;
 		}
+		op->again = AGAIN_NOT;
 		if (call_exec(s, op) == -1)
 			return (-1);
+		if (op->again == AGAIN_NOT)
+			continue;
+		TAILQ_REMOVE(batch, op, entry);
+		if (op->again == AGAIN_NOW)
+			TAILQ_INSERT_TAIL(&s->queue, op, entry);
+		else
+			rest(s, op);
 	}
 	if (writing && step(s, S_COMMIT) == -1)
 		return (-1);
@@ -381,17 +415,31 @@ sqlite_queue_position(struct store *s, const char *id,
 }
 
 static void
-sqlite_list(struct store *s, int status, const char *job_type, int64_t limit,
-    int64_t offset, store_jobs_cb cb, void *arg)
+sqlite_list(
+    struct store *s, const struct store_filter *f, store_page_cb cb, void *arg)
 {
-	struct store_op *op = op_new(s, JOBS_CB, 0, call_list, arg);
+	struct store_op *op = op_new(s, PAGE_CB, 0, call_list, arg);
 
-	op->cb.jobs = cb;
-	op->flag = status;
-	if (job_type != NULL)
-		strlcpy(op->job_type, job_type, sizeof(op->job_type));
-	op->n1 = limit;
-	op->n2 = offset;
+	op->cb.page = cb;
+	op->list = sqlite_list_new(f);
+}
+
+static void
+sqlite_index(struct store *s, int max, store_counts_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, COUNTS_CB, 1, call_index, arg);
+
+	op->cb.counts = cb;
+	op->flag = max;
+}
+
+static void
+sqlite_import(struct store *s, const struct job *j, store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_import, arg);
+
+	op->cb.plain = cb;
+	op->in = job_lend(j);
 }
 
 static void
@@ -513,7 +561,7 @@ sqlite_letters(struct store *s, const char *error, int64_t id, int64_t limit,
 	struct store_op *op = op_new(s, LETTERS_CB, 0, call_letters, arg);
 
 	op->cb.letters = cb;
-	strlcpy(op->job_type, error, sizeof(op->job_type));
+	strlcpy(op->error, error, sizeof(op->error));
 	op->n1 = limit;
 	op->n2 = offset;
 	op->position = id;
@@ -630,6 +678,7 @@ sqlite_close(struct store *s)
 	struct store_op *op;
 	int i;
 
+	TAILQ_CONCAT(&s->queue, &s->resting, entry);
 	while ((op = TAILQ_FIRST(&s->queue)) != NULL) {
 		TAILQ_REMOVE(&s->queue, op, entry);
 		op->result = STORE_AWAY;
@@ -645,6 +694,8 @@ sqlite_close(struct store *s)
 		event_free(s->retry);
 	if (s->idle != NULL)
 		event_free(s->idle);
+	if (s->rest != NULL)
+		event_free(s->rest);
 	free(s);
 }
 
@@ -667,6 +718,7 @@ sqlite_open(struct event_base *base, const char *url,
 	path += 10;
 	s = xcalloc(1, sizeof(*s));
 	TAILQ_INIT(&s->queue);
+	TAILQ_INIT(&s->resting);
 	s->base = base;
 	s->state_cb = state_cb;
 	s->arg = arg;
@@ -680,7 +732,9 @@ sqlite_open(struct event_base *base, const char *url,
 	s->turn = evtimer_new(base, turn, s);
 	s->retry = evtimer_new(base, probe, s);
 	s->idle = evtimer_new(base, checkpoint, s);
-	if (s->turn == NULL || s->retry == NULL || s->idle == NULL)
+	s->rest = evtimer_new(base, rested, s);
+	if (s->turn == NULL || s->retry == NULL || s->idle == NULL ||
+	    s->rest == NULL)
 		fatal(NULL);
 	if (sqlite3_open_v2(path, &s->db,
 		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
@@ -725,6 +779,8 @@ const struct store_ops store_sqlite = {
 	.get = sqlite_get,
 	.queue_position = sqlite_queue_position,
 	.list = sqlite_list,
+	.index = sqlite_index,
+	.import = sqlite_import,
 	.counts = sqlite_counts,
 	.beat = sqlite_beat,
 	.ended = sqlite_ended,

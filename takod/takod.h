@@ -410,6 +410,17 @@ typedef void (*artifact_answer_cb)(
 void artifact_ask(
     const struct artifact_ask *, artifact_answer_cb, uint64_t arg);
 
+/* ---- find.c: pages of records, and the words they are searched by -------- */
+void find_init(void);
+/*
+ * Answers tako-api's request req, or takoctl's of client (its serial), which
+ * is then 0 or else.
+ */
+void find_list(uint32_t req, uint64_t client, const struct msg_req_list *);
+void find_gone(uint32_t req);	  /* of tako-api; 0: all of them */
+int find_serves(uint64_t client); /* a list for it is under way */
+void find_kick(void);		  /* a job ended: its words are to be indexed */
+
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
     int sync, int keep);
@@ -441,6 +452,18 @@ int reply_record_to(struct imsgev *, uint32_t req, const struct job *,
  */
 int control_open(char *detail, size_t);
 void control_close(void);
+/* A client by its serial: its channel (NULL: it is gone), its last word. */
+struct imsgev *control_channel(uint64_t client);
+void control_end(uint64_t client, enum rep, const char *detail);
+
+/* ---- import.c: records that takoctl brings -------------------------------
+ */
+/* A folder for artifacts that the client of uid may fill; -1, errno. */
+int import_folder(uint64_t client, uid_t uid);
+/* Takes a record over, and what is in that folder; answers the client. */
+void import_record(
+    uint64_t client, const struct msg_ctl_import *, struct blob *sections);
+void import_gone(uint64_t client);
 
 /* ---- main.c ----------------------------------------------------------------
  */

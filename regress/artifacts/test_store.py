@@ -6,6 +6,7 @@ that is away costs time alone.
 import json
 import os
 import re
+import socket
 import sqlite3
 import subprocess
 import time
@@ -288,6 +289,35 @@ def test_s3_away(start):
         "failed", "internal_error")
     assert record["takod"]["artifacts_lost"] is True
     assert record["artifacts"] == []
+
+
+def test_what_s3_is_asked(start):
+    """Where its configuration says, and signed for its region."""
+    key = os.path.join(host.scratch(), "key-%s" % uuid.uuid4())
+    with open(key, "w") as file:
+        file.write("[default]\naws_access_key_id = who\n"
+                   "aws_secret_access_key = secret\n")
+    os.chmod(key, 0o600)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        start("oci", "runc", config={
+            "artifact_store": "s3", "s3_bucket": "a-bucket",
+            "s3_endpoint": "http://127.0.0.1:%d" % server.getsockname()[1],
+            "s3_region": "mars-north-7", "s3_prefix": "some/where/",
+            "s3_credentials_file": key})
+        # It looks for what no record names as soon as it is ready.
+        client, _ = server.accept()
+        with client:
+            client.settimeout(30)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(65536)
+            client.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+    words = head.decode()
+    assert words.startswith("GET /a-bucket/?"), words
+    assert "some%2Fwhere%2F" in words.split(" ", 2)[1]
+    scope = re.search(r"Credential=who/\d{8}/([^,]+),", words)
+    assert scope and scope.group(1) == "mars-north-7/s3/aws4_request", words
 
 
 def test_changed_store(start):

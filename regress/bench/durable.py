@@ -131,9 +131,12 @@ def submits(store, rounds):
 # ---- claims -----------------------------------------------------------------
 
 def milliseconds(said, column):
-    """name: a column of the numbers of store_bench's table."""
-    rows = re.findall(r"^(\w.*?) +\d+ +((?:[\d.]+ *)+)$", said, re.M)
-    return {name: float(numbers.split()[column]) for name, numbers in rows}
+    """By name, a column (p50, p95 ...) of store_bench's last table."""
+    lines = said[said.rindex("ms  "):].splitlines()
+    place = lines[0].split().index(column) - 1
+    rows = {line[:18].strip(): line[18:].split() for line in lines[1:]
+            if re.fullmatch(r"[\d. ]+", line[18:])}
+    return {name: float(numbers[place]) for name, numbers in rows.items()}
 
 
 def claims(store, tenants, rounds):
@@ -145,11 +148,11 @@ def claims(store, tenants, rounds):
         few = Database(store)
         said = tool("store_bench", "-w", 100, "-t", tenants, few.url, CLAIMS)
         few.drop()
-        return milliseconds(said, 0)["claim"]
+        return milliseconds(said, "p50")["claim"]
 
     def among_many():
         said = tool("store_bench", "-c", many.url, CLAIMS)
-        return milliseconds(said, 0)["claim"]
+        return milliseconds(said, "p50")["claim"]
     among_many()
     results = turns(rounds, among_few, among_many)
     many.drop()
@@ -167,7 +170,7 @@ def reads(store, records, rounds):
 
     def find(database):
         said = tool("store_bench", database.url, "find", FINDS)
-        half, most = (milliseconds(said, n) for n in (0, 1))
+        half, most = (milliseconds(said, c) for c in ("p50", "p95"))
         return (half["get"], half["list 100"],
                 max(v for k, v in most.items() if k.startswith("search")))
     results = turns(rounds, lambda: find(few), lambda: find(many))

@@ -41,7 +41,7 @@ def test_packages_of_a_request(daemon, allowed, text):
     assert answer["success"] is False and answer["stdout"] == ""
     assert answer["exit_code"] == -1 and answer["error"] == text, answer
     record = daemon.record(answer["execution_id"])
-    assert record["error"]["type"] == "config_error", record
+    assert record["error"]["type"] == "dependency_error", record
     # None are none.
     assert daemon.execute("print(1)", requirements=[])["stdout"] == "1\n"
 
@@ -52,7 +52,7 @@ def test_sessions(daemon):
     daemon.write_config(
         sessions_enabled=True, session_idle_timeout_seconds=30,
         session_max_ttl_seconds=60, session_max_concurrent=1,
-        dlq_ttl_days=1, dependency_proxy_url="http://proxy.example:3128",
+        dependency_proxy_url="http://proxy.example:3128",
         enable_runtime_dependency_cache=True,
         job_types=[{"name": "lasting", "session_enabled": True,
                     "python_version": "3.12"}])

@@ -86,7 +86,13 @@ def test_status(runc):
 
 def test_workers(runc):
     job = running(runc)
-    rows = ctl_json(runc, "workers")["workers"]
+
+    def workers():
+        return ctl_json(runc, "workers")["workers"]
+    # It has the job also while its container still starts.
+    rows = host.wait_for("the worker runs it", lambda: [
+        row for row in [workers()] if any(
+            r["job_id"] == job and r["state"] == "running" for r in row)])[0]
     [api] = [r for r in rows if r["name"] == "tako-api"]
     assert (api["state"], api["slot"]) == ("serving", -1)
     assert [api["pid"]] == runc.children("tako-api")

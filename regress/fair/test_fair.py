@@ -215,6 +215,28 @@ def test_weights_and_rotation(start):
     assert 11 <= len(set(order[:15]) & set(b)) <= 13, order
 
 
+def test_defaults(start):
+    """What holds for addresses, and for keys that have nothing of their own."""
+    takod = start("oci", "runc", config={
+        "max_workers": 1, "tenant_defaults": {"max_queued": 1}})
+    running = takod.submit("import time; time.sleep(60)")
+    host.wait_for("it runs", lambda: takod.stats()["running"] == 1)
+    waiting = takod.submit("pass")
+    refused(takod.post("/execute/async", {"code": "pass"}), FILLED)
+    for job in (running, waiting):
+        assert takod.post("/jobs/%s/cancel" % job)[0] == 200
+
+
+def test_ageing(start):
+    """A lower priority has a turn once it was left out for so long."""
+    takod = start("oci", "runc", config=keyed(
+        {"priority": 5}, max_workers=1, priority_ageing_seconds=1))
+    high = [submit(takod, FLOOD, NAP) for _ in range(40)]
+    low = submit(takod, OTHER, NAP)
+    ended(takod, [low])
+    assert len(starts(takod, high)) < 40
+
+
 def test_without_keys(takod):
     """Clients without a key: by address, and with one space of keys."""
     job = takod.submit("pass", idempotency_key="fair-without-1")

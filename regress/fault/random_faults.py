@@ -33,8 +33,8 @@ from lib.proxy import DockerProxy, PgProxy  # noqa: E402
 PAIRS = ("sqlite", "pg")
 CLIENTS = 2
 WAITING = 6  # jobs that each client keeps under way
-BROKEN = ("interrupted", "internal_error", "sandbox_died", "docker_error",
-          "service_unavailable")
+BROKEN = ("interrupted", "internal_error", "sandbox_died", "killed",
+          "docker_error", "service_unavailable")
 POINTS = ("takod.submitted", "takod.claimed", "takod.creating",
           "takod.created", "takod.started", "takod.handed_over",
           "takod.ended", "takod.finishing", "takod.finished",

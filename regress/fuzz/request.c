@@ -81,15 +81,39 @@ check_body(const uint8_t *data, size_t len, int json)
 	errors_free(&e);
 }
 
+/* Of a rerun (0) or a fork (1): what it may say, and nothing else. */
+static void
+check_rerun(const uint8_t *data, size_t len, int fork)
+{
+	struct section body = { data, len };
+	struct submit s;
+	struct errors e;
+
+	errors_init(&e);
+	rerun_check(&s, fork, &body, 1, &conf, &e);
+	if (e.n > 0)
+		need_errors(&e);
+	else
+		need((s.code != NULL) == fork && s.requirements == NULL &&
+		     s.idempotency_key[0] == '\0' && s.startup_timeout == 0 &&
+		     s.timeout >= 0 && s.timeout <= 86400);
+	submit_free(&s);
+	errors_free(&e);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
+	const struct param *const pages[] = { params_letters, params_list };
 	struct errors e;
 	struct query q;
+	size_t i;
 	char *s;
 
 	check_body(data, len, 1);
 	check_body(data, len, 0);
+	check_rerun(data, len, 0);
+	check_rerun(data, len, 1);
 	s = xmalloc(len + 1);
 	memcpy(s, data, len);
 	s[len] = '\0';
@@ -102,6 +126,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		need(q.timeout >= 1 && q.timeout <= 300 &&
 		     (q.wait == 0 || q.wait == 1));
 	errors_free(&e);
+	for (i = 0; i < nitems(pages); i++) {
+		errors_init(&e);
+		query_check(&q, pages[i], s, &e);
+		if (e.n > 0)
+			need_errors(&e);
+		else
+			need(q.list.limit >= 1 && q.list.limit <= 1000 &&
+			     q.list.offset >= 0);
+		errors_free(&e);
+	}
 	free(s);
 	return (0);
 }

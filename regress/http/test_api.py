@@ -117,7 +117,7 @@ def test_correlation_in_record_and_log(takod):
 @pytest.mark.parametrize("path", [
     "/nothing", "/jobs", "/jobs/", "/jobs//result", "/execute/x", "//health",
     "/jobs/%s/other" % NOBODY, "/jobs/%s/result/x" % NOBODY, "/HEALTH",
-    "/executions/", "/docs/../health", "/%2e%2e/health", "/jobs%2f" + NOBODY])
+    "/executions/%s/diff" % NOBODY, "/docs/../health", "/%2e%2e/health", "/jobs%2f" + NOBODY])
 def test_unknown_route(takod, path):
     status, _, answer = takod.get(path)
     assert (status, answer["detail"]) == (404, "Not Found")

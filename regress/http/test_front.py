@@ -217,7 +217,7 @@ def test_refusal_with_a_text(front):
             (6, "effective timeout must be less than or equal to the "
                 "configured max_timeout (5 seconds)", None),
             (8, "/var/lib/secret", "Internal server error"),
-            (10, "Build failed: no", None)):
+            (12, "Build failed: no", None)):
         client = front.ask("POST", "/execute", GOOD)
         asked = front.expect("REQ_SUBMIT")
         os.close(asked.fd)

@@ -220,7 +220,7 @@ def test_requirements_that_cannot_be_given(start):
     daemon = start("oci", "runc", config={"allow_runtime_requirements": True})
     answer = daemon.execute("print('ran')", requirements=["requests"])
     assert answer["success"] is False and "ran" not in answer["stdout"]
-    assert "cannot install packages" in answer["error"]
+    assert "packages, which this takod cannot give" in answer["error"]
 
 
 # ---- what a job leaves ------------------------------------------------------

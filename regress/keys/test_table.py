@@ -132,6 +132,18 @@ KEYS = {
                       "test_the_group_may_and_others_may_not"],
     "log_format": ["contract/test_log.py::test_json"],
     "drain_timeout": ["durable/test_stop.py::test_drain_timeout"],
+    "node_name": ["nodes/test_nodes.py::test_nodes_listed",
+                  "nodes/test_cut.py::test_same_name"],
+    "lease_seconds": ["nodes/test_cut.py::test_cut_off",
+                      "nodes/test_nodes.py::test_node_killed"],
+    "artifact_store": ["artifacts/test_store.py::test_changed_store"],
+    **{"s3_" + key: ["artifacts/test_store.py::test_what_s3_is_asked"]
+       for key in ("endpoint", "bucket", "region", "prefix",
+                   "credentials_file")},
+    "tenant_defaults": ["fair/test_fair.py::test_defaults"],
+    "budget_window_seconds": ["fair/test_fair.py::test_budgets"],
+    "priority_ageing_seconds": ["fair/test_fair.py::test_ageing"],
+    "dlq_ttl_days": ["jobs/test_faults.py::test_old_letters_go"],
     "api_hostnames": [OF + "test_names_for_local_clients"],
     "api_max_connections": [OF + "test_connections"],
     "api_max_connections_per_source": [OF + "test_connections"],
@@ -148,12 +160,12 @@ AS_IF_NOT = "accepted, and without effect: there is nothing yet that has it"
 REFUSED = "accepted; a job of such a type ends with a config_error"
 LATER_KEYS = {
     "allow_runtime_requirements": (
-        "accepted; a request with requirements ends with a config_error, "
+        "accepted; a request with requirements ends as dependency_error, "
         "which says which of the two it is", "test_packages_of_a_request"),
     **{key: (AS_IF_NOT, "test_sessions") for key in (
         "dependency_proxy_url", "enable_runtime_dependency_cache",
         "sessions_enabled", "session_idle_timeout_seconds",
-        "session_max_ttl_seconds", "session_max_concurrent", "dlq_ttl_days",
+        "session_max_ttl_seconds", "session_max_concurrent",
         "job_types.session_enabled", "job_types.python_version")},
     **{"job_types." + key: (REFUSED, "test_refused") for key in (
         "requirements", "network_enabled", "gpu.enabled", "gpu.vendor",

@@ -21,7 +21,6 @@ Lines on its stdin change it while it runs; each is answered by a line:
 """
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -57,39 +56,7 @@ urllib3==2.8.0
 Werkzeug==3.1.9
 xmltodict==1.0.4
 """
-SECONDS = 170  # for each step; a test may take 180
 BUCKET, REGION = "takod-artifacts", "eu-central-1"
-
-
-def run(argv):
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=SECONDS)
-    if done.returncode != 0:
-        raise AssertionError("%s ends with %d:\n%s" % (
-            " ".join(argv[:4]), done.returncode, done.stdout))
-
-
-def environment(folder, packages):
-    """A virtual environment with these packages; the path of its python3."""
-    interpreter = os.path.join(folder, "bin", "python3")
-    wanted = os.path.join(folder, "packages")
-    complete = os.path.join(folder, "complete")  # its copy, when all is there
-    if os.path.exists(complete):
-        with open(complete) as file:
-            if file.read() == packages:
-                return interpreter
-    shutil.rmtree(folder, ignore_errors=True)
-    print("installing %s in %s" % (packages.split()[0], folder),
-          file=sys.stderr)
-    run(["/usr/bin/python3", "-m", "venv", "--without-pip", folder])
-    with open(wanted, "w") as file:
-        file.write(packages)
-    run(["/usr/bin/python3", "-m", "pip", "--disable-pip-version-check",
-         "--python", interpreter, "install", "-q", "--no-deps", "--no-compile",
-         "--only-binary", ":all:", "-r", wanted])
-    os.rename(wanted, complete)
-    return interpreter
 
 
 class S3:
@@ -99,7 +66,8 @@ class S3:
         from . import host, shared
         self.host = host
         os.makedirs(folder, exist_ok=True)
-        self.python = environment(
+        from . import environment
+        self.python = environment.python(
             os.path.join(shared.build(), "s3server"), PACKAGES)
         self.key, self.secret = "AKIATAKODTESTS0000001", "s3cret/" + "x" * 32
         with socket.socket() as sock:

@@ -85,6 +85,25 @@ def test_cut_off(cluster, wire):
     pair.check()
 
 
+def test_alone(cluster, wire):
+    """Nobody else could take it up: a long outage ends no job."""
+    one = cluster(0, lease_seconds=3)
+    far = one.add("alone", database_url=one.url.replace(
+        ":%d/" % shared.postgres().port, ":%d/" % wire.port))
+    job = one.hold(far, 6)[0]  # two leases
+    groups = [g for several in groups_of(far, job).values() for g in several]
+    wire.cut()
+    host.wait_for("it has run to its end", lambda: not any(
+        host.cgroup_pids(g) for g in groups), 30)
+    assert one.row(job)["status"] == "running"
+    wire.mend()
+    host.wait_for("its end is recorded",
+                  lambda: one.row(job)["status"] != "running", 30)
+    assert one.wait(far, job)["status"] == "succeeded"
+    assert "could not be extended" not in far.log()
+    one.check()
+
+
 def test_late_answer(cluster, wire):
     """Told that it may hand code over, after the job was taken from it."""
     pair = cluster(0, max_workers=1, warm_pool_size=0)

@@ -5,16 +5,22 @@
  *	store_bench URL [jobs [at_once [output_bytes]]]
  *	store_bench -w waiting [-t tenants] URL [jobs]
  *	store_bench -c URL [jobs]
+ *	store_bench URL fill records
+ *	store_bench URL find [calls]
  *
  * Each job is submitted, claimed and finished with output; at_once jobs are
- * under way together. Then all are removed as old ones are. An event that runs
- * in every turn of the loop sees how long the loop did nothing else: that is
- * what other work would have waited.
+ * under way together. Then their words are indexed, and all are removed as old
+ * ones are. An event that runs in every turn of the loop sees how long the
+ * loop did nothing else: that is what other work would have waited.
  *
  * With -w so many jobs of so many tenants (1) wait already, put there by SQL,
  * and jobs of them are claimed one after the other: what a claim takes is to
  * be the same however many wait. The database must be a new one; with -c it is
  * one that was filled so.
+ *
+ * fill adds records that have ended, with words that are common and rare, and
+ * indexes them; find takes from such a store a record by its id, a page of the
+ * list, and what is searched for.
  */
 #include <err.h>
 #include <libpq-fe.h>
@@ -38,13 +44,28 @@ enum measure {
 	SUBMIT,
 	CLAIM,
 	FINISH,
+	INDEX,
 	EXPIRE,
+	GET,
+	LIST,
+	LIST_DEEP,
+	LIST_FILTER,
+	LIST_WORST,
+	SEARCH_COMMON,
+	SEARCH_SOME,
+	SEARCH_RARE,
+	SEARCH_BOTH,
+	SEARCH_NONE,
+	SEARCH_PHRASE,
 	HELD,
 	MEASURES
 };
 
 static const char *const names[MEASURES] = { "submit", "claim", "finish",
-	"expire", "loop held" };
+	"index", "expire", "get", "list 100", "list, offset 10000",
+	"list, failed", "list, none of all", "search, in all", "search, in 1 %",
+	"search, in 1", "search, never both", "search, in none",
+	"search, phrase", "loop held" };
 
 struct samples {
 	int64_t *us;
@@ -326,11 +347,288 @@ report(enum measure m)
 	struct samples *s = &b.samples[m];
 
 	qsort(s->us, s->n, sizeof(*s->us), compare);
-	printf("%-10s %8zu %9.2f %9.2f %9.2f %9.2f\n", names[m], s->n,
+	if (s->n == 0)
+		return;
+	printf("%-18s %8zu %9.2f %9.2f %9.2f %9.2f %9.2f\n", names[m], s->n,
 	    (double)s->us[s->n / 2] / 1000,
+	    (double)s->us[s->n * 95 / 100] / 1000,
 	    (double)s->us[s->n * 99 / 100] / 1000,
 	    (double)s->us[s->n * 999 / 1000] / 1000,
 	    (double)s->us[s->n - 1] / 1000);
+}
+
+static void
+heading(void)
+{
+	printf("%-18s %8s %9s %9s %9s %9s %9s\n", "ms", "n", "p50", "p95",
+	    "p99", "p99.9", "max");
+}
+
+/* ---- words --------------------------------------------------------------- */
+
+static void
+indexed(enum store_result result, const struct store_counts *c, void *arg)
+{
+	must(result, "index");
+	note(INDEX, time_mono_us() - b.asked);
+	if (c->queued == 0) {
+		event_base_loopbreak(b.base);
+		return;
+	}
+	b.asked = time_mono_us();
+	b.ops->index(b.store, 64, indexed, arg);
+}
+
+static void
+index_all(void)
+{
+	b.asked = time_mono_us();
+	b.ops->index(b.store, 64, indexed, NULL);
+	event_base_dispatch(b.base);
+}
+
+/* ---- many records ---------------------------------------------------------
+ */
+
+#define DAY_US (86400 * INT64_C(1000000))
+#define FIRST  (19000 * DAY_US)
+/* Words that a record has of so many, the first ones far more often. */
+#define WORDS_EACH 30
+#define VOCABULARY 20000
+
+static long filled;
+
+/* The id of record n: found again without asking. */
+static void
+id_of(char id[MAX_JOB_ID + 1], long n)
+{
+	snprintf(id, MAX_JOB_ID + 1, "00000000-0000-4000-8000-%012lx", n);
+}
+
+static uint64_t
+scatter(uint64_t x)
+{
+	x ^= x >> 33;
+	x *= UINT64_C(0xff51afd7ed558ccd);
+	x ^= x >> 33;
+	x *= UINT64_C(0xc4ceb9fe1a85ec53);
+	return (x ^ x >> 33);
+}
+
+static struct job *
+record(long n)
+{
+	struct job *j = job_new();
+	char text[2048];
+	size_t len = 0;
+	uint64_t r;
+	int i;
+
+	if (j == NULL)
+		err(1, NULL);
+	id_of(j->id, n);
+	snprintf(j->job_type, sizeof(j->job_type), "type-%ld", n % 7);
+	j->created_at = FIRST + n * 1000000;
+	j->started_at = j->created_at + 1000;
+	j->ended_at = j->started_at + 1000;
+	j->attempt = 1;
+	j->status = n % 10 == 0 ? JOB_FAILED : JOB_SUCCEEDED;
+	j->exit_code = n % 10 == 0;
+	j->error = n % 10 == 0 ? JERR_KEY : JERR_NONE;
+	/* even and odd have a word each, and never both of them */
+	len += (size_t)snprintf(text + len, sizeof(text) - len,
+	    "import os\nnumber_%ld = %ld  # %s%s\n", n, n,
+	    n % 2 ? "odd" : "even", n % 100 == 0 ? " hundredth" : "");
+	for (i = 0; i < WORDS_EACH; i++) {
+		r = scatter((uint64_t)n * WORDS_EACH + (uint64_t)i);
+		r = (r & 0xffff) * ((r >> 16) & 0xffff) % VOCABULARY;
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+		    "w%llx ", (unsigned long long)r);
+	}
+	j->code = blob_copy(text, len);
+	j->code_len = len;
+	j->input = blob_copy("{}", 2);
+	j->input_len = 2;
+	j->requirements = blob_copy("", 0);
+	j->out = blob_copy("done\nall is well\n", 17);
+	return (j);
+}
+
+static void imported(enum store_result, void *);
+
+static void
+import_next(void)
+{
+	struct job *j;
+
+	if (b.left == 0) {
+		if (b.under_way == 0)
+			event_base_loopbreak(b.base);
+		return;
+	}
+	b.left--;
+	b.under_way++;
+	j = record(filled++);
+	b.ops->import(b.store, j, imported, NULL);
+	job_free(j);
+}
+
+static void
+imported(enum store_result result, void *arg)
+{
+	(void)arg;
+	if (result != STORE_EXISTS)
+		must(result, "import");
+	b.under_way--;
+	import_next();
+}
+
+static void
+fill_records(long n)
+{
+	long i;
+
+	b.left = n;
+	for (i = 0; i < 256; i++)
+		import_next();
+	event_base_dispatch(b.base);
+	index_all();
+	report(INDEX);
+}
+
+/* ---- finding them again
+ * ------------------------------------------------------
+ */
+
+static void
+on_got(enum store_result result, struct job *job, void *arg)
+{
+	(void)arg;
+	must(result, "get");
+	job_free(job);
+	event_base_loopbreak(b.base);
+}
+
+static size_t n_found;
+static int64_t gave_up, refused;
+
+static void
+on_found(enum store_result result, const struct store_page *page, void *arg)
+{
+	(void)arg;
+	if (result == STORE_FAILED)
+		refused++;
+	else
+		must(result, "list");
+	n_found = page->n;
+	gave_up += page->next != 0;
+	event_base_loopbreak(b.base);
+}
+
+static void
+find_one(enum measure m, const struct store_filter *f)
+{
+	int64_t since = time_mono_us();
+
+	b.ops->list(b.store, f, on_found, NULL);
+	event_base_dispatch(b.base);
+	note(m, time_mono_us() - since);
+}
+
+static void
+pause_s(void)
+{
+	static const struct timeval tv = { 1, 0 };
+
+	event_base_loopexit(b.base, &tv);
+	event_base_dispatch(b.base);
+}
+
+static struct store_filter
+any(const char *query)
+{
+	struct store_filter f;
+
+	memset(&f, 0, sizeof(f));
+	f.status = f.error = -1;
+	f.exit_code = STORE_ANY_EXIT;
+	f.limit = 101;
+	strlcpy(f.query, query, sizeof(f.query));
+	return (f);
+}
+
+static void
+find(long calls)
+{
+	struct store_filter f = any("");
+	char id[MAX_JOB_ID + 1];
+	int64_t since;
+	uint64_t r;
+	long i, n, low = 0, high = 1L << 26;
+
+	f.limit = 1;
+	find_one(LIST, &f);
+	b.samples[LIST].n = 0;
+	if (n_found == 0)
+		errx(1, "fill it first");
+	/* How many there are: the ids count up. */
+	while (high - low > 1) {
+		n = (low + high) / 2;
+		f.since = FIRST + n * 1000000;
+		find_one(LIST, &f);
+		if (n_found > 0)
+			low = n;
+		else
+			high = n;
+	}
+	n = low + 1;
+	b.samples[LIST].n = 0;
+	b.samples[HELD].n = 0;
+	printf("%ld records\n", n);
+	for (i = 0; i < calls; i++) {
+		r = scatter((uint64_t)i);
+		id_of(id, (long)(r % (uint64_t)n));
+		since = time_mono_us();
+		b.ops->get(
+		    b.store, id, WANT_OUTPUT | WANT_PAYLOAD, on_got, NULL);
+		event_base_dispatch(b.base);
+		note(GET, time_mono_us() - since);
+		f = any("");
+		find_one(LIST, &f);
+		f.status = JOB_FAILED;
+		find_one(LIST_FILTER, &f);
+		f = any("odd");
+		find_one(SEARCH_COMMON, &f);
+		f = any("hundredth");
+		find_one(SEARCH_SOME, &f);
+		f = any("");
+		snprintf(f.query, sizeof(f.query), "number_%ld",
+		    (long)(r % (uint64_t)n));
+		find_one(SEARCH_RARE, &f);
+		f = any("nowhere");
+		find_one(SEARCH_NONE, &f);
+	}
+	/* What holds the loop lets searches rest after it. */
+	for (i = 0; i < calls; i += 10) {
+		f = any("");
+		f.offset = 10000;
+		find_one(LIST_DEEP, &f);
+		f = any("");
+		f.status = JOB_SUCCEEDED;
+		f.error = JERR_KEY;
+		find_one(LIST_WORST, &f);
+		pause_s();
+		f = any("odd even");
+		find_one(SEARCH_BOTH, &f);
+		pause_s();
+		f = any("\"all is well\" hundredth -even os");
+		find_one(SEARCH_PHRASE, &f);
+	}
+	heading();
+	for (enum measure m = GET; m < MEASURES; m++)
+		report(m);
+	printf("%lld were answered in part, %lld were given up\n",
+	    (long long)gave_up, (long long)refused);
 }
 
 static long
@@ -345,6 +643,18 @@ number(int argc, char **argv, int i, long fallback)
 	if (error != NULL)
 		errx(1, "%s: %s", argv[i], error);
 	return (n);
+}
+
+/* Words of random letters. */
+static void
+fill_text(char *text, size_t len)
+{
+	size_t i;
+
+	arc4random_buf(text, len);
+	for (i = 0; i < len; i++)
+		text[i] =
+		    (text[i] & 7) == 0 ? ' ' : (char)('a' + (text[i] & 15));
 }
 
 static struct store *
@@ -363,6 +673,24 @@ open_store(const char *url)
 	while (!up)
 		event_base_loop(b.base, EVLOOP_ONCE);
 	return (s);
+}
+
+static void
+begin(const char *url)
+{
+	b.store = open_store(url);
+	b.last_beat = time_mono_us();
+	event_add(b.beat, &no_wait);
+}
+
+static void
+close_store(void)
+{
+	b.ops->close(b.store);
+	event_free(b.beat);
+	event_base_free(b.base);
+	for (enum measure m = SUBMIT; m < MEASURES; m++)
+		free(b.samples[m].us);
 }
 
 int
@@ -385,33 +713,44 @@ main(int argc, char **argv)
 	argc -= optind - 1;
 	if (argc < 2 || tenants < 1)
 		errx(1, "usage: store_bench [-c | -w waiting [-t tenants]] URL"
-			" [jobs [at_once [bytes]]]");
+			" [jobs [at_once [bytes]]]"
+			" | URL fill records | URL find [calls]");
+	b.ops = strncmp(argv[1], "sqlite:", 7) == 0 ? &store_sqlite : &store_pg;
+	if ((b.base = event_base_new()) == NULL ||
+	    (b.beat = evtimer_new(b.base, on_beat, NULL)) == NULL)
+		err(1, NULL);
 	log_init("store_bench", LOG_LEVEL_WARNING, 0);
+	if (argc > 2 &&
+	    (strcmp(argv[2], "fill") == 0 || strcmp(argv[2], "find") == 0)) {
+		begin(argv[1]);
+		/* A server works elsewhere: it would only be in its way. */
+		if (b.ops != &store_sqlite)
+			event_del(b.beat);
+		if (strcmp(argv[2], "fill") == 0)
+			fill_records(number(argc, argv, 3, 1000));
+		else
+			find(number(argc, argv, 3, 200));
+		close_store();
+		return (0);
+	}
 	jobs = b.left = number(argc, argv, 2, 2000);
 	at_once = number(argc, argv, 3, 1);
 	bytes = number(argc, argv, 4, 65536);
 	ones = xcalloc((size_t)at_once, sizeof(*ones));
 	output = xmalloc((size_t)bytes + 1);
-	arc4random_buf(output, (size_t)bytes);
+	fill_text(output, (size_t)bytes);
 	b.output = blob_take(output, (size_t)bytes);
 	b.code = blob_copy("print(1)", 8);
-	b.ops = strncmp(argv[1], "sqlite:", 7) == 0 ? &store_sqlite : &store_pg;
-	if ((b.base = event_base_new()) == NULL ||
-	    (b.beat = evtimer_new(b.base, on_beat, NULL)) == NULL)
-		err(1, NULL);
 	if (claim || waiting > 0) {
 		claims(argv[1], jobs, waiting, tenants);
 		if (waiting > 0)
 			printf("%ld waiting, %ld tenants\n", waiting, tenants);
-		printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99",
-		    "p99.9", "max");
-		if (jobs > 0)
-			report(CLAIM);
+		heading();
+		report(CLAIM);
 		return (0);
 	}
-	b.store = open_store(argv[1]);
-	began = b.last_beat = time_mono_us();
-	event_add(b.beat, &no_wait);
+	begin(argv[1]);
+	began = time_mono_us();
 	for (long i = 0; i < at_once; i++) {
 		b.under_way++;
 		next_job(&ones[i]);
@@ -420,11 +759,17 @@ main(int argc, char **argv)
 	printf("%ld jobs, %ld at once, %ld bytes of output: %.0f jobs/s\n",
 	    jobs, at_once, bytes,
 	    (double)jobs * 1e6 / (double)(time_mono_us() - began));
-	printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99", "p99.9",
-	    "max");
-	for (enum measure m = SUBMIT; m < MEASURES; m++)
-		if (m != EXPIRE)
-			report(m);
+	heading();
+	for (enum measure m = SUBMIT; m <= FINISH; m++)
+		report(m);
+	report(HELD);
+	b.samples[HELD].n = 0;
+	began = b.last_beat = time_mono_us();
+	index_all();
+	printf("indexed: %.0f jobs/s\n",
+	    (double)jobs * 1e6 / (double)(time_mono_us() - began));
+	report(INDEX);
+	report(HELD);
 	b.samples[HELD].n = 0;
 	began = b.last_beat = time_mono_us();
 	expire(-1, 0, NULL);
@@ -433,13 +778,9 @@ main(int argc, char **argv)
 	    (double)b.removed * 1e6 / (double)(time_mono_us() - began));
 	report(EXPIRE);
 	report(HELD);
-	b.ops->close(b.store);
-	event_free(b.beat);
-	event_base_free(b.base);
+	close_store();
 	blob_unref(b.code);
 	blob_unref(b.output);
-	for (enum measure m = SUBMIT; m < MEASURES; m++)
-		free(b.samples[m].us);
 	free(ones);
 	return (0);
 }

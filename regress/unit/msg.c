@@ -65,23 +65,27 @@ signed_integers(void **state)
 static void
 spoiled(void **state)
 {
-	struct msg_ctl_jobs in = { .limit = 1000, .status = -1 }, out;
+	struct msg_ctl_list in = { .limit = 1000,
+		.status = -1,
+		.error = -1,
+		.exit_code = -2 },
+			    out;
 	struct msg_frame f, g;
 	uint32_t len, i;
 	const char *why;
 	int b;
 
 	(void)state;
-	assert_int_equal(msg_ctl_jobs_pack(&f, 0, &in), 0);
+	assert_int_equal(msg_ctl_list_pack(&f, 0, &in), 0);
 	len = f.hdr.len;
 	for (i = sizeof(f.hdr); i < len; i++) {
 		g = f;
 		g.hdr.len = i;
-		assert_int_equal(msg_ctl_jobs_read(&g, &out, &why), -1);
+		assert_int_equal(msg_ctl_list_read(&g, &out, &why), -1);
 		for (b = 0; b < 256; b++) {
 			g = f;
 			((uint8_t *)&g)[i] = (uint8_t)b;
-			if (msg_ctl_jobs_read(&g, &out, &why) == 0) {
+			if (msg_ctl_list_read(&g, &out, &why) == 0) {
 				assert_in_range(out.limit, 1, 1000);
 				assert_true(out.status >= -1 &&
 					    out.status < JOB_STATUS_MAX);
@@ -91,22 +95,26 @@ spoiled(void **state)
 	g = f;
 	((uint8_t *)&g)[len] = 0;
 	g.hdr.len = len + 1;
-	assert_int_equal(msg_ctl_jobs_read(&g, &out, &why), -1);
+	assert_int_equal(msg_ctl_list_read(&g, &out, &why), -1);
 }
 
 static void
 pack_refuses(void **state)
 {
-	struct msg_ctl_jobs jobs = { .limit = 0, .status = -1 };
+	struct msg_ctl_list list = {
+		.limit = 0, .status = -1, .error = -1, .exit_code = -2
+	};
 	struct msg_ctl_job job;
 	struct msg_frame f;
 
 	(void)state;
-	assert_int_equal(msg_ctl_jobs_pack(&f, 0, &jobs), -1);
-	jobs.limit = 1;
-	jobs.status = JOB_STATUS_MAX;
-	assert_int_equal(msg_ctl_jobs_pack(&f, 0, &jobs), -1);
+	assert_int_equal(msg_ctl_list_pack(&f, 0, &list), -1);
+	list.limit = 1;
+	assert_int_equal(msg_ctl_list_pack(&f, 0, &list), 0);
+	list.status = JOB_STATUS_MAX;
+	assert_int_equal(msg_ctl_list_pack(&f, 0, &list), -1);
 	memset(&job, 'a', sizeof(job));
+	job.view = 0;
 	assert_int_equal(msg_ctl_job_pack(&f, 0, &job), -1);
 	strlcpy(job.job_id, "\xff\xfe", sizeof(job.job_id));
 	assert_int_equal(msg_ctl_job_pack(&f, 0, &job), -1);

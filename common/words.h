@@ -1,0 +1,58 @@
+/*
+ * words.h: what full text search takes for a word, and a query's language.
+ * Used by takod, which has both stores keep and look for the same words, and
+ * by tako-api and takoctl, which refuse a query before takod is asked.
+ *
+ * A word is a run of letters, digits and underscores of ASCII and of
+ * characters outside ASCII other than punctuation (U+0080 to U+00BF, U+2000
+ * to U+207F, U+3000 to U+303F); capital letters of ASCII count as small ones,
+ * and MAX_WORD bytes count. Bytes that are no UTF-8 separate words.
+ *
+ * A query is terms with white space between them, each of which must be
+ * found: a word; a "phrase" of words that follow each other; -term, which
+ * must not be found. A term with other characters within, such as os.path, is
+ * the phrase of its words.
+ */
+#ifndef WORDS_H
+#define WORDS_H
+
+#include <stddef.h>
+
+#define MAX_WORD       64  /* bytes of one that count */
+#define MAX_QUERY      512 /* bytes of a query */
+#define MAX_QUERY_WORD 64  /* words of a query, all together */
+/* A document has at most so many, and one of them this often. */
+#define MAX_WORDS 16000
+#define MAX_TIMES 200
+
+struct words;
+
+struct words *words_new(void); /* NULL: no memory */
+void words_free(struct words *);
+/*
+ * Adds a part of a document: no phrase reaches from one part into another.
+ * Words above the bounds are passed over. -1: no memory.
+ */
+int words_add(struct words *, const void *text, size_t len);
+/*
+ * The document: its words with blanks between, and a byte of 0xff between two
+ * parts. Of the words' own memory.
+ */
+const char *words_text(const struct words *, size_t *len);
+/* The same as PostgreSQL's tsvector is written; malloc'ed; NULL: no memory. */
+char *words_vector(const struct words *);
+
+/* How a query is written for the one and the other store. */
+enum words_dialect {
+	WORDS_FTS5,
+	WORDS_TSQUERY
+};
+/* The longest that a query becomes, NUL included. */
+#define WORDS_QUERY_MAX (MAX_QUERY * 4 + MAX_QUERY_WORD * 16)
+/*
+ * Puts a query into dst (WORDS_QUERY_MAX bytes). NULL, or what is wrong with
+ * it: a constant text.
+ */
+const char *words_query(char *dst, const char *query, enum words_dialect);
+
+#endif
