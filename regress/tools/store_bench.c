@@ -279,6 +279,7 @@ fill(const char *url, long waiting, long tenants)
 	struct job *job = job_new();
 	char columns[] = JOB_COLUMNS;
 	char *rest = strstr(columns, ", "), *sql;
+	char *created = strstr(columns, ", created_at");
 	char *tenant = strstr(columns, ", tenant");
 	long i;
 	int done = 0;
@@ -295,17 +296,18 @@ fill(const char *url, long waiting, long tenants)
 		event_base_loop(b.base, EVLOOP_ONCE);
 	b.ops->close(b.store);
 	job_free(job);
-	*tenant = '\0';
+	*created = *tenant = '\0';
 	/* Not at once: PostgreSQL keeps each version of a row till the end. */
 	for (i = 1; i <= waiting; i += FILL) {
-		sql = xasprintf(
-		    "WITH RECURSIVE n (i) AS (SELECT %ld UNION ALL"
-		    " SELECT i + 1 FROM n WHERE i < %ld)"
-		    " INSERT INTO jobs (" JOB_COLUMNS ") SELECT"
-		    " 'job-' || i%s, 'key:t' || (i %% %ld)%s FROM n, jobs"
-		    " WHERE id = 'first';",
+		sql = xasprintf("WITH RECURSIVE n (i) AS (SELECT %ld UNION ALL"
+				" SELECT i + 1 FROM n WHERE i < %ld)"
+				" INSERT INTO jobs (" JOB_COLUMNS ") SELECT"
+				" 'job-' || i%s, created_at + i%s,"
+				" 'key:t' || (i %% %ld)%s FROM n, jobs"
+				" WHERE id = 'first';",
 		    i, i + FILL - 1 < waiting ? i + FILL - 1 : waiting, rest,
-		    tenants, tenant + strlen(", tenant"));
+		    created + strlen(", created_at"), tenants,
+		    tenant + strlen(", tenant"));
 		direct(url, sql);
 		free(sql);
 	}
