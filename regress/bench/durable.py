@@ -23,7 +23,7 @@ from lib.takod import Takod, TERMINAL
 STORES = ("pg", "sqlite")
 CLIENTS, SUBMITS = 16, 800
 WAITING, TENANTS, CLAIMS = 100000, 10000, 50
-RECORDS, FINDS = 100000, 40
+RECORDS, FINDS = 20000, 40
 JOBS = 60
 SEARCH_GOAL_MS = 200
 BARE = ["/usr/bin/python3", "-I", "-c", "print(1)"]
