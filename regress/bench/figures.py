@@ -55,7 +55,7 @@ def figure(name, unit, floor, measured, rule=None, goal=None, **more):
 
 def show(row):
     def numbers(part):
-        digits = 1 if row["unit"].endswith("/s") else 2
+        digits = 1 if row["unit"].endswith("/s") else 3
         return "%.*f (%.*f..%.*f) %s" % (
             digits, part["median"], digits, part["p10"], digits, part["p90"],
             row["unit"])

@@ -351,7 +351,7 @@ report(enum measure m)
 	qsort(s->us, s->n, sizeof(*s->us), compare);
 	if (s->n == 0)
 		return;
-	printf("%-18s %8zu %9.2f %9.2f %9.2f %9.2f %9.2f\n", names[m], s->n,
+	printf("%-18s %8zu %9.3f %9.3f %9.3f %9.3f %9.3f\n", names[m], s->n,
 	    (double)s->us[s->n / 2] / 1000,
 	    (double)s->us[s->n * 95 / 100] / 1000,
 	    (double)s->us[s->n * 99 / 100] / 1000,
