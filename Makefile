@@ -197,9 +197,13 @@ soak: check-deps
 	@regress/fault/random_faults.py --build $(B) \
 	    --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
+# T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
+# read among.
 bench: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
-	@regress/bench/run --build $(B)
+	@regress/bench/run --build $(B) $(if $(T),--only '$(T)') \
+	    $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(BENCH_RECORDS),--records $(BENCH_RECORDS))
 
 MAN = $(wildcard man/*.[1-9])
 C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \

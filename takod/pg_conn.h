@@ -22,7 +22,10 @@
 
 struct pg_conn;
 
-/* types: one letter per parameter: t text, i integer, b bytes. */
+/*
+ * types: one letter per parameter: t text, i integer, b bytes; T, I, B: arrays
+ * of them.
+ */
 struct pg_statement {
 	const char *types, *sql;
 };
@@ -84,6 +87,12 @@ void pg_send(struct pg_conn *, struct pg_request *);
 void pg_text(struct pg_request *, const char *); /* NULL is NULL */
 void pg_int(struct pg_request *, int64_t);
 void pg_bytes(struct pg_request *, const void *, size_t);
+/*
+ * Sets the parameters, of types as t, i, b, to arrays of those of n others.
+ * What they point to is returned, to be freed after the answer.
+ */
+void *pg_arrays(
+    struct pg_request *, const char *types, struct pg_request *const *, int n);
 
 /* ---- pg_params.c: how to connect ---------------------------------------- */
 
@@ -143,6 +152,8 @@ int pg_setup_begin(struct pg_setup *, PGconn *);
  */
 int pg_setup_take(
     struct pg_setup *, PGconn *, PGresult *, char *detail, size_t);
+/* The number in pg_type of t, i, b, T, I or B. */
+uint32_t pg_type(char);
 /* Prepares a statement as "s<number>": 0 when it cannot be sent. */
 int pg_send_prepare(PGconn *, int number, const struct pg_statement *);
 /* The types of its parameters, by letter; how many there are. */

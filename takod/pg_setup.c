@@ -11,14 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "log.h"
 #include "pg_conn.h"
 #include "store_schema.h"
 #include "util.h"
-
-/* Types by their numbers in pg_type, which never change. */
-#define OID_BYTEA 17
-#define OID_INT8  20
-#define OID_TEXT  25
 
 /* Two takods that find an old schema: the second one waits here. */
 #define MIGRATION_LOCK "7162537412980233"
@@ -92,15 +88,34 @@ pg_words(char *dst, size_t len, const char *src)
 			dst[i] = ' ';
 }
 
+/* These never change. */
+uint32_t
+pg_type(char letter)
+{
+	switch (letter) {
+	case 't':
+		return (25);
+	case 'i':
+		return (20);
+	case 'b':
+		return (17);
+	case 'T':
+		return (1009);
+	case 'I':
+		return (1016);
+	case 'B':
+		return (1001);
+	}
+	fatalx("%s: %c", __func__, letter);
+}
+
 int
 pg_types(Oid types[PG_PARAMS], const struct pg_statement *st)
 {
 	int n;
 
 	for (n = 0; st->types[n] != '\0'; n++)
-		types[n] = st->types[n] == 't'	 ? OID_TEXT
-			   : st->types[n] == 'i' ? OID_INT8
-						 : OID_BYTEA;
+		types[n] = pg_type(st->types[n]);
 	return (n);
 }
 

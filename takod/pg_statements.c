@@ -40,7 +40,6 @@ const struct pg_statement pg_statements[S_MAX] = {
 	 * The rows known already, by id or by key, or else the new one. None
 	 * of both: the queue is full, or another session inserted the key
 	 * meanwhile and this statement does not see it yet.
-	 * Bounded counts: nobody counts further than the queue may be long.
 	 * A tenant's limits are those of its row as it is once it is locked;
 	 * who has none is not waited for. refused: 1 filled, 2 spent.
 	 */
@@ -50,8 +49,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " WHERE idempotency_key = $3 AND idempotency_key <> ''"
 	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("$23")
 	    " AND id <> $1),"
-	    " waiting AS (SELECT count(*) AS n FROM (SELECT 1 FROM jobs"
-	    " WHERE status = 'queued' LIMIT greatest($18, 1)) AS q),"
+	    " waiting AS (SELECT " JOBS_WAITING " AS n),"
 	    " quota AS (SELECT " TENANT_SPENT(NOW_US) " AS spent,"
 	    " " TENANT_BUSY " AS busy, " TENANT_FILLED " AS filled"
 	    " FROM tenants WHERE name = $23 AND (max_queued > 0"
@@ -80,6 +78,38 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " FROM waiting LEFT JOIN ("
 	    "SELECT " JOB_COLUMNS ", 1 AS is_fresh FROM fresh UNION ALL"
 	    " SELECT " JOB_COLUMNS ", 0 FROM known) AS found ON true" },
+	/*
+	 * The parameters of as many S_SUBMITs, and as many rows or fewer: those
+	 * of which nothing has to be known but that the queue has room for all.
+	 * Who has no row yet will have the limits that others have. In the
+	 * tenants' order, so that two of these never wait for each other.
+	 */
+	[S_SUBMIT_MANY] = { "TTTBTTTTBBIIIIIIIITBBBT",
+	    "WITH given AS MATERIALIZED (SELECT * FROM unnest($1, $2, $3, $4,"
+	    " $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+	    " $19, $20, $21, $22, $23) WITH ORDINALITY AS g (g_id, type, key,"
+	    " fingerprint, correlation_id, client, parent_id, relationship,"
+	    " code_hash, input_hash, code_len, input_len, timeout,"
+	    " startup_timeout, created_at, not_before, go, max_queue, owner,"
+	    " code, input, requirements, tenant, number)),"
+	    " fresh AS (INSERT INTO jobs (" JOB_COLUMNS ")"
+	    " SELECT g_id, type, key, fingerprint, correlation_id, client,"
+	    " parent_id, relationship, code_hash, input_hash, code_len,"
+	    " input_len, timeout, startup_timeout,"
+	    " CASE created_at WHEN 0 THEN " NOW_US " ELSE created_at END,"
+	    " 'queued', 0, 0, not_before, 0, 0,"
+	    " 0, -1, NULL, NULL, '', -1, -1, -1, -1, NULL, NULL, 0, 0,"
+	    " -1, -1, -1, -1, type, tenant FROM given"
+	    " WHERE " JOBS_WAITING " + (SELECT count(*) FROM given)"
+	    " <= (SELECT min(max_queue) FROM given)"
+	    " AND EXISTS (SELECT 1 FROM tenants WHERE name = given.tenant"
+	    " AND max_queued = 0 AND max_running = 0 AND max_jobs = 0"
+	    " AND max_cpu_ms = 0) ORDER BY tenant, number"
+	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
+	    " payload AS (INSERT INTO payloads"
+	    " SELECT g_id, code, input, requirements"
+	    " FROM fresh JOIN given ON g_id = id)"
+	    " SELECT * FROM fresh" },
 	/*
 	 * Whose turn it is, then a job of theirs: the row of the tenant is
 	 * locked first, so that it is still ready. A row of nulls: what was
@@ -186,9 +216,9 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " SELECT (SELECT count(*) FROM fresh),"
 	    " (SELECT count(*) FROM jobs WHERE id = $1)" },
 	[S_COUNTS] = { "",
-	    "SELECT (SELECT count(*) FROM jobs WHERE status = 'queued'),"
+	    "SELECT " JOBS_WAITING ","
 	    " (SELECT count(*) FROM jobs WHERE status = 'running'),"
-	    " (SELECT count(*) FROM tenants WHERE waiting > 0)" },
+	    " (SELECT count(*) FROM tenants WHERE has_waiting = 1)" },
 	/*
 	 * $1: what is held, $2: <node>#<life>, $3: <node>. What is held is
 	 * left alone by the second half, whose rows are taken by one of
@@ -233,7 +263,7 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " SELECT '', count(*), '', coalesce(sum(running), 0)::bigint,"
 	    " coalesce(sum(max_workers), 0)::bigint FROM nodes"
 	    " WHERE name <> $3 AND lease_until >= " NOW_US " UNION ALL"
-	    " SELECT '', (SELECT count(*) FROM jobs WHERE status = 'queued')"
+	    " SELECT '', " JOBS_WAITING
 	    " + (SELECT count(*) FROM taken WHERE status = 'queued'),"
 	    " 'queued', " NOW_US ", 0" },
 	[S_ENDED] = { "t",

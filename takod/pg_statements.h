@@ -10,6 +10,7 @@
 
 enum pg_call {
 	S_SUBMIT,
+	S_SUBMIT_MANY,
 	S_CLAIM,
 	S_START,
 	S_RELEASE,

@@ -59,7 +59,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    "SELECT " JOB_COLUMNS " FROM jobs WHERE idempotency_key = ?1"
 	    " AND idempotency_key <> ''"
 	    " AND " TENANT_SCOPE("tenant") " = " TENANT_SCOPE("?2"),
-	[S_QUEUED] = "SELECT count(*) FROM jobs WHERE status = 'queued'",
+	[S_QUEUED] = "SELECT " JOBS_WAITING,
 	[S_RUNNING] = "SELECT count(*) FROM jobs WHERE status = 'running'",
 	[S_QUOTA] = "SELECT " TENANT_SPENT("?2") ", " TENANT_BUSY
 		    ", " TENANT_FILLED " FROM tenants WHERE name = ?1",
@@ -180,7 +180,7 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
 	    " FROM dead_letters WHERE created_at < ?1"
 	    " ORDER BY created_at LIMIT ?2)",
-	[S_WAITING] = "SELECT count(*) FROM tenants WHERE waiting > 0",
+	[S_WAITING] = "SELECT count(*) FROM tenants WHERE has_waiting = 1",
 	[S_POLICY_NAMED] =
 	    "INSERT INTO tenants (" TENANT_POLICY ") SELECT " POLICY_FIELDS
 	    " FROM json_each(?1) WHERE true ON CONFLICT (name) DO UPDATE SET"

@@ -3,7 +3,8 @@
  * in the parent's loop; pg_conn.c keeps the connection and says when a
  * statement is to be tried again.
  *
- * Each call is one statement, so one round trip and one transaction. Where two
+ * Each call is one statement, so one round trip and one transaction; submits
+ * that come while one is under way share theirs. Where two
  * takods may meet, a row's lock decides: the loser's statement changes nothing
  * and, where it has seen what is no longer so, is sent once more. Times that
  * are compared among takods are by the database's clock.
@@ -28,6 +29,9 @@
 /* Words of a NOTIFY: it may have 8000 bytes. */
 #define MAX_WAKE    4000
 #define CLAIM_TRIES 4
+/* Submits that share a statement. */
+#define MANY	   64
+#define MANY_BYTES ((size_t)4 << 20)
 
 /* ---- a call under way -------------------------------------------------------
  */
@@ -84,6 +88,11 @@ struct store {
 	struct event *wake_ev;
 	int64_t age_us; /* of a turn of a lower priority */
 	TAILQ_HEAD(, orphan) orphans;
+	/* Submits that wait while others are under way, in so many statements.
+	 */
+	TAILQ_HEAD(, pg_request) submits;
+	unsigned submitting;
+	struct event *submit_ev;
 	store_state_cb state_cb;
 	store_wakeup_cb wakeup_cb;
 	void *arg;
@@ -104,9 +113,13 @@ op_new(struct store *s, enum pg_call statement,
 	return (op);
 }
 
+static void submit_gathered(struct store *);
+
+/* After the submits that came before. */
 static void
 op_send(struct op *op)
 {
+	submit_gathered(op->s);
 	pg_send(op->s->conn, &op->req);
 }
 
@@ -389,28 +402,48 @@ bind_blob(struct op *op, const struct blob *b)
 		bind_bytes(op, b);
 }
 
-/* The row of several that has the id: else the one that has the key. */
+/* The row that has the id, or -1. */
 static int
-submitted_row(const PGresult *res, const char *id)
+row_of(const PGresult *res, const char *id)
 {
 	int row;
 
-	for (row = PQntuples(res) - 1; row > 0; row--)
+	for (row = PQntuples(res) - 1; row >= 0; row--)
 		if (strcmp(PQgetvalue(res, row, C_ID), id) == 0)
 			break;
 	return (row);
+}
+
+/* Answers with the job of a row, which may be another of the same key. */
+static int
+submitted_row(struct op *op, const PGresult *res, int row)
+{
+	enum store_result result = STORE_OK;
+	struct job *j;
+
+	if ((j = get_job(res, row)) == NULL)
+		return (op_done_job(op, STORE_FAILED, NULL));
+	if (j->status == JOB_QUEUED)
+		wake_others(op->s, 'q', "");
+	if (strcmp(j->id, op->in->id) != 0)
+		result = memcmp(j->fingerprint, op->in->fingerprint,
+			     TAKO_SHA256) == 0
+			     ? STORE_EXISTS
+			     : STORE_CONFLICT;
+	return (op_done_job(op, result, j));
 }
 
 static int
 submitted(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = op_of(r);
-	struct job *j;
 	int row;
 
 	if (result != STORE_OK)
 		return (op_done_job(op, result, NULL));
-	row = submitted_row(res, op->in->id);
+	/* That of the id, else the one that has the key. */
+	if ((row = row_of(res, op->in->id)) == -1)
+		row = 0;
 	if (PQgetisnull(res, row, C_ID)) {
 		switch (get_int(res, row, SUBMIT_REFUSED)) {
 		case 1:
@@ -423,16 +456,112 @@ submitted(struct pg_request *r, enum store_result result, PGresult *res)
 			return (PG_AGAIN);
 		return (op_done_job(op, STORE_FULL, NULL));
 	}
-	if ((j = get_job(res, row)) == NULL)
-		return (op_done_job(op, STORE_FAILED, NULL));
-	if (j->status == JOB_QUEUED)
-		wake_others(op->s, 'q', "");
-	if (strcmp(j->id, op->in->id) != 0)
-		result = memcmp(j->fingerprint, op->in->fingerprint,
-			     TAKO_SHA256) == 0
-			     ? STORE_EXISTS
-			     : STORE_CONFLICT;
-	return (op_done_job(op, result, j));
+	return (submitted_row(op, res, row));
+}
+
+/*
+ * A commit costs the disk's time and the server's, however many rows it has. So
+ * while one is under way the submits that come are gathered, until it is
+ * answered or something else is sent. Those of which more has to be known go
+ * alone: they are to begin at once, or have a key.
+ */
+struct many {
+	struct pg_request req; /* first: each is the other's address */
+	struct store *s;
+	int n;
+	struct pg_request *of[MANY];
+	void *arrays;
+};
+
+static void
+submit_next(struct store *s)
+{
+	s->submitting--;
+	if (!TAILQ_EMPTY(&s->submits))
+		event_active(s->submit_ev, 0, 0);
+}
+
+static int
+submitted_one(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct store *s = op_of(r)->s;
+	int again = submitted(r, result, res);
+
+	if (!again)
+		submit_next(s);
+	return (again);
+}
+
+/* What has not been inserted goes alone, and is told why. */
+static int
+submitted_many(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct many *m = (struct many *)(void *)r;
+	struct op *op;
+	int i, row;
+
+	for (i = 0; i < m->n; i++) {
+		op = op_of(m->of[i]);
+		row = result == STORE_OK ? row_of(res, op->in->id) : -1;
+		if (result == STORE_AWAY) {
+			op->req.unknown = r->unknown;
+			op_done_job(op, result, NULL);
+		} else if (row == -1)
+			op_send(op);
+		else
+			submitted_row(op, res, row);
+	}
+	submit_next(m->s);
+	free(m->arrays);
+	free(m);
+	return (0);
+}
+
+static void
+submit_some(struct store *s)
+{
+	struct pg_request *r;
+	struct many *m;
+	size_t bytes = 0;
+
+	s->submitting++;
+	m = xcalloc(1, sizeof(*m));
+	while ((r = TAILQ_FIRST(&s->submits)) != NULL && m->n < MANY &&
+	       (m->n == 0 || bytes + r->bytes <= MANY_BYTES)) {
+		TAILQ_REMOVE(&s->submits, r, entry);
+		bytes += r->bytes;
+		m->of[m->n++] = r;
+	}
+	if (m->n == 1) {
+		m->of[0]->answer = submitted_one;
+		pg_send(s->conn, m->of[0]);
+		free(m);
+		return;
+	}
+	m->s = s;
+	m->req.statement = S_SUBMIT_MANY;
+	m->req.answer = submitted_many;
+	m->arrays =
+	    pg_arrays(&m->req, pg_statements[S_SUBMIT].types, m->of, m->n);
+	pg_send(s->conn, &m->req);
+}
+
+static void
+submit_gathered(struct store *s)
+{
+	while (!TAILQ_EMPTY(&s->submits))
+		submit_some(s);
+}
+
+static void
+submit_turn(int fd, short events, void *arg)
+{
+	struct store *s = arg;
+
+	(void)fd;
+	(void)events;
+	if (s->submitting == 0 && !TAILQ_EMPTY(&s->submits))
+		submit_some(s);
 }
 
 static void
@@ -471,7 +600,12 @@ pg_submit(struct store *s, const struct job *job, int start, int64_t max_queue,
 	bind_bytes(op, j->input);
 	bind_bytes(op, j->requirements);
 	pg_text(r, j->tenant);
-	op_send(op);
+	if (start || j->idempotency_key[0] != '\0') {
+		op_send(op);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&s->submits, r, entry);
+	event_active(s->submit_ev, 0, 0);
 }
 
 static int
@@ -1407,6 +1541,7 @@ static const struct pg_hooks hooks = { up, down, notified };
 static void
 pg_close(struct store *s)
 {
+	struct pg_request *r;
 	struct orphan *o;
 
 	/* What is left is found by the first beat of takod's next life. */
@@ -1414,12 +1549,18 @@ pg_close(struct store *s)
 		pg_find_close(s->find);
 	if (s->conn != NULL)
 		pg_conn_close(s->conn);
+	while ((r = TAILQ_FIRST(&s->submits)) != NULL) {
+		TAILQ_REMOVE(&s->submits, r, entry);
+		op_done_job(op_of(r), STORE_AWAY, NULL);
+	}
 	while ((o = TAILQ_FIRST(&s->orphans)) != NULL) {
 		TAILQ_REMOVE(&s->orphans, o, entry);
 		free(o);
 	}
 	if (s->wake_ev != NULL)
 		event_free(s->wake_ev);
+	if (s->submit_ev != NULL)
+		event_free(s->submit_ev);
 	free(s);
 }
 
@@ -1434,6 +1575,7 @@ pg_open(struct event_base *base, const char *url, const struct store_self *self,
 
 	s = xcalloc(1, sizeof(*s));
 	TAILQ_INIT(&s->orphans);
+	TAILQ_INIT(&s->submits);
 	s->state_cb = state_cb;
 	s->wakeup_cb = wakeup_cb;
 	s->arg = arg;
@@ -1442,7 +1584,9 @@ pg_open(struct event_base *base, const char *url, const struct store_self *self,
 	strlcpy(s->instance, self->instance, sizeof(s->instance));
 	snprintf(life, sizeof(life), "%08x%08x", arc4random(), arc4random());
 	snprintf(s->life, sizeof(s->life), "%s#%s", s->node, life);
-	if ((s->wake_ev = event_new(base, -1, 0, wake_send, s)) == NULL)
+	s->wake_ev = event_new(base, -1, 0, wake_send, s);
+	s->submit_ev = event_new(base, -1, 0, submit_turn, s);
+	if (s->wake_ev == NULL || s->submit_ev == NULL)
 		fatal(NULL);
 	plain = xasprintf("postgresql://%s",
 	    strncmp(url, psycopg, sizeof(psycopg) - 1) == 0

@@ -386,6 +386,42 @@
 	"CREATE INDEX search_words ON search USING gin (words)"                \
 	" WITH (fastupdate = off);"
 
+/*
+ * Whose jobs wait, found without a look at the others. A column of its own, for
+ * it changes seldom: an index that names the count would be written to with
+ * each job, and PostgreSQL's tenants_turn with it.
+ */
+#define WAITS(KIND)                                                            \
+	"ALTER TABLE tenants ADD COLUMN has_waiting INTEGER"                   \
+	" GENERATED ALWAYS AS (CASE WHEN waiting > 0 THEN 1 ELSE 0 END)"       \
+	" " KIND ";"                                                           \
+	"CREATE INDEX tenants_waits ON tenants (name) WHERE has_waiting = 1;"
+
+/* clang-format off */
+/* One statement may bring many jobs: each tenant is counted once. */
+#define COME_PG                                                                \
+	"DROP TRIGGER jobs_come ON jobs;"                                      \
+	"CREATE FUNCTION jobs_came() RETURNS trigger"                          \
+	" LANGUAGE plpgsql SET search_path FROM CURRENT AS $$"                 \
+	" DECLARE moment BIGINT := " PG_NOW "; job RECORD;"                    \
+	" BEGIN"                                                               \
+	" FOR job IN SELECT tenant, count(*) AS fresh,"                        \
+	" count(*) FILTER (WHERE status = 'queued') AS waits,"                 \
+	" count(*) FILTER (WHERE status = 'running') AS runs"                  \
+	" FROM came WHERE status IN ('queued', 'running')"                     \
+	" GROUP BY tenant ORDER BY tenant LOOP"                                \
+	" FOR i IN 1..2 LOOP "                                                 \
+	TENANT_MOVE("job.tenant", "moment", "job.waits", "job.runs",           \
+	    "job.runs", "job.fresh", "0")                                      \
+	" EXIT WHEN FOUND; "                                                   \
+	TENANT_NEW("job.tenant") " ON CONFLICT DO NOTHING;"                    \
+	" END LOOP; END LOOP;"                                                 \
+	" RETURN NULL; END $$;"                                                \
+	"CREATE TRIGGER jobs_come AFTER INSERT ON jobs"                        \
+	" REFERENCING NEW TABLE AS came FOR EACH STATEMENT"                    \
+	" EXECUTE FUNCTION jobs_came();"
+/* clang-format on */
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	JOBS_ENDED,
@@ -394,6 +430,7 @@ const char *const schema_sqlite[SCHEMA_VERSION] = {
 	ARTIFACTS("INTEGER", "BLOB"),
 	NODES("INTEGER"),
 	PLACES("INTEGER", "VIRTUAL") WORDS_SQLITE,
+	WAITS("VIRTUAL"),
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
@@ -409,4 +446,5 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 				     " SET STORAGE EXTERNAL;",
 	NODES("BIGINT"),
 	PLACES("BIGINT", "STORED") WORDS_PG,
+	WAITS("STORED") COME_PG,
 };

@@ -11,7 +11,7 @@
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H
 
-#define SCHEMA_VERSION 7
+#define SCHEMA_VERSION 8
 
 /* migrations[n] brings version n to n + 1. */
 extern const char *const schema_sqlite[SCHEMA_VERSION];
@@ -168,6 +168,11 @@ enum letter_column {
 #define TENANT_BUSY                                                            \
 	"CASE WHEN max_running > 0 AND running >= max_running"                 \
 	" THEN 1 ELSE 0 END"
+
+/* How many jobs wait, at the price of how many tenants have some. */
+#define JOBS_WAITING                                                           \
+	"(SELECT CAST(coalesce(sum(waiting), 0) AS BIGINT) FROM tenants"       \
+	" WHERE has_waiting = 1)"
 
 /*
  * The place of the waiting job id: how many claims until it is taken, if no

@@ -4,6 +4,7 @@
  *
  *	store_bench URL [jobs [at_once [output_bytes]]]
  *	store_bench -w waiting [-t tenants] URL [jobs]
+ *	store_bench -c URL [jobs]
  *	store_bench URL fill records
  *	store_bench URL find [calls]
  *
@@ -14,7 +15,8 @@
  *
  * With -w so many jobs of so many tenants (1) wait already, put there by SQL,
  * and jobs of them are claimed one after the other: what a claim takes is to
- * be the same however many wait. The database must be a new one.
+ * be the same however many wait. The database must be a new one; with -c it is
+ * one that was filled so.
  *
  * fill adds records that have ended, with words that are common and rare, and
  * indexes them; find takes from such a store a record by its id, a page of the
@@ -277,6 +279,7 @@ fill(const char *url, long waiting, long tenants)
 	struct job *job = job_new();
 	char columns[] = JOB_COLUMNS;
 	char *rest = strstr(columns, ", "), *sql;
+	char *created = strstr(columns, ", created_at");
 	char *tenant = strstr(columns, ", tenant");
 	long i;
 	int done = 0;
@@ -293,17 +296,18 @@ fill(const char *url, long waiting, long tenants)
 		event_base_loop(b.base, EVLOOP_ONCE);
 	b.ops->close(b.store);
 	job_free(job);
-	*tenant = '\0';
+	*created = *tenant = '\0';
 	/* Not at once: PostgreSQL keeps each version of a row till the end. */
 	for (i = 1; i <= waiting; i += FILL) {
-		sql = xasprintf(
-		    "WITH RECURSIVE n (i) AS (SELECT %ld UNION ALL"
-		    " SELECT i + 1 FROM n WHERE i < %ld)"
-		    " INSERT INTO jobs (" JOB_COLUMNS ") SELECT"
-		    " 'job-' || i%s, 'key:t' || (i %% %ld)%s FROM n, jobs"
-		    " WHERE id = 'first';",
+		sql = xasprintf("WITH RECURSIVE n (i) AS (SELECT %ld UNION ALL"
+				" SELECT i + 1 FROM n WHERE i < %ld)"
+				" INSERT INTO jobs (" JOB_COLUMNS ") SELECT"
+				" 'job-' || i%s, created_at + i%s,"
+				" 'key:t' || (i %% %ld)%s FROM n, jobs"
+				" WHERE id = 'first';",
 		    i, i + FILL - 1 < waiting ? i + FILL - 1 : waiting, rest,
-		    tenants, tenant + strlen(", tenant"));
+		    created + strlen(", created_at"), tenants,
+		    tenant + strlen(", tenant"));
 		direct(url, sql);
 		free(sql);
 	}
@@ -318,7 +322,8 @@ claims(const char *url, long jobs, long waiting, long tenants)
 	int64_t since;
 	int done;
 
-	fill(url, waiting, tenants);
+	if (waiting > 0)
+		fill(url, waiting, tenants);
 	b.store = open_store(url);
 	for (; jobs > 0; jobs--) {
 		since = time_mono_us();
@@ -346,7 +351,7 @@ report(enum measure m)
 	qsort(s->us, s->n, sizeof(*s->us), compare);
 	if (s->n == 0)
 		return;
-	printf("%-18s %8zu %9.2f %9.2f %9.2f %9.2f %9.2f\n", names[m], s->n,
+	printf("%-18s %8zu %9.3f %9.3f %9.3f %9.3f %9.3f\n", names[m], s->n,
 	    (double)s->us[s->n / 2] / 1000,
 	    (double)s->us[s->n * 95 / 100] / 1000,
 	    (double)s->us[s->n * 99 / 100] / 1000,
@@ -563,9 +568,6 @@ find(long calls)
 	uint64_t r;
 	long i, n, low = 0, high = 1L << 26;
 
-	/* The server works elsewhere: it would only be in its way. */
-	if (b.ops != &store_sqlite)
-		event_del(b.beat);
 	f.limit = 1;
 	find_one(LIST, &f);
 	b.samples[LIST].n = 0;
@@ -700,17 +702,19 @@ main(int argc, char **argv)
 	void *output;
 	long at_once, bytes, jobs, waiting = 0, tenants = 1;
 	int64_t began;
-	int ch;
+	int ch, claim = 0;
 
-	while ((ch = getopt(argc, argv, "w:t:")) != -1)
-		if (ch == 'w')
+	while ((ch = getopt(argc, argv, "cw:t:")) != -1)
+		if (ch == 'c')
+			claim = 1;
+		else if (ch == 'w')
 			waiting = atol(optarg);
 		else if (ch == 't')
 			tenants = atol(optarg);
 	argv += optind - 1;
 	argc -= optind - 1;
 	if (argc < 2 || tenants < 1)
-		errx(1, "usage: store_bench [-w waiting [-t tenants]] URL"
+		errx(1, "usage: store_bench [-c | -w waiting [-t tenants]] URL"
 			" [jobs [at_once [bytes]]]"
 			" | URL fill records | URL find [calls]");
 	b.ops = strncmp(argv[1], "sqlite:", 7) == 0 ? &store_sqlite : &store_pg;
@@ -721,6 +725,9 @@ main(int argc, char **argv)
 	if (argc > 2 &&
 	    (strcmp(argv[2], "fill") == 0 || strcmp(argv[2], "find") == 0)) {
 		begin(argv[1]);
+		/* A server works elsewhere: it would only be in its way. */
+		if (b.ops != &store_sqlite)
+			event_del(b.beat);
 		if (strcmp(argv[2], "fill") == 0)
 			fill_records(number(argc, argv, 3, 1000));
 		else
@@ -736,11 +743,11 @@ main(int argc, char **argv)
 	fill_text(output, (size_t)bytes);
 	b.output = blob_take(output, (size_t)bytes);
 	b.code = blob_copy("print(1)", 8);
-	if (waiting > 0) {
+	if (claim || waiting > 0) {
 		claims(argv[1], jobs, waiting, tenants);
-		printf("%ld waiting, %ld tenants\n", waiting, tenants);
-		printf("%-10s %8s %9s %9s %9s %9s\n", "ms", "n", "p50", "p99",
-		    "p99.9", "max");
+		if (waiting > 0)
+			printf("%ld waiting, %ld tenants\n", waiting, tenants);
+		heading();
 		report(CLAIM);
 		return (0);
 	}

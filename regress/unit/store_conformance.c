@@ -28,6 +28,7 @@
 #define DEADLINE_S 20
 #define QUEUE	   1000
 #define MIB	   ((size_t)1 << 20)
+#define TOGETHER   40
 
 /* The driver under test and where its data are. */
 struct world {
@@ -825,6 +826,57 @@ t_submit_full(void **state)
 	assert_counts(2, 1);
 }
 
+/* So many submits at once, of which some cannot be done with the others. */
+static void
+t_submit_together(void **state)
+{
+	struct job *jobs[TOGETHER], *j;
+	struct answer a[TOGETHER];
+	char first[MAX_JOB_ID + 1];
+	int wave, i, ok = 0, full = 0;
+
+	(void)state;
+	submit_waiting(first, 0);
+	for (wave = 0; wave < 3; wave++) {
+		memset(a, 0, sizeof(a));
+		for (i = 0; i < TOGETHER; i++) {
+			j = jobs[i] = sample("", "print(4)");
+			if (i == 5) /* known already */
+				strlcpy(j->id, first, sizeof(j->id));
+			if (i == 7 && wave == 0) /* no text of a database */
+				strlcpy(j->client, "\xff", sizeof(j->client));
+			w.ops->submit(w.store, j, 0,
+			    wave < 2 ? QUEUE : 2 * TOGETHER, on_job, &a[i]);
+		}
+		for (i = 0; i < TOGETHER; i++) {
+			run_until(&a[i].n, 1);
+			if (i == 7 && wave == 0)
+				assert_int_equal(a[i].result, STORE_FAILED);
+			else if (a[i].result == STORE_FULL)
+				full++;
+			else {
+				assert_int_equal(a[i].result, STORE_OK);
+				assert_string_equal(a[i].job->id, jobs[i]->id);
+				assert_int_equal(a[i].job->status, JOB_QUEUED);
+				ok += i != 5;
+			}
+			job_free(a[i].job);
+			if (i != 5 && a[i].result == STORE_OK) {
+				j = do_get(jobs[i]->id, WANT_PAYLOAD);
+				assert_non_null(j);
+				assert_int_equal(
+				    blob_len(j->code), blob_len(jobs[i]->code));
+				job_free(j);
+			}
+			job_free(jobs[i]);
+		}
+	}
+	/* The third wave finds room for two: one was refused, one known. */
+	assert_int_equal(ok, 2 * TOGETHER - 1);
+	assert_int_equal(full, TOGETHER - 3);
+	assert_counts(2 * TOGETHER, 0);
+}
+
 static void
 t_idempotency(void **state)
 {
@@ -1063,7 +1115,7 @@ static void
 fail_for_good(struct job *j, enum job_error error, const char *message)
 {
 	j->status = JOB_FAILED;
-	j->ended_at = j->started_at + 1000;
+	j->ended_at = j->started_at; /* past, also for who asks at once */
 	j->error = error;
 	j->error_phase = PHASE_STARTUP;
 	strlcpy(j->error_message, message, sizeof(j->error_message));
@@ -3401,6 +3453,7 @@ main(void)
 		BOTH(t_submit_start_waits),
 		BOTH(t_submit_again),
 		BOTH(t_submit_full),
+		BOTH(t_submit_together),
 		BOTH(t_idempotency),
 		BOTH(t_idempotency_parallel),
 		BOTH(t_claim),
