@@ -45,7 +45,8 @@ class Database:
         if self.store == "pg":
             text = self.ask("SELECT string_agg(column_name, ',') FROM"
                             " information_schema.columns WHERE table_name"
-                            " = '%s'" % table).split()[-1]
+                            " = '%s' AND is_generated = 'NEVER'"
+                            % table).split()[-1]
         else:
             text = self.ask("SELECT group_concat(name) FROM"
                             " pragma_table_info('%s')" % table)
