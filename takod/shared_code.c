@@ -25,10 +25,11 @@
 #include "takod.h"
 #include "util.h"
 
-#define FOLDER	  "shared_code" /* below data_dir, and what jobs see */
-#define MAX_FILES 10000		/* and folders, of all job types */
-#define MAX_BYTES (256 << 20)
-#define MAX_DEPTH 32
+#define FOLDER	   "shared_code" /* below data_dir, and what jobs see */
+#define MAX_FILES  10000	 /* and folders, of all job types */
+#define MAX_BYTES  (256 << 20)
+#define MAX_DEPTH  32
+#define OPEN_TRIES 10000 /* of a path that the kernel could not judge yet */
 
 struct shared_copy {
 	unsigned number; /* 0: no job type shares anything */
@@ -105,7 +106,14 @@ walk_open(const struct walk *w, const char *path, int flags)
 	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 
-	return ((int)syscall(SYS_openat2, w->root, path, &how, sizeof(how)));
+	long fd;
+	int tries = 0;
+
+	/* While anything anywhere is renamed, it cannot tell where .. leads. */
+	do
+		fd = syscall(SYS_openat2, w->root, path, &how, sizeof(how));
+	while (fd == -1 && errno == EAGAIN && ++tries < OPEN_TRIES);
+	return ((int)fd);
 }
 
 static const char *

@@ -6,6 +6,7 @@ engines and both runtimes.
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -171,6 +172,28 @@ def test_wrong(tmp_path, name):
     assert done.returncode == 1, done.stderr
     assert "job type mine: shared_code." in done.stderr, done.stderr
     assert text in done.stderr, done.stderr
+
+
+def test_folders_are_renamed_meanwhile(start, tmp_path):
+    """Anywhere on the host: then the kernel asks to be asked again whether a
+    path with .. in it leads out."""
+    daemon = start("oci", "runc", files={"lib/a.py": "A = 1\n"}, config={
+        "warm_pool_size": 0, "job_types": [
+            {"name": "sharing", "shared_code": ["lib/../lib/../lib/a.py"]}]})
+    mover = subprocess.Popen(
+        [sys.executable, "-c",
+         "import os, sys; os.chdir(sys.argv[1]); os.mkdir('a'); print(1,"
+         " flush=True)\nwhile True: os.rename('a', 'b'); os.rename('b', 'a')",
+         str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        mover.stdout.readline()
+        for turn in range(60):
+            with open(daemon.dir + "/lib/a.py", "a") as file:
+                file.write("# %d\n" % turn)
+            daemon.takoctl("reload", check=True)
+    finally:
+        mover.kill()
+        mover.wait()
 
 
 def test_missing_is_warned_of(tmp_path):
