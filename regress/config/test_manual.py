@@ -43,6 +43,19 @@ def test_messages():
     assert sorted(m for m in manual if m in catalogue) == sorted(catalogue)
 
 
+def test_routes():
+    with open(os.path.join(shared.TOP, "tako-api", "route.c")) as file:
+        table = re.findall(r'\{ HTTP_(\w+), "([^"]+)",', file.read())
+    manual = re.findall(r"(?m)^\.It Li (GET|POST|DELETE) (\S+)$",
+                        page("tako-http.7"))
+
+    def plain(routes):
+        return sorted((method, re.sub(r"\{\w+\}", "{}", path))
+                      for method, path in routes)
+    assert len(table) > 15
+    assert plain(manual) == plain(table)
+
+
 @pytest.mark.parametrize("program,name", [("takoctl", "takoctl.8"),
                                           ("tako-vm", "tako-vm.1")])
 def test_commands_and_flags(program, name):
