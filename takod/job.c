@@ -101,7 +101,6 @@ static int
 submit_complete(struct job *job, const struct conf_job_type *jt, int timeout,
     int startup_timeout)
 {
-
 	strlcpy(job->job_ref, job->job_type, sizeof(job->job_ref));
 	job->code_len = blob_len(job->code);
 	job->input_len = blob_len(job->input);
