@@ -508,13 +508,10 @@ texts_valid(const struct job *j)
 	return (1);
 }
 
-static int
-insert_row(struct store *s, const struct job *j, int start)
+/* What was asked, which submit and import write alike. */
+static void
+bind_asked(sqlite3_stmt *st, const struct job *j)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_INSERT);
-	int64_t now = time_wall_us();
-	int i;
-
 	bind_text(st, C_ID + 1, j->id);
 	bind_text(st, C_JOB_TYPE + 1, j->job_type);
 	bind_text(st, C_IDEMPOTENCY_KEY + 1, j->idempotency_key);
@@ -529,6 +526,16 @@ insert_row(struct store *s, const struct job *j, int start)
 	sqlite3_bind_int64(st, C_INPUT_LEN + 1, (int64_t)j->input_len);
 	sqlite3_bind_int(st, C_TIMEOUT + 1, j->timeout);
 	sqlite3_bind_int(st, C_STARTUP_TIMEOUT + 1, j->startup_timeout);
+}
+
+static int
+insert_row(struct store *s, const struct job *j, int start)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, S_INSERT);
+	int64_t now = time_wall_us();
+	int i;
+
+	bind_asked(st, j);
 	sqlite3_bind_int64(
 	    st, C_CREATED_AT + 1, j->created_at != 0 ? j->created_at : now);
 	bind_text(st, C_STATUS + 1, start ? "running" : "queued");
@@ -859,20 +866,7 @@ import_row(struct store *s, const struct job *j)
 {
 	sqlite3_stmt *st = sqlite_stmt(s, S_IMPORT);
 
-	bind_text(st, C_ID + 1, j->id);
-	bind_text(st, C_JOB_TYPE + 1, j->job_type);
-	bind_text(st, C_IDEMPOTENCY_KEY + 1, j->idempotency_key);
-	bind_bytes(st, C_FINGERPRINT + 1, j->fingerprint, TAKO_SHA256);
-	bind_text(st, C_CORRELATION_ID + 1, j->correlation_id);
-	bind_text(st, C_CLIENT + 1, j->client);
-	bind_text(st, C_PARENT_ID + 1, j->parent_id);
-	bind_text(st, C_RELATIONSHIP + 1, relationship_name(j->relationship));
-	bind_bytes(st, C_CODE_HASH + 1, j->code_hash, TAKO_SHA256);
-	bind_bytes(st, C_INPUT_HASH + 1, j->input_hash, TAKO_SHA256);
-	sqlite3_bind_int64(st, C_CODE_LEN + 1, (int64_t)j->code_len);
-	sqlite3_bind_int64(st, C_INPUT_LEN + 1, (int64_t)j->input_len);
-	sqlite3_bind_int(st, C_TIMEOUT + 1, j->timeout);
-	sqlite3_bind_int(st, C_STARTUP_TIMEOUT + 1, j->startup_timeout);
+	bind_asked(st, j);
 	sqlite3_bind_int64(st, C_CREATED_AT + 1, j->created_at);
 	bind_text(st, C_STATUS + 1, job_status_name(j->status));
 	sqlite3_bind_int64(st, C_FENCE + 1, j->fence);
