@@ -402,6 +402,27 @@ bind_blob(struct op *op, const struct blob *b)
 		bind_bytes(op, b);
 }
 
+/* What was asked, with which submit and import begin alike. */
+static void
+bind_asked(struct pg_request *r, const struct job *j)
+{
+	pg_text(r, j->id);
+	pg_text(r, j->job_type);
+	pg_text(r, j->idempotency_key);
+	pg_bytes(r, j->fingerprint, TAKO_SHA256);
+	pg_text(r, j->correlation_id);
+	pg_text(r, j->client);
+	pg_text(r, j->parent_id);
+	pg_text(r, relationship_name(j->relationship));
+	pg_bytes(r, j->code_hash, TAKO_SHA256);
+	pg_bytes(r, j->input_hash, TAKO_SHA256);
+	pg_int(r, (int64_t)j->code_len);
+	pg_int(r, (int64_t)j->input_len);
+	pg_int(r, j->timeout);
+	pg_int(r, j->startup_timeout);
+	pg_int(r, j->created_at);
+}
+
 /* The row that has the id, or -1. */
 static int
 row_of(const PGresult *res, const char *id)
@@ -577,21 +598,7 @@ pg_submit(struct store *s, const struct job *job, int start, int64_t max_queue,
 	j = op->in = job_lend(job);
 	if (start)
 		op_number_claim(op);
-	pg_text(r, j->id);
-	pg_text(r, j->job_type);
-	pg_text(r, j->idempotency_key);
-	pg_bytes(r, j->fingerprint, TAKO_SHA256);
-	pg_text(r, j->correlation_id);
-	pg_text(r, j->client);
-	pg_text(r, j->parent_id);
-	pg_text(r, relationship_name(j->relationship));
-	pg_bytes(r, j->code_hash, TAKO_SHA256);
-	pg_bytes(r, j->input_hash, TAKO_SHA256);
-	pg_int(r, (int64_t)j->code_len);
-	pg_int(r, (int64_t)j->input_len);
-	pg_int(r, j->timeout);
-	pg_int(r, j->startup_timeout);
-	pg_int(r, j->created_at);
+	bind_asked(r, j);
 	pg_int(r, j->not_before);
 	pg_int(r, start != 0);
 	pg_int(r, max_queue);
@@ -879,21 +886,7 @@ pg_import(struct store *s, const struct job *job, store_cb cb, void *arg)
 	if ((op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts)) ==
 	    NULL)
 		fatal(NULL);
-	pg_text(r, j->id);
-	pg_text(r, j->job_type);
-	pg_text(r, j->idempotency_key);
-	pg_bytes(r, j->fingerprint, TAKO_SHA256);
-	pg_text(r, j->correlation_id);
-	pg_text(r, j->client);
-	pg_text(r, j->parent_id);
-	pg_text(r, relationship_name(j->relationship));
-	pg_bytes(r, j->code_hash, TAKO_SHA256);
-	pg_bytes(r, j->input_hash, TAKO_SHA256);
-	pg_int(r, (int64_t)j->code_len);
-	pg_int(r, (int64_t)j->input_len);
-	pg_int(r, j->timeout);
-	pg_int(r, j->startup_timeout);
-	pg_int(r, j->created_at);
+	bind_asked(r, j);
 	pg_text(r, job_status_name(j->status));
 	pg_int(r, j->fence);
 	pg_int(r, j->attempt);
