@@ -166,7 +166,7 @@ def test_ids_seen_from_the_host(tuned):
     job = tuned.submit("import time\nprint('up', flush=True)\ntime.sleep(20)",
                        job_type="tuned")
     try:
-        tuned.wait_status(job, "running")
+        tuned.wait_code(job)
         pids = host.wait_for("it runs", lambda: [
             p for p in host.processes()
             if p.argv[-2:] == ["-u", "/code/main.py"]
