@@ -44,6 +44,15 @@ struct imsgev {
 
 static void imsgev_destroy(struct imsgev *);
 
+/* The next number; a last word has none, for it waits for nothing. */
+static int
+in_turn(const struct imsgev *iev, const struct msg_hdr *h)
+{
+	if (h->type == MSG_T_API_REFUSED || h->type == MSG_T_WORKER_REFUSED)
+		return (h->seq == 0);
+	return (h->seq == iev->seq_in + 1);
+}
+
 /*
  * Receives one frame. 1: there it is; 0: none now; -1: channel ended, why is
  * set or NULL at end of file.
@@ -110,13 +119,13 @@ receive(struct imsgev *iev, struct msg_frame *f, int *fd)
 		iev->why = "unknown type";
 	else if (msg_sender(f->hdr.type) != iev->from)
 		iev->why = "type of another sender";
-	else if (f->hdr.seq != iev->seq_in + 1)
+	else if (!in_turn(iev, &f->hdr))
 		iev->why = "sequence number out of order";
 	else if (nfds == 0 && !none_left ? msg_fd(f->hdr.type) == FD_REQUIRED
 					 : msg_fd(f->hdr.type) == FD_NONE)
 		iev->why = "descriptor missing or not wanted";
 	else {
-		iev->seq_in++;
+		iev->seq_in += f->hdr.seq != 0;
 		return (1);
 	}
 	close_fd(fd);

@@ -27,6 +27,7 @@ static enum log_form {
 	FORM_JSON = 'j',
 	FORM_JOURNAL = 'p'
 } log_form = FORM_TEXT;
+static int log_own; /* a child's number, as its parent knows it; 0: getpid() */
 static char log_correlation[MAX_CORRELATION + 1];
 static unsigned log_lost; /* lines that nobody took */
 
@@ -82,10 +83,16 @@ log_nonblock(void)
 const char *
 log_argument(void)
 {
-	static char text[3];
+	static char text[2 + 20];
+	char own[20];
+	ssize_t n;
 
-	text[0] = (char)('0' + log_level);
-	text[1] = (char)log_form;
+	/* /proc is the host's, whatever namespace this process is in. */
+	if ((n = readlink("/proc/self", own, sizeof(own) - 1)) == -1)
+		n = 0;
+	own[n] = '\0';
+	snprintf(text, sizeof(text), "%c%c%s", '0' + (int)log_level,
+	    (char)log_form, own);
 	return (text);
 }
 
@@ -93,12 +100,19 @@ void
 log_init_child(const char *name, int argc, char **argv)
 {
 	log_name = name;
-	if (argc != 2 || strlen(argv[1]) != 2)
+	if (argc != 2 || strlen(argv[1]) < 2)
 		return;
+	log_own = atoi(argv[1] + 2);
 	if (argv[1][0] >= '0' && argv[1][0] <= '0' + LOG_LEVEL_CRITICAL)
 		log_level = (enum log_level)(argv[1][0] - '0');
 	if (argv[1][1] == FORM_JSON || argv[1][1] == FORM_JOURNAL)
 		log_form = (enum log_form)argv[1][1];
+}
+
+int
+log_pid(void)
+{
+	return (log_own != 0 ? log_own : (int)getpid());
 }
 
 void
@@ -210,17 +224,17 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 		n = snprintf(line, sizeof(line),
 		    "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\","
 		    "\"pid\":%d%s%s%s,\"message\":\"%s\"}\n",
-		    when, level_names[level], log_name, (int)getpid(),
+		    when, level_names[level], log_name, log_pid(),
 		    log_correlation[0] ? ",\"correlation_id\":\"" : "",
 		    log_correlation, log_correlation[0] ? "\"" : "", quoted);
 	} else if (log_form == FORM_JOURNAL)
 		n = snprintf(line, sizeof(line), "<%d>%s[%d]: %s%s%s%s\n",
-		    priorities[level], log_name, (int)getpid(),
+		    priorities[level], log_name, log_pid(),
 		    log_correlation[0] ? "[" : "", log_correlation,
 		    log_correlation[0] ? "] " : "", text);
 	else
 		n = snprintf(line, sizeof(line), "%s %s %s[%d]: %s%s%s%s\n",
-		    when, level_names[level], log_name, (int)getpid(),
+		    when, level_names[level], log_name, log_pid(),
 		    log_correlation[0] ? "[" : "", log_correlation,
 		    log_correlation[0] ? "] " : "", text);
 	if (n > 0) {

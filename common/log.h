@@ -30,11 +30,14 @@ void log_init(const char *name, enum log_level level, int json);
  */
 void log_nonblock(void);
 /*
- * A child logs as its parent does from its first line on: the parent gives
- * it log_argument(), valid until the next call, as its one argument.
+ * A child logs as its parent does from its first line on: it is given
+ * log_argument(), valid until the next call, as its one argument. That is
+ * asked for in the forked child, whose process number it has as the host knows
+ * it; in its own namespace it has another.
  */
 void log_init_child(const char *name, int argc, char **argv);
 const char *log_argument(void);
+int log_pid(void); /* the number in its lines */
 void log_set_level(enum log_level);
 enum log_level log_get_level(void);
 /* Correlation id put into every line until changed; NULL for none; copied. */

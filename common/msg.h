@@ -71,6 +71,13 @@ enum msg_fd {
 #define MSG_API_PONG(U, I, S, B, D)    U(reserved, 0, 0)
 #define MSG_WORKER_PONG(U, I, S, B, D) U(reserved, 0, 0)
 
+/*
+ * The system call that its filter refused the child: its last word, with 0 for
+ * a sequence number, since it can come between any two frames.
+ */
+#define MSG_API_REFUSED(U, I, S, B, D)	  U(call, 0, UINT32_MAX)
+#define MSG_WORKER_REFUSED(U, I, S, B, D) U(call, 0, UINT32_MAX)
+
 /* ---- parent to api ------------------------------------------------------ */
 
 /* What the front needs of the configuration; sent again at a reload. */
@@ -513,6 +520,8 @@ enum msg_fd {
 	X(CHILD_PING, child_ping, FROM_PARENT, FD_NONE)                        \
 	X(API_PONG, api_pong, FROM_API, FD_NONE)                               \
 	X(WORKER_PONG, worker_pong, FROM_WORKER, FD_NONE)                      \
+	X(API_REFUSED, api_refused, FROM_API, FD_NONE)                         \
+	X(WORKER_REFUSED, worker_refused, FROM_WORKER, FD_NONE)                \
 	X(API_SETUP, api_setup, FROM_PARENT, FD_NONE)                          \
 	X(API_LISTEN, api_listen, FROM_PARENT, FD_REQUIRED)                    \
 	X(API_DRAIN, api_drain, FROM_PARENT, FD_NONE)                          \

@@ -1,201 +1,89 @@
 /*
  * sandbox.c: what takod's children give up. Runs in tako-api and tako-worker
- * (sandbox_enter, sandbox_check_start) and in the parent's forked child just
- * before exec (sandbox_drop_ids).
+ * (sandbox_check_start, sandbox_enter), and in the parent and its forked child
+ * just before exec (sandbox_fork, sandbox_drop_ids).
  *
- * The system calls are grouped by promise, each with its reason. Allow rules
- * add up and never narrow each other, so a call with a restricted argument
- * stands in exactly one group.
+ * The void: a child has a user namespace of its own, made by the parent, in
+ * which there is no id but the child's; so a capability there is one over
+ * what else is made there and over nothing of the host. With it the child
+ * takes network, ipc, uts and mount namespaces and, once it is loaded, an
+ * empty root, and gives the capability up. No engine's parent needs more than
+ * to set ids for that, and no other process gets anything.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <seccomp.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cap-ng.h>
-#include <linux/landlock.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
+#include <linux/capability.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "log.h"
 #include "msg.h"
 #include "sandbox.h"
 #include "util.h"
 
-/* ---- Landlock ----------------------------------------------------------- */
-
-/* Rights by ABI, for headers older than the kernel (Debian 12 knows ABI 2). */
-#define FS_REFER       (1ULL << 13) /* 2 */
-#define FS_TRUNCATE    (1ULL << 14) /* 3 */
-#define FS_IOCTL_DEV   (1ULL << 15) /* 5 */
-#define NET_TCP_BOTH   3ULL	    /* 4: bind, connect */
-#define SCOPE_BOTH     3ULL	    /* 6: abstract sockets, signals */
-#define LANDLOCK_FLOOR 1	    /* file access: Linux 5.13 */
-
-struct ruleset {
-	uint64_t fs, net, scoped;
-};
-
-static void
-landlock_enter(const struct sandbox *sb)
-{
-	struct landlock_path_beneath_attr beneath;
-	struct ruleset rs;
-	size_t size;
-	long abi;
-	int fd;
-
-	abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
-	    LANDLOCK_CREATE_RULESET_VERSION);
-	if (abi < LANDLOCK_FLOOR) {
-		/* The other walls stand; the kernel was chosen by somebody. */
-		log_warnx("no Landlock in this kernel: file access is held "
-			  "back by seccomp and ids alone");
-		return;
-	}
-	memset(&rs, 0, sizeof(rs));
-	rs.fs = FS_REFER - 1;
-	if (abi >= 2)
-		rs.fs |= FS_REFER;
-	if (abi >= 3)
-		rs.fs |= FS_TRUNCATE;
-	if (abi >= 5)
-		rs.fs |= FS_IOCTL_DEV;
-	if (abi >= 4)
-		rs.net = NET_TCP_BOTH;
-	if (abi >= 6)
-		rs.scoped = SCOPE_BOTH;
-	size = abi >= 6 ? 24 : abi >= 4 ? 16 : 8;
-	fd = (int)syscall(SYS_landlock_create_ruleset, &rs, size, 0);
-	if (fd == -1)
-		fatal("landlock_create_ruleset");
-	if (sb->promises & PROMISE_ARTIFACT) {
-		memset(&beneath, 0, sizeof(beneath));
-		beneath.allowed_access =
-		    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE;
-		beneath.parent_fd = sb->artifact_fd;
-		if (syscall(SYS_landlock_add_rule, fd,
-			LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == -1)
-			fatal("landlock_add_rule");
-	}
-	if (syscall(SYS_landlock_restrict_self, fd, 0) == -1)
-		fatal("landlock_restrict_self");
-	close(fd);
-}
-
-/* ---- seccomp ------------------------------------------------------------ */
-
-#ifndef SANDBOX_NULL
-
-#define CALL(c) SCMP_SYS(c)
-static const int stdio_calls[] = {
-	/* what is open: the channel, the stream, the log */
-	CALL(read), CALL(write), CALL(readv), CALL(writev), CALL(close),
-	CALL(lseek), CALL(fstat), CALL(pread64), CALL(pwrite64),
-	/* libevent's loop */
-	CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_wait),
-	CALL(epoll_pwait), CALL(poll), CALL(ppoll), CALL(eventfd2),
-	CALL(timerfd_create), CALL(timerfd_settime),
-	/* memory, as malloc wants it; mmap and mprotect below */
-	CALL(brk), CALL(munmap), CALL(mremap), CALL(madvise), CALL(futex),
-	/* clocks, where the vDSO does not serve */
-	CALL(clock_gettime), CALL(gettimeofday), CALL(time),
-	/* ids, for log lines and abort(3); randomness */
-	CALL(getpid), CALL(gettid), CALL(getuid), CALL(getrandom),
-	/* signals of one's own */
-	CALL(rt_sigaction), CALL(rt_sigprocmask), CALL(rt_sigreturn),
-	CALL(restart_syscall),
-	/* the end */
-	CALL(exit), CALL(exit_group)
-};
-static const int recvfd_calls[] = { CALL(recvmsg), CALL(sendmsg) };
-static const int memfd_calls[] = { CALL(memfd_create), CALL(ftruncate) };
-static const int accept_calls[] = { CALL(accept4), CALL(getpeername),
-	CALL(getsockname), CALL(getsockopt), CALL(setsockopt), CALL(shutdown),
-	CALL(recvfrom), CALL(sendto), CALL(sendfile) };
-static const int artifact_calls[] = { CALL(fsync), CALL(fdatasync) };
-/* What libc tries and can do without: an error, not the end. */
-static const int refused_calls[] = { CALL(open), CALL(access), CALL(readlink),
-	CALL(sysinfo), CALL(prlimit64), CALL(getrlimit), CALL(uname) };
-
-static void
-allow(scmp_filter_ctx ctx, const int *calls, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0) < 0)
-			fatalx("seccomp: a rule was refused");
-}
-
-#define RULE(action, call, ...)                                                \
-	do {                                                                   \
-		if (seccomp_rule_add(                                          \
-			ctx, action, SCMP_SYS(call), __VA_ARGS__) < 0)         \
-			fatalx("seccomp: the rule for " #call " was refused"); \
-	} while (0)
-
-static void
-seccomp_enter(const struct sandbox *sb)
-{
-	static const unsigned fcntls[] = { F_GETFD, F_SETFD, F_GETFL, F_SETFL,
-		F_DUPFD_CLOEXEC, F_GET_SEALS, F_ADD_SEALS };
-	scmp_filter_ctx ctx;
-	size_t i;
-
-	if ((ctx = seccomp_init(SCMP_ACT_KILL_PROCESS)) == NULL)
-		fatalx("seccomp_init");
-	allow(ctx, stdio_calls, nitems(stdio_calls));
-	/* No memory that can be run. */
-	RULE(
-	    SCMP_ACT_ALLOW, mmap, 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	RULE(SCMP_ACT_ALLOW, mprotect, 1,
-	    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-	for (i = 0; i < nitems(fcntls); i++)
-		RULE(SCMP_ACT_ALLOW, fcntl, 1, SCMP_A1(SCMP_CMP_EQ, fcntls[i]));
-	/* How much waits on a socket: evbuffer_read asks. */
-	RULE(SCMP_ACT_ALLOW, ioctl, 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-	/* abort(3) signals itself. */
-	RULE(SCMP_ACT_ALLOW, tgkill, 1,
-	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	/* fstat(3) of glibc: a descriptor with an empty path. */
-	RULE(SCMP_ACT_ALLOW, newfstatat, 1,
-	    SCMP_A3(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH));
-	if (sb->promises & PROMISE_RECVFD)
-		allow(ctx, recvfd_calls, nitems(recvfd_calls));
-	if (sb->promises & PROMISE_MEMFD)
-		allow(ctx, memfd_calls, nitems(memfd_calls));
-	if (sb->promises & PROMISE_ACCEPT)
-		allow(ctx, accept_calls, nitems(accept_calls));
-	if (sb->promises & PROMISE_ARTIFACT) {
-		allow(ctx, artifact_calls, nitems(artifact_calls));
-		RULE(SCMP_ACT_ALLOW, openat, 1,
-		    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)sb->artifact_fd));
-		/* libc looks for a time zone: an error, not the end. */
-		RULE(SCMP_ACT_ERRNO(EACCES), openat, 1,
-		    SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)sb->artifact_fd));
-	} else
-		RULE(SCMP_ACT_ERRNO(EACCES), openat, 0);
-	for (i = 0; i < nitems(refused_calls); i++)
-		if (seccomp_rule_add(
-			ctx, SCMP_ACT_ERRNO(EACCES), refused_calls[i], 0) < 0)
-			fatalx("seccomp: a rule was refused");
-	if (seccomp_load(ctx) < 0)
-		fatalx("seccomp_load");
-	seccomp_release(ctx);
-}
+#ifdef FAILPOINTS
+/* The first of a pid namespace cannot end itself by a signal, as those do. */
+#define VOID_CLONE CLONE_NEWUSER
+#else
+#define VOID_CLONE (CLONE_NEWUSER | CLONE_NEWPID)
 #endif
+#define VOID_UNSHARE (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+#define VOID_CAP     (UINT64_C(1) << CAP_SYS_ADMIN)
+#define VOID_ROOT    "/proc" /* a folder that every host has */
 
-/* ---- the whole ---------------------------------------------------------- */
+/*
+ * Not by libcap-ng: it looks up a process in /proc by the number that it has
+ * in its own namespace, or had before a fork.
+ */
+static int
+caps_get(struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
+		0 };
+
+	return ((int)syscall(SYS_capget, &head, data));
+}
+
+static int
+caps_any(void)
+{
+	struct __user_cap_data_struct data[2];
+
+	return (caps_get(data) == -1 ||
+		(data[0].permitted | data[1].permitted | data[0].inheritable |
+		    data[1].inheritable) != 0);
+}
+
+/* Of those that this process has it keeps these. */
+static int
+caps_set(uint64_t keep, uint64_t inheritable)
+{
+	struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3,
+		0 };
+	struct __user_cap_data_struct data[2];
+	int i;
+
+	if (caps_get(data) == -1)
+		return (-1);
+	for (i = 0; i < 2; i++) {
+		data[i].permitted &= (uint32_t)(keep >> 32 * i);
+		data[i].effective = data[i].permitted;
+		data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
+	}
+	return ((int)syscall(SYS_capset, &head, data));
+}
 
 static void
 limit(int resource, rlim_t value)
@@ -228,10 +116,111 @@ sandbox_enter(const struct sandbox *sb)
 	if (sb->as != 0)
 		limit(RLIMIT_AS, sb->as);
 #endif
-	landlock_enter(sb);
+	landlock_enter(sb->promises & PROMISE_ARTIFACT ? sb->artifact_fd : -1);
 #ifndef SANDBOX_NULL
-	seccomp_enter(sb);
+	promises_enter(sb);
 #endif
+}
+
+/* ---- the void ----------------------------------------------------------- */
+
+int sandbox_void = 1;
+
+/* One id of the child's namespace: the host's of that number. */
+static int
+map_id(pid_t pid, const char *file, unsigned id)
+{
+	char path[64], line[64];
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
+		return (-1);
+	r = snprintf(line, sizeof(line), "%u %u 1\n", id, id);
+	r = write(fd, line, (size_t)r) == r ? 0 : -1;
+	close_fd(&fd);
+	return (r);
+}
+
+pid_t
+sandbox_fork(uid_t uid, gid_t gid)
+{
+	int done[2], mapped;
+	char none;
+	pid_t pid;
+
+	if (!sandbox_void)
+		return (fork());
+	if (pipe2(done, O_CLOEXEC) == -1)
+		return (-1);
+	/* Else its files in /proc, where the ids are set, may be hidden. */
+	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	pid = (pid_t)syscall(
+	    SYS_clone, VOID_CLONE | SIGCHLD, NULL, NULL, NULL, 0);
+	if (pid == 0) {
+		/* There is no id to be had until the parent has set them. */
+		close(done[1]);
+		while (read(done[0], &none, 1) == -1 && errno == EINTR)
+			;
+		close(done[0]);
+		return (0);
+	}
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	mapped = pid > 0 && map_id(pid, "uid_map", uid) == 0 &&
+		 map_id(pid, "gid_map", gid) == 0;
+	close_fd(&done[0]);
+	close_fd(&done[1]);
+	if (mapped)
+		return (pid);
+	log_warn("children get no namespaces of their own; their other walls "
+		 "stand");
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	sandbox_void = 0;
+	return (fork());
+}
+
+/* Everything that was there is out of sight, and there is nothing else. */
+static int
+void_root(void)
+{
+	return (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1 ||
+			mount("void", VOID_ROOT, "tmpfs",
+			    MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+			    "size=4k,nr_inodes=1,mode=555") == -1 ||
+			chdir(VOID_ROOT) == -1 ||
+			syscall(SYS_pivot_root, ".", ".") == -1 ||
+			umount2(".", MNT_DETACH) == -1 || chdir("/") == -1
+		    ? -1
+		    : 0);
+}
+
+static void
+void_enter(void)
+{
+	if (unshare(VOID_UNSHARE) == -1 || void_root() == -1)
+		log_warn("no empty namespaces; the other walls stand");
+	/* With what is permitted goes what is ambient. */
+	if (caps_set(0, 0) == -1)
+		fatalx("the capability over its namespaces stays");
+}
+
+/* ---- start --------------------------------------------------------------- */
+
+/* Is this the user namespace of the host: do all ids mean themselves? */
+static int
+own_is_host(void)
+{
+	unsigned first = 0, outer = 0, n = UINT32_MAX;
+	size_t len;
+	char *map = read_file(AT_FDCWD, "/proc/self/uid_map", 4096, &len);
+
+	if (map != NULL)
+		(void)sscanf(map, "%u %u %u", &first, &outer, &n);
+	free(map);
+	return (n != 1);
 }
 
 void
@@ -239,7 +228,7 @@ sandbox_check_start(const char *name)
 {
 	socklen_t len = sizeof(int);
 	struct dirent *e;
-	int type = 0, fd;
+	int type = 0, within, fd;
 	DIR *d;
 
 	if (getsockopt(MSG_FD, SOL_SOCKET, SO_TYPE, &type, &len) == -1 ||
@@ -249,8 +238,10 @@ sandbox_check_start(const char *name)
 		fatal("prctl");
 	if (getuid() == 0 || geteuid() == 0 || getgid() == 0)
 		fatalx("%s must not run as root", name);
-	capng_get_caps_process();
-	if (capng_have_capabilities(CAPNG_SELECT_CAPS) != CAPNG_NONE)
+	/* One, over a user namespace of its own (the void), is no privilege. */
+	within = !own_is_host() && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET,
+				       CAP_SYS_ADMIN, 0, 0) == 1;
+	if (!within && caps_any())
 		fatalx("%s was started with capabilities", name);
 	if ((d = opendir("/proc/self/fd")) == NULL)
 		fatal("/proc/self/fd");
@@ -261,22 +252,32 @@ sandbox_check_start(const char *name)
 			    "%s was started with descriptor %d open", name, fd);
 	}
 	closedir(d);
+	if (within)
+		void_enter();
 }
 
 int
 sandbox_drop_ids(uid_t uid, gid_t gid)
 {
+	uint64_t keep = sandbox_void ? VOID_CAP : 0;
 	uid_t r, e, s;
+	int cap;
 
 	if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) == -1)
 		return (-1);
 	if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1)
 		return (-1);
-	/* The bounding set goes while the capability to empty it is there. */
-	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+	/* What is to pass the exec has to be inheritable before. */
+	if (caps_set(UINT64_MAX, keep) == -1)
 		return (-1);
-	if (setresuid(uid, uid, uid) == -1)
+	/* The bounding set goes while the capability to empty it is there. */
+	for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != -1; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == -1)
+			return (-1);
+	if (setresuid(uid, uid, uid) == -1 || caps_set(keep, keep) == -1)
+		return (-1);
+	if (keep != 0 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE,
+			     CAP_SYS_ADMIN, 0, 0) == -1)
 		return (-1);
 	if (getresuid(&r, &e, &s) == -1 || r != uid || e != uid || s != uid ||
 	    setuid(0) != -1) {

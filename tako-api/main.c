@@ -23,6 +23,8 @@
  * configuration can allow. A limit cannot be raised at a reload.
  */
 #define MAX_FILE (104857600 + 65536)
+/* Address space: records are mapped while they are sent. */
+#define MAX_MEMORY (64UL << 30)
 /* Descriptors beside the connections: 0-3, loop, listeners, memfds. */
 #define OTHER_FDS (64 + CONN_FILES)
 
@@ -41,8 +43,9 @@ api_sandbox(void)
 
 	max_connections = (unsigned)api_conf.max_connections;
 	memset(&sb, 0, sizeof(sb));
-	sb.promises =
-	    PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ACCEPT;
+	sb.promises = PROMISES_API;
+	sb.refused = MSG_T_API_REFUSED;
+	sb.as = MAX_MEMORY;
 	sb.nofile = (rlim_t)max_connections + OTHER_FDS;
 	sb.fsize = MAX_FILE;
 	sb.artifact_fd = -1;
@@ -104,9 +107,9 @@ main(int argc, char **argv)
 	struct event_base *base;
 
 	log_init_child("tako-api", argc, argv);
-	sandbox_check_start("tako-api");
 	/* libc reads the time zone's file once: now, while it can. */
 	tzset();
+	sandbox_check_start("tako-api");
 	signal(SIGPIPE, SIG_IGN);
 	if ((base = event_base_new()) == NULL)
 		fatal("event_base_new");

@@ -121,7 +121,7 @@ parent_listen(const struct msg_frame *f, int fd)
 		api_sandbox();
 		state = ST_SERVE;
 		memset(&done, 0, sizeof(done));
-		done.pid = (uint64_t)getpid();
+		done.pid = (uint64_t)log_pid();
 		if (imsgev_compose(channel, MSG_T_SETUP_DONE, 0, &done, -1) ==
 		    -1)
 			fatal("parent: setup_done");

@@ -30,6 +30,8 @@
 
 #define READ_SIZE 65536
 #define READ_TURN 16 /* reads in one turn of the loop */
+/* Address space beside output: programs, and the largest payload. */
+#define MAX_MEMORY (512 * 1048576UL)
 /*
  * After JOB_STOP the container is dead, but what it sent may still be on its
  * way through an engine: so long until the end of the stream is waited for.
@@ -369,12 +371,15 @@ stream_begin(void)
 		.max_total = m->max_artifacts_total,
 		.max_artifacts = (uint32_t)m->max_artifacts,
 		.max_result = (uint32_t)m->max_result };
-	struct sandbox sb = { .promises = PROMISE_STDIO | PROMISE_RECVFD |
-					  PROMISE_MEMFD | PROMISE_ARTIFACT,
+	struct sandbox sb = { .promises = PROMISES_WORKER,
 		.nofile = 32,
-		.artifact_fd = w.dir };
-	struct msg_worker_setup_done done = { .pid = (uint64_t)getpid() };
+		.as = MAX_MEMORY,
+		.artifact_fd = w.dir,
+		.refused = MSG_T_WORKER_REFUSED };
+	struct msg_worker_setup_done done = { .pid = (uint64_t)log_pid() };
 
+	/* Each as it comes, and as it goes out. */
+	sb.as += 2 * (m->max_stdout + m->max_stderr + m->max_result);
 	sb.fsize = m->max_stdout;
 	if (sb.fsize < m->max_stderr)
 		sb.fsize = m->max_stderr;

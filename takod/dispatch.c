@@ -6,6 +6,9 @@
  * handler reads the fields by the catalogue and knows its own bounds.
  */
 #include <errno.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
@@ -264,6 +267,30 @@ api_pong(struct child *c, const struct msg_frame *f, int fd)
 	return (NULL);
 }
 
+/* What the handlers of both children say of a call that was refused. */
+static const char *
+refused(uint64_t call)
+{
+	static char why[96];
+	char *name =
+	    seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, (int)call);
+
+	snprintf(why, sizeof(why), "system call %u (%s)", (unsigned)call,
+	    name != NULL ? name : "unknown");
+	free(name);
+	return (why);
+}
+
+static const char *
+api_refused(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_api_refused m;
+
+	(void)c;
+	READ(api_refused, m);
+	return (refused(m.call));
+}
+
 /* ---- workers: each message carries the token of its one job -------------- */
 
 #define TOKEN(c, m)                                                            \
@@ -297,6 +324,16 @@ worker_pong(struct child *c, const struct msg_frame *f, int fd)
 		return ("was not asked");
 	c->asked = 0;
 	return (NULL);
+}
+
+static const char *
+worker_refused(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_worker_refused m;
+
+	(void)c;
+	READ(worker_refused, m);
+	return (refused(m.call));
 }
 
 static const char *
@@ -381,6 +418,8 @@ worker_done(struct child *c, const struct msg_frame *f, int fd)
 	return (NULL);
 }
 
+/* Its sandbox may refuse a child something at any time. */
+#define CHILD_ANY (~0u)
 /* What a worker may say of a job: from the hand-over to its last word. */
 #define AT_WORK (CHILD_RUNNING | CHILD_COLLECTING)
 
@@ -403,6 +442,8 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_API_PONG] = { CHILD_SERVING, 0, api_pong },
 	[MSG_T_WORKER_PONG] = { CHILD_IDLE | CHILD_READY | AT_WORK | CHILD_DONE,
 	    0, worker_pong },
+	[MSG_T_API_REFUSED] = { CHILD_ANY, 0, api_refused },
+	[MSG_T_WORKER_REFUSED] = { CHILD_ANY, 0, worker_refused },
 	[MSG_T_WORKER_SETUP_DONE] = { CHILD_STARTING, ONCE, worker_setup_done },
 	[MSG_T_WORKER_READY] = { CHILD_IDLE, ONCE, worker_ready },
 	[MSG_T_JOB_PHASE] = { CHILD_RUNNING, 0, worker_phase },

@@ -31,6 +31,8 @@
 /* Each child is asked so often whether it still turns, and has so long. */
 #define PING_S	5
 #define PONG_US (15 * 1000000LL)
+/* The unit gives the parent -500; a job has 1000. */
+#define OOM_SCORE "500"
 
 struct child_list children = TAILQ_HEAD_INITIALIZER(children);
 
@@ -47,16 +49,26 @@ program_of(enum msg_sender kind)
 	return (kind == FROM_API ? "tako-api" : "tako-worker");
 }
 
+/* What is short of memory takes it from those that can be replaced. */
+static void
+killed_before_parent(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd != -1 && write(fd, OOM_SCORE, strlen(OOM_SCORE)) == -1)
+		log_warn("oom_score_adj");
+	close_fd(&fd);
+}
+
 /*
  * In the forked child: nothing of the parent stays but stderr and the channel
  * on descriptor 3. The program was opened before the ids change, since its
  * folder need not be open to the child's user.
  */
-static void __attribute__((noreturn)) child_exec(const char *name, int program,
-    int channel, uid_t uid, gid_t gid, pid_t parent)
+static void __attribute__((noreturn))
+child_exec(const char *name, int program, int channel, uid_t uid, gid_t gid)
 {
-	char *argv[] = { (char *)(uintptr_t)name,
-		(char *)(uintptr_t)log_argument(), NULL };
+	char *argv[] = { (char *)(uintptr_t)name, NULL, NULL };
 	char *envp[] = { NULL };
 	sigset_t none;
 	int null;
@@ -84,11 +96,15 @@ static void __attribute__((noreturn)) child_exec(const char *name, int program,
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	argv[1] = (char *)(uintptr_t)log_argument();
+	killed_before_parent();
 	if (chdir("/") == -1 || sandbox_drop_ids(uid, gid) == -1)
 		_exit(125);
-	/* After the ids: changing them takes the death signal away. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1 ||
-	    getppid() != parent)
+	/*
+	 * After the ids: changing them takes the death signal away. A parent
+	 * that died before that is the end of the channel.
+	 */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1)
 		_exit(125);
 	syscall(SYS_execveat, program, "", argv, envp, AT_EMPTY_PATH);
 	_exit(127);
@@ -101,7 +117,6 @@ proc_spawn(
 	char path[4096];
 	struct child *c;
 	int pair[2] = { -1, -1 }, program = -1;
-	pid_t parent = getpid();
 
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return (NULL);
@@ -125,12 +140,12 @@ proc_spawn(
 		goto fail;
 	}
 	/* The child reads its channel when it likes: blocking is its choice. */
-	if ((c->pid = fork()) == -1) {
+	if ((c->pid = sandbox_fork(uid, gid)) == -1) {
 		log_warn("cannot fork %s", c->name);
 		goto fail;
 	}
 	if (c->pid == 0)
-		child_exec(c->name, program, pair[1], uid, gid, parent);
+		child_exec(c->name, program, pair[1], uid, gid);
 	close_fd(&program);
 	close_fd(&pair[1]);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
@@ -239,8 +254,7 @@ log_exit(const struct child *c, const siginfo_t *info)
 			log_warnx("%s[%d] ended by %s%s", c->name, (int)c->pid,
 			    sigdescr_np(info->si_status),
 			    info->si_status == SIGSYS
-				? " (a system call that its sandbox refuses; "
-				  "the kernel's log has the number)"
+				? " (a system call that its sandbox refuses)"
 				: "");
 	}
 }

@@ -6,6 +6,7 @@ be the same process, with one line in its log, bounded memory and processor
 time; the other children are untouched; the job of that worker ends.
 """
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -34,6 +35,12 @@ KEYLESS = [p for p in attacks("api") if p.values[1] == "job_without_key"]
 ATTACKS_OF_API = [p for p in attacks("api") if p not in KEYLESS]
 
 
+def refused_calls(log):
+    """Lines of takod that name the call which a child's filter refused."""
+    return re.findall(r"(?m)^.* takod\[\d+\]: violation by tako-\w+\[\d+\]: "
+                      r"\w+_REFUSED: system call 41 \(socket\); killed$", log)
+
+
 class Hostile(Takod):
     """A takod whose tako-api or tako-worker is the hostile program."""
 
@@ -56,6 +63,11 @@ class Hostile(Takod):
             pass
         os.chmod(stage, 0o666)
         os.chmod(path, 0o644)
+
+    def expect_refusal(self):
+        """regress/run looks for refused calls in the logs of all others."""
+        with open(os.path.join(self.dir, "refuses"), "w"):
+            pass
 
     def wait_control(self):
         """takoctl is answered, and the engine is known."""
@@ -111,6 +123,8 @@ def test_hostile_api(number, name):
     daemon = Hostile("tako-api", folder_for("hostile-api"), number,
                      config={"warm_pool_size": 0})
     try:
+        if name.startswith("refused"):
+            daemon.expect_refusal()
         host.wait_for("the attack begins", lambda: daemon.stages() > 0, 40)
         cpu, rss, fds = parent_figures(daemon.pid)
         begun = time.monotonic()
@@ -123,6 +137,9 @@ def test_hostile_api(number, name):
         if name not in NO_VIOLATION:
             assert lines, daemon.log()[-2000:]
             assert len(lines) <= 10, lines
+        if name.startswith("refused_call"):
+            # Row T08: one line, with the number.
+            assert lines == refused_calls(daemon.log()), lines
         # A flood may cost what it sends, but no more than that.
         assert spent[0] - cpu <= 1.0 + (time.monotonic() - begun)
         assert spent[1] - rss < 16 * 1024, "parent grew by %d KiB" % (
@@ -143,6 +160,8 @@ def test_hostile_worker(number, name):
         "warm_pool_size": 0, "max_workers": 1, "max_retry_attempts": 1,
         "default_startup_timeout": 15})
     try:
+        if name.startswith("refused"):
+            daemon.expect_refusal()
         daemon.wait_ready()
         api = daemon.children("tako-api")
         job = daemon.submit("print(1)", timeout=3, startup_timeout=15)
@@ -155,6 +174,8 @@ def test_hostile_worker(number, name):
         if name not in NO_VIOLATION | {"silent"}:
             assert violations(daemon.log()), daemon.log()[-2000:]
         assert len(violations(daemon.log())) <= 10
+        if name.startswith("refused_call"):
+            assert violations(daemon.log()) == refused_calls(daemon.log())
         assert daemon.alive() and daemon.children("tako-api") == api
         spent = parent_figures(daemon.pid)
         assert spent[0] - cpu <= 3.0, "parent spent %.1f s" % (spent[0] - cpu)

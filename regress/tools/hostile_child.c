@@ -15,9 +15,11 @@
 #include <unistd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "blob.h"
 #include "msg.h"
+#include "sandbox.h"
 #include "util.h"
 
 enum stage {
@@ -36,7 +38,7 @@ enum who {
 
 static enum who me;
 static uint32_t seq;
-static uint64_t token;
+static uint64_t token, own_pid;
 static char folder[4096];
 
 /* ---- sending whatever
@@ -447,11 +449,38 @@ trailing_bytes(void)
 	send_body(usual(), 0, "\x91\x00\x00", 3, NULL, 0);
 }
 
+/* The real sandbox, and then what it refuses. */
+static void
+refused_call(void)
+{
+	struct sandbox sb = { .promises = PROMISE_STDIO | PROMISE_RECVFD,
+		.nofile = 64,
+		.artifact_fd = -1,
+		.refused = me == API ? MSG_T_API_REFUSED
+				     : MSG_T_WORKER_REFUSED };
+	struct msg_api_refused m = { .call = SYS_socket };
+
+	/* A build without a filter says so, as one does that lies. */
+	sandbox_enter(&sb);
+	(void)socket(AF_INET, SOCK_STREAM, 0);
+	seq = UINT32_MAX;
+	send_msg(sb.refused, &m, -1);
+}
+
+static void
+refused_in_turn(void)
+{
+	struct msg_api_refused m = { .call = SYS_socket };
+
+	send_msg(
+	    me == API ? MSG_T_API_REFUSED : MSG_T_WORKER_REFUSED, &m, -1);
+}
+
 static void
 setup_twice(void)
 {
-	struct msg_setup_done m = { .pid = (uint64_t)getpid() };
-	struct msg_worker_setup_done w = { .pid = (uint64_t)getpid() };
+	struct msg_setup_done m = { .pid = own_pid };
+	struct msg_worker_setup_done w = { .pid = own_pid };
 
 	if (me == API)
 		send_msg(MSG_T_SETUP_DONE, &m, -1);
@@ -462,8 +491,8 @@ setup_twice(void)
 static void
 setup_foreign_pid(void)
 {
-	struct msg_setup_done m = { .pid = (uint64_t)getppid() };
-	struct msg_worker_setup_done w = { .pid = (uint64_t)getppid() };
+	struct msg_setup_done m = { .pid = own_pid + 1 };
+	struct msg_worker_setup_done w = { .pid = own_pid + 1 };
 
 	if (me == API)
 		send_msg(MSG_T_SETUP_DONE, &m, -1);
@@ -614,7 +643,8 @@ closes(void)
 static void
 dies(void)
 {
-	raise(SIGKILL);
+	/* A signal that it sends itself ends no first of a namespace. */
+	__builtin_trap();
 }
 
 /* A job for nobody: where keys are needed it is answered, and not taken. */
@@ -677,6 +707,12 @@ static const struct {
 						"setup_foreign_pid", A,
 						AT_START, setup_foreign_pid },
 	{ "setup_foreign_pid", W, AT_START, setup_foreign_pid },
+	{ "refused_call", A, AT_START, refused_call },
+	{ "refused_call", W, AT_START, refused_call },
+	{ "refused_call_later", A, AT_SERVING, refused_call },
+	{ "refused_call_later", W, AT_RUNNING, refused_call },
+	{ "refused_in_turn", A, AT_SERVING, refused_in_turn },
+	{ "refused_in_turn", W, AT_RUNNING, refused_in_turn },
 	{ "early_request", A, AT_START, early_request },
 	{ "early_done", W, AT_START, early_done },
 	{ "silent", A, AT_START, silent },
@@ -714,7 +750,7 @@ attack(unsigned n, enum stage now)
 static void
 play_api(unsigned n)
 {
-	struct msg_setup_done m = { .pid = (uint64_t)getpid() };
+	struct msg_setup_done m = { .pid = own_pid };
 	struct msg_frame f;
 
 	await(MSG_T_API_LISTEN, &f);
@@ -726,7 +762,7 @@ play_api(unsigned n)
 static void
 play_worker(unsigned n)
 {
-	struct msg_worker_setup_done m = { .pid = (uint64_t)getpid() };
+	struct msg_worker_setup_done m = { .pid = own_pid };
 	struct msg_worker_setup setup;
 	struct msg_worker_ready ready;
 	struct msg_frame f;
@@ -764,6 +800,8 @@ main(int argc, char **argv)
 			    (int)attacks[i].at, attacks[i].name);
 		return (0);
 	}
+	/* As takod knows it; its namespace has another. */
+	own_pid = argc > 1 ? (uint64_t)atoi(argv[1] + 2) : 0;
 	len = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
 	if (len <= 0)
 		return (1);

@@ -23,16 +23,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "blob.h"
 #include "log.h"
+#include "msg.h"
 #include "sandbox.h"
 #include "util.h"
 
-#define API (PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ACCEPT)
-#define WORKER                                                                 \
-	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ARTIFACT)
+#define API	 PROMISES_API
+#define WORKER	 PROMISES_WORKER
 #define SOME_UID 1999999000
 
 static int artifact_fd = -1;
@@ -52,11 +53,12 @@ attempt(unsigned promises, int (*try)(void))
 		.nofile = 64,
 		.fsize = 1 << 20,
 		.as = 0,
-		.artifact_fd = artifact_fd };
+		.artifact_fd = artifact_fd,
+		.refused = MSG_T_WORKER_REFUSED };
 	int status;
 	pid_t pid;
 
-	if ((pid = fork()) == 0) {
+	if ((pid = sandbox_fork(SOME_UID, SOME_UID)) == 0) {
 		log_set_level(LOG_LEVEL_CRITICAL);
 		if (sandbox_drop_ids(SOME_UID, SOME_UID) == -1)
 			_exit(9);
@@ -73,8 +75,7 @@ attempt(unsigned promises, int (*try)(void))
 	return (WEXITSTATUS(status) == 0 ? DID : ERRNO);
 }
 
-/* ---- what must be refused ---------------------------------------------------
- */
+/* ---- what must be refused ------------------------------------------------ */
 
 static int
 try_open_read(void)
@@ -327,6 +328,113 @@ each_has_its_own(void **state)
 #endif
 }
 
+/* ---- Landlock, by ABI ---------------------------------------------------- */
+
+static int
+try_truncate(void)
+{
+	char path[sizeof(artifact_dir) + 16];
+
+	snprintf(path, sizeof(path), "%s/made", artifact_dir);
+	return (truncate(path, 0));
+}
+static int
+try_bind(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return (bind(fd, (struct sockaddr *)&sin, sizeof(sin)));
+}
+static int abstract_fd = -1;
+static int
+try_abstract(void)
+{
+	struct sockaddr_un sun;
+	socklen_t len = sizeof(sun);
+
+	if (getsockname(abstract_fd, (struct sockaddr *)&sun, &len) == -1)
+		return (0);
+	return (connect(
+	    socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&sun, len));
+}
+
+/* From which ABI on Landlock by itself refuses what. */
+static const struct {
+	int from;
+	int (*try)(void);
+} walls[] = {
+	{ 1, try_open_read },
+	{ 1, try_open_write },
+	{ 1, try_artifact_read },
+	{ 3, try_truncate },
+	{ 4, try_bind },
+	{ 6, try_abstract },
+	{ 6, try_kill },
+};
+
+/* The same user as the rest, so that it is Landlock that refuses. */
+static int
+landlock_refuses(int abi, int (*try)(void))
+{
+	int status;
+	pid_t pid;
+
+	if ((pid = fork()) == 0) {
+		log_set_level(LOG_LEVEL_CRITICAL);
+		landlock_most = abi;
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		    landlock_enter(artifact_fd) != abi)
+			_exit(9);
+		_exit(try() == -1 && (errno == EACCES || errno == EPERM));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+	return (WEXITSTATUS(status));
+}
+
+static void
+landlock_by_abi(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int abi, newest, fd;
+	size_t i;
+
+	(void)state;
+	newest = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+	if (newest > LANDLOCK_NEWEST)
+		newest = LANDLOCK_NEWEST;
+	abstract_fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(
+	    bind(abstract_fd, (struct sockaddr *)&sun, sizeof(sun.sun_family)),
+	    0);
+	assert_int_equal(listen(abstract_fd, 100), 0);
+	fd = openat(artifact_fd, "made", O_WRONLY | O_CREAT, 0600);
+	assert_int_not_equal(fd, -1);
+	close(fd);
+	for (abi = 0; abi <= newest; abi++) {
+		for (i = 0; i < nitems(walls); i++)
+			if (landlock_refuses(abi, walls[i].try) !=
+			    (abi >= walls[i].from))
+				fail_msg("wall %zu at ABI %d", i, abi);
+		/* What the worker is there for goes at each. */
+		if (landlock_refuses(abi, try_artifact))
+			fail_msg("no artifact at ABI %d", abi);
+		unlinkat(artifact_fd, "0", 0);
+	}
+	unlinkat(artifact_fd, "made", 0);
+	close(abstract_fd);
+	/* With none of it the filter still stands. */
+	landlock_most = 0;
+	assert_int_not_equal(attempt(API, try_kill), DID);
+	assert_int_not_equal(attempt(WORKER, try_unlink), DID);
+#ifndef SANDBOX_NULL
+	assert_int_not_equal(attempt(WORKER, try_open_read), DID);
+	assert_int_equal(attempt(API, try_socket), KILLED);
+#endif
+	landlock_most = LANDLOCK_NEWEST;
+}
+
 static int
 make_dir(void **state)
 {
@@ -361,7 +469,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(refuses),
-		cmocka_unit_test(each_has_its_own) };
+		cmocka_unit_test(each_has_its_own),
+		cmocka_unit_test(landlock_by_abi) };
 
 	return (cmocka_run_group_tests(tests, make_dir, remove_dir));
 }
