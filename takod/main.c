@@ -211,6 +211,7 @@ engine_start(void)
 	char detail[512];
 
 	env.engine_ops = engine_choose(env.conf);
+	shut_enter(env.engine_ops == &engine_oci);
 	env.engine = env.engine_ops->open(env.base, env.conf, env.instance,
 	    env.uid_base, detail, sizeof(detail));
 	if (env.engine == NULL)

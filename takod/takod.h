@@ -84,6 +84,15 @@ extern struct takod env;
 void priv_check(void);
 void priv_ids(void);
 
+/* ---- shut.c: what the parent gives up ------------------------------------ */
+/*
+ * Once the engine is chosen: gives up the capabilities that it leaves needless
+ * and, by a filter that all below inherit, the calls. runtimes: it starts
+ * runsc, runc or crun itself.
+ */
+void shut_enter(int runtimes);
+void *shut_filter(int runtimes); /* libseccomp's; the caller releases it */
+
 /* ---- proc.c: children --------------------------------------------------- */
 enum child_state {
 	CHILD_STARTING = 1 << 0, /* exec'd; its sandbox is not on yet */
