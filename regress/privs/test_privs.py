@@ -3,12 +3,25 @@ test_privs.py: what each process may do, read from /proc of a running takod:
 ids, capabilities, no_new_privs, seccomp, dumpable, limits, environment and
 every descriptor. Without this a filter rots.
 """
+import json
 import os
 import re
 
 import pytest
 
-from lib import host
+from lib import host, shared
+
+
+def golden():
+    """{process: {call: how}} as regress/unit/promises found it."""
+    with open(os.path.join(shared.TOP, "regress", "unit",
+                           "promises.golden")) as file:
+        parts = re.split(r"(?m)^\[(.*)\]\n", file.read())[1:]
+    return {name: dict(re.findall(r"(?m)^(\w+): (.+)$", text))
+            for name, text in zip(parts[::2], parts[1::2])}
+
+
+GOLDEN = golden()
 
 
 def status(pid):
@@ -81,6 +94,26 @@ def test_each_worker_has_its_own_id(daemon):
     assert len(set(ids)) == len(ids)
 
 
+def test_children_are_in_the_void(daemon):
+    """Namespaces of their own, of which all but the cgroups' are empty."""
+    seen = []
+    for pid in both(daemon):
+        for kind in ("user", "pid", "net", "ipc", "uts", "mnt"):
+            mine = os.readlink("/proc/%d/ns/%s" % (pid, kind))
+            assert mine != os.readlink("/proc/self/ns/" + kind)
+            seen.append(mine)
+        assert os.listdir("/proc/%d/root/" % pid) == []
+        mounts = host.read("/proc/%d/mountinfo" % pid).splitlines()
+        assert len(mounts) == 1 and " / / ro," in mounts[0], mounts
+        devices = host.read("/proc/%d/net/dev" % pid).splitlines()[2:]
+        assert [line.split(":")[0].strip() for line in devices] == ["lo"]
+        assert host.read("/proc/%d/net/unix" % pid).count("\n") == 1
+        assert status(pid)["NSpid"].split() == [str(pid), "1"]
+        # What is short of memory takes it from them, not from the parent.
+        assert host.read("/proc/%d/oom_score_adj" % pid).strip() == "500"
+    assert len(set(seen)) == len(seen)
+
+
 def test_limits(daemon):
     for pid in both(daemon):
         now = limits(pid)
@@ -95,8 +128,8 @@ def test_environment_is_empty(daemon, sanitized):
         with open("/proc/%d/environ" % pid, "rb") as file:
             assert file.read() == b""
         with open("/proc/%d/cmdline" % pid, "rb") as file:
-            # Its name, and how it logs.
-            assert re.fullmatch(rb"tako-(api|worker)\0[0-4][tjp]\0",
+            # Its name, how it logs, and the number it has on the host.
+            assert re.fullmatch(rb"tako-(api|worker)\0[0-4][tjp]%d\0" % pid,
                                 file.read())
 
 
@@ -128,6 +161,66 @@ def test_descriptors_of_a_worker(daemon):
                    "pipe:[N]", folders[0]}  # a pipe: libevent's signals
         assert set(rest) <= allowed, found
         assert len(rest) <= 8, found
+
+
+# What shut.c leaves takod: for either engine, and for runtimes of its own.
+CAPS = ("CHOWN DAC_OVERRIDE FOWNER KILL SETGID SETUID SETPCAP "
+        "NET_BIND_SERVICE").split()
+CAPS_OF_RUNTIMES = "SYS_ADMIN SYS_CHROOT SYS_PTRACE".split()
+NUMBERS = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6,
+           "SETUID": 7, "SETPCAP": 8, "NET_BIND_SERVICE": 10,
+           "SYS_CHROOT": 18, "SYS_PTRACE": 19, "SYS_ADMIN": 21}
+
+
+def test_parent_keeps_what_its_engine_needs(combo, sanitized):
+    now = status(combo.pid)
+    names = CAPS + (CAPS_OF_RUNTIMES if combo.engine == "oci" else [])
+    mask = sum(1 << NUMBERS[name] for name in names)
+    for caps in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(now[caps], 16) == mask, (caps, now[caps])
+    assert int(now["CapInh"], 16) == int(now["CapAmb"], 16) == 0
+    assert now["NoNewPrivs"].strip() == "1"
+    if not sanitized:
+        assert now["Seccomp"].strip() == "2"
+
+
+def test_no_job_misses_what_the_parent_is_denied():
+    """A job under runc inherits the parent's filter."""
+    with open(os.path.join(shared.TOP, "etc", "seccomp.json")) as file:
+        profile = json.load(file)
+    allowed = {name for rule in profile["syscalls"]
+               if rule["action"] == "SCMP_ACT_ALLOW"
+               for name in rule["names"]}
+    denied = GOLDEN["takod, engine oci"]
+    assert len(allowed) > 200 and len(denied) > 25
+    assert not allowed & set(denied)
+
+
+def manual_lists():
+    """{list or group: its calls} of tako-sandbox.7."""
+    with open(os.path.join(shared.TOP, "man", "tako-sandbox.7")) as file:
+        parts = re.split(r"(?m)^\.\\\" (?:list|group): (.*)\n", file.read())[1:]
+    found = {}
+    for name, text in zip(parts[::2], parts[1::2]):
+        text = re.split(r"(?m)^\.(?:It|El)\b", text)[0]
+        words = " ".join(re.findall(r"(?m)^\.Ic (.*)$", text))
+        found[name] = set(re.findall(r"\w+", words))
+    return found
+
+
+def test_manual_has_every_call():
+    """The groups of tako-sandbox.7 add up to what the filters let through."""
+    lists = manual_lists()
+    oci, docker = lists.pop("takod, engine oci"), lists.pop(
+        "takod, engine docker")
+    assert oci == set(GOLDEN["takod, engine oci"])
+    assert oci | docker == set(GOLDEN["takod, engine docker"])
+    both = lists["stdio"] | lists["recvfd"] | lists["memfd"] | lists["fails"]
+    assert both | lists["accept"] == set(GOLDEN["tako-api"])
+    assert both | lists["artifact"] == set(GOLDEN["tako-worker"])
+    failing = {call for who in ("tako-api", "tako-worker")
+               for call, how in GOLDEN[who].items() if "fails" in how}
+    assert failing == lists["fails"]
 
 
 def test_parent_is_closed_to_others(daemon):
