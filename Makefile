@@ -5,6 +5,8 @@
 #   make demo      from nothing to jobs that ran under gVisor
 #   make check     every test; T=name runs those whose name contains it
 #   make asan      the same on an ASan+UBSan build, in build-asan/
+#   make fuzz      one fuzz target T for S seconds
+#   make coverage  what the fuzz corpora run of each parser
 #   make soak      faults at random for SECONDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
@@ -43,6 +45,8 @@ WERROR ?=
 ifdef FAILPOINTS
 # For regress/fault: moments at which a test ends a process (failpoint.h).
 HARDEN := -O0 -DFAILPOINTS
+else ifdef COVERAGE
+HARDEN := -O0 --coverage
 else ifndef SAN
 HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
@@ -53,7 +57,8 @@ HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	$(call probe,-mbranch-protection=standard)
 else
 HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-fno-omit-frame-pointer -DSANDBOX_NULL
+	-fno-omit-frame-pointer -DSANDBOX_NULL \
+	$(if $(LIBFUZZER),-fsanitize=fuzzer-no-link)
 endif
 # Two builds in different folders are the same, byte for byte.
 SAME := -ffile-prefix-map='$(CURDIR)'=.
@@ -67,7 +72,7 @@ LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
 	-Wl,-z,separate-code -Wl,-z,defs -Wl,-z,nodlopen -Wl,--as-needed \
 	-Wl,--no-copy-dt-needed-entries -Wl,--fatal-warnings \
 	$(if $(SAN),-fsanitize=address$(comma)undefined) \
-	$(LDFLAGS)
+	$(if $(COVERAGE),--coverage) $(LDFLAGS)
 comma = ,
 
 # What each program links. Only the parent has libraries that open
@@ -87,7 +92,8 @@ LIB_conf = $(B)/libconf.a
 
 .PHONY: all analyze sbom install-completions python install-python install-service deps \
 	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
-	regress-programs fuzz-long failpoints soak FORCE
+	regress-programs fuzz-long failpoints soak fuzz fuzz-deps \
+	coverage coverage-programs FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
 $(B)/obj/%.o: %.c $(B)/flags
@@ -151,10 +157,12 @@ $(B)/regress/unit/%: regress/unit/%.c $(TEST_LIBS)
 $(B)/regress/tools/%: regress/tools/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
+# Its main is libFuzzer's or ours.
+FUZZ_MAIN = $(if $(LIBFUZZER),-fsanitize=fuzzer,regress/fuzz/replay.c)
 $(B)/regress/fuzz/%: regress/fuzz/%.c regress/fuzz/replay.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< \
-	    regress/fuzz/replay.c $(TEST_LDLIBS)
+	    $(FUZZ_MAIN) $(TEST_LDLIBS)
 
 # Targets that are fuzzed for long, with the sanitizers and with no more of
 # takod than they use.
@@ -163,7 +171,34 @@ fuzz-long:
 	+@$(MAKE) --no-print-directory B=$(B)/san SAN=1 \
 	    TEST_LIBS='$(B)/san/libconf.a $(B)/san/libcommon.a' $(FUZZ_LONG)
 
-regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints
+# One target for S seconds, with the sanitizers: by libFuzzer where clang has
+# it, which keeps what it finds in build/fuzz; else by mutations of ours.
+CLANG = $(shell echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	clang -fsanitize=fuzzer,address -xc - -o /dev/null 2>/dev/null && \
+	echo clang)
+FUZZ_DEPS = clang libclang-rt-dev
+fuzz-deps: deps
+	$(call apt,$(FUZZ_DEPS))
+fuzz: check-deps
+	-@$(MAKE) --no-print-directory -s fuzz-deps
+	@[ -e 'regress/fuzz/$(T).c' ] || \
+	    { echo 'make fuzz T=target S=seconds; targets:' \
+	    $(notdir $(FUZZ)) >&2; exit 2; }
+	+@$(MAKE) --no-print-directory -s -j2 SAN=1 B=$(B)/fuzz \
+	    $(if $(CLANG),CC=clang LIBFUZZER=1) $(B)/fuzz/regress/fuzz/$(T)
+	@regress/fuzz/long --build $(B)/fuzz --target $(T) \
+	    --seconds $(or $(S),60) $(if $(CLANG),--libfuzzer)
+
+# Lines of each parser that its corpus runs.
+coverage: check-deps coverage-programs
+	@regress/fuzz/coverage --build $(B)/coverage
+
+coverage-programs:
+	+@$(MAKE) --no-print-directory -s COVERAGE=1 SAN= B=$(B)/coverage \
+	    $(patsubst $(B)/%,$(B)/coverage/%,$(FUZZ))
+
+regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints \
+	coverage-programs
 
 # The daemon once more, with failpoints: regress/fault alone uses it.
 FP = $(B)/failpoints

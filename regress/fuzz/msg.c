@@ -1,11 +1,12 @@
 /*
  * msg.c: fuzz target of the frame reader: the first four bytes choose the
- * type, the rest is the array. What is read must pack again to the same value.
+ * type (msg_type.h), the rest is the array. What is read must pack again to the
+ * same value.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg.h"
+#include "msg_type.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -24,7 +25,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len < 4 || len - 4 > sizeof(f.body))
 		return (0);
 	memcpy(&type, data, 4);
-	type = type % (MSG_T_MAX - 1) + 1;
+	type = msg_type_of(type);
 	memset(&m, 0, sizeof(m));
 	memset(&again, 0, sizeof(again));
 	f.hdr.type = type;
