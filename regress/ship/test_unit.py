@@ -105,6 +105,23 @@ def restart(booted, config, dropin=None, more=""):
     assert done.returncode == 0, journal(booted)
 
 
+VOID = """
+import glob, os
+for path in glob.glob('/proc/[0-9]*/comm'):
+    if open(path).read() == 'tako-api\\n':
+        own, here = (os.readlink('/proc/%s/ns/net' % pid)
+                     for pid in (path.split('/')[2], 'self'))
+        print('own' if own != here else 'shared')
+"""
+
+
+def in_namespaces(booted):
+    """Whether tako-api has a network namespace of its own."""
+    shown = booted.run("python3", "-c", VOID).stdout
+    assert shown in ("own\n", "shared\n"), shown
+    return shown == "own\n"
+
+
 def check_jobs(booted, runtime):
     answer = job(booted, JOB)
     assert answer["stdout"].split() == ["thread", "child", "tako"], \
@@ -132,6 +149,7 @@ def test_runs_as_installed(booted):
     assert condition == "no\n"
     status = json.loads(booted.run("takoctl", "--json", "status").stdout)
     assert status["daemon"]["version"] == root.field("Version")
+    assert in_namespaces(booted)
     check_jobs(booted, "runsc")
 
 
@@ -161,6 +179,8 @@ def test_docker_dropin(booted, runtime):
                  "strict" if runtime == "runsc" else "permissive"))
     restart(booted, config, "docker", "PrivateTmp=no\nProtectHome=no\n"
             "ExecStart=\nExecStart=%s -c %s\n" % (shared.program("takod"), CONFIG))
+    # RestrictNamespaces: the children's other walls stand.
+    assert not in_namespaces(booted)
     check_jobs(booted, runtime)
 
 

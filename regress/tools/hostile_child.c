@@ -456,8 +456,8 @@ refused_call(void)
 	struct sandbox sb = { .promises = PROMISE_STDIO | PROMISE_RECVFD,
 		.nofile = 64,
 		.artifact_fd = -1,
-		.refused = me == API ? MSG_T_API_REFUSED
-				     : MSG_T_WORKER_REFUSED };
+		.refused =
+		    me == API ? MSG_T_API_REFUSED : MSG_T_WORKER_REFUSED };
 	struct msg_api_refused m = { .call = SYS_socket };
 
 	/* A build without a filter says so, as one does that lies. */
@@ -472,8 +472,7 @@ refused_in_turn(void)
 {
 	struct msg_api_refused m = { .call = SYS_socket };
 
-	send_msg(
-	    me == API ? MSG_T_API_REFUSED : MSG_T_WORKER_REFUSED, &m, -1);
+	send_msg(me == API ? MSG_T_API_REFUSED : MSG_T_WORKER_REFUSED, &m, -1);
 }
 
 static void
