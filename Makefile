@@ -84,6 +84,9 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
 
+# The page at /docs is part of the program.
+$(B)/obj/tako-api/docs.o: $(wildcard tako-api/page/*)
+
 # Objects are made anew when the flags change.
 $(B)/flags: FORCE
 	@mkdir -p $(B)

@@ -73,6 +73,7 @@ api_configure(void)
 	conf.max_body = INT64_MAX;
 	conn_configure(&conf);
 	conn_unlisten();
+	docs_configure();
 }
 
 /* Ends the process once the last client has its answer, or at the deadline. */
