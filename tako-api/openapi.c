@@ -602,9 +602,12 @@ put_place(struct writer *w, const char *pattern)
 	put(w, "in", "path");
 	put_raw(w, "required", "true");
 	put(w, "description", p->about);
-	put_raw(w, "schema",
-	    "{\"type\":\"string\",\"minLength\":1,"
-	    "\"pattern\":\"^[^\\\\u0000]*$\"}");
+	begin(w, "schema", '{');
+	put(w, "type", p->type);
+	if (strcmp(p->type, "string") == 0)
+		put_raw(
+		    w, NULL, "\"minLength\":1,\"pattern\":\"^[^\\\\u0000]*$\"");
+	end(w, '}');
 	end(w, '}');
 }
 

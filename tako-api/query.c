@@ -296,7 +296,7 @@ const struct param params_list[] = {
 	{ "job_type", check_type, "string", 0, 0, NULL, NULL,
 	    "Only those of this type." },
 	LIMIT, OFFSET, VIEW,
-	{ "q", check_query, "string", 0, 0, "[^\\s\"-]", NULL,
+	{ "q", check_query, "string", 0, 0, NULL, NULL,
 	    "Words that are in the code, the outputs or the error; \"words in "
 	    "quotes\" that follow each other; -words that are not there." },
 	{ "since", check_since, "string", 0, 0, TIME_PATTERN, NULL,

@@ -282,8 +282,9 @@ take_digits(const char *s, size_t len, int us, int64_t *v, size_t *digits)
 		if (!isdigit((unsigned char)s[i]))
 			break;
 		++*digits;
-		*v = *v > INT64_MAX / 10 - 1 ? INT64_MAX
-					     : *v * 10 + (s[i] - '0');
+		*v = *v > (INT64_MAX - (s[i] - '0')) / 10
+			 ? INT64_MAX
+			 : *v * 10 + (s[i] - '0');
 	}
 	return (i > 0 && s[i - 1] == '_' ? i - 1 : i);
 }

@@ -307,13 +307,15 @@ const struct route routes[] = {
 const size_t n_routes = nitems(routes);
 
 static const struct place places[] = {
-	{ "job_id", 1, "The id of a job." },
-	{ "execution_id", 1, "The id of a record, which is its job's." },
-	{ "a", 1, "The id of the first record." },
-	{ "b", 1, "The id of the second record." },
-	{ "artifact_name", 0, "The name of the file, as its record lists it." },
-	{ "name", 0, "The name of a job type." },
-	{ "entry_id", 0, "The id of a dead letter, a number." },
+	{ "job_id", 1, "string", "The id of a job." },
+	{ "execution_id", 1, "string",
+	    "The id of a record, which is its job's." },
+	{ "a", 1, "string", "The id of the first record." },
+	{ "b", 1, "string", "The id of the second record." },
+	{ "artifact_name", 0, "string",
+	    "The name of the file, as its record lists it." },
+	{ "name", 0, "string", "The name of a job type." },
+	{ "entry_id", 0, "integer", "The id of a dead letter, a number." },
 };
 
 static size_t bodies; /* bytes held now */
@@ -760,7 +762,8 @@ path_match(const char *pattern, const char *path, size_t len, struct found *f)
 
 /*
  * Sets route, or allow where a path is known but not with this method. Returns
- * 1 when the path is known, -1 when it is none.
+ * 1 when the path is known, -1 when it is none. One that is a route by its own
+ * letters is none by what a place takes: they stand before those in the table.
  */
 static int
 route_find(struct request *req, size_t len)
@@ -768,16 +771,19 @@ route_find(struct request *req, size_t len)
 	enum http_method method =
 	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
 	struct found f;
-	int found = 0, m;
+	int found = 0, literal = 0, m;
 	size_t i;
 
 	for (i = 0; i < n_routes; i++) {
+		if (literal && strchr(routes[i].pattern, '{') != NULL)
+			continue;
 		m = path_match(routes[i].pattern, req->target, len, &f);
 		if (m == -1)
 			return (-1);
 		if (m == 0)
 			continue;
 		found = 1;
+		literal |= strchr(routes[i].pattern, '{') == NULL;
 		if (routes[i].flags & ROUTE_OPEN)
 			req->open = 1;
 		if (routes[i].method == method) {

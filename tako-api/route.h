@@ -39,7 +39,8 @@ struct route {
 /* What may stand in a path in the place of a name in braces. */
 struct place {
 	const char *name;
-	int id; /* a job's: one that is none finds nothing */
+	int id;		  /* a job's: one that is none finds nothing */
+	const char *type; /* as JSON Schema calls it */
 	const char *about;
 };
 

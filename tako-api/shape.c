@@ -159,7 +159,7 @@ static const struct shape_member record_more[] = {
 	{ "result?", "string", "What became of /output/result.json." },
 	{ "artifacts_skipped?", "count", NULL },
 	{ "artifacts?", "count", NULL },
-	{ "artifacts_lost?", "count", NULL },
+	{ "artifacts_lost?", "boolean", NULL },
 	{ "output_incomplete?", "boolean", NULL },
 	{ "proof?", "object?", "How the job was shut in." },
 	{ "oom_kills?", "count", NULL },

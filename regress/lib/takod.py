@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 
-from . import host, shared
+from . import answers, host, shared
 
 SERIAL = itertools.count(1)
 START_SECONDS = 60
@@ -303,6 +303,7 @@ class Takod:
         finally:
             connection.close()
         names = {k.lower(): v for k, v in reply.getheaders()}
+        answers.note(method, path, reply.status, names, data)
         if names.get("content-type", "").startswith("application/json"):
             return reply.status, names, json.loads(
                 data, object_pairs_hook=unique)
