@@ -590,6 +590,8 @@ put_component_headers(struct writer *w)
 /* ---- requests -------------------------------------------------------------
  */
 
+#define NO_NUL "\"^[^\\\\u0000]*$\""
+
 static void
 put_place(struct writer *w, const char *pattern)
 {
@@ -604,9 +606,10 @@ put_place(struct writer *w, const char *pattern)
 	put(w, "description", p->about);
 	begin(w, "schema", '{');
 	put(w, "type", p->type);
-	if (strcmp(p->type, "string") == 0)
-		put_raw(
-		    w, NULL, "\"minLength\":1,\"pattern\":\"^[^\\\\u0000]*$\"");
+	if (strcmp(p->type, "string") == 0) {
+		put_int(w, "minLength", 1);
+		put_raw(w, "pattern", NO_NUL);
+	}
 	end(w, '}');
 	end(w, '}');
 }
@@ -628,7 +631,11 @@ put_param(struct writer *w, const struct param *p)
 		put_int(w, "minimum", p->min);
 		put_int(w, "maximum", p->max);
 	}
-	put(w, "pattern", p->pattern);
+	/* http.c refuses a NUL in any target. */
+	if (p->pattern == NULL && strcmp(p->type, "string") == 0)
+		put_raw(w, "pattern", NO_NUL);
+	else
+		put(w, "pattern", p->pattern);
 	if (p->initial != NULL)
 		put_raw(w, "default", p->initial);
 	end(w, '}');

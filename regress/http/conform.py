@@ -12,11 +12,9 @@ import copy
 import json
 import re
 import sys
+import urllib.parse
 
 import jsonschema
-
-# Where no operation is: no such path, no such method, a slash too many.
-ELSEWHERE = {307, 400, 404, 405}
 
 
 def strict(document):
@@ -38,7 +36,8 @@ def resolve(document, thing):
 
 
 def operation_of(document, method, path):
-    """(its id, itself), or None; a path without names goes first."""
+    """The operation, or None; a path without names goes first."""
+    path = urllib.parse.unquote(path, "latin-1")
     for pattern in sorted(document["paths"], key=lambda p: p.count("{")):
         form = "/".join("[^/]+" if part.startswith("{") else re.escape(part)
                         for part in pattern.split("/"))
@@ -47,8 +46,7 @@ def operation_of(document, method, path):
             found = item.get(method.lower())
             if found is None and method == "HEAD":
                 found = item.get("get")
-            if found is not None:
-                return found
+            return found
     return None
 
 
@@ -84,9 +82,11 @@ class Conform:
         status = str(answer["status"])
         found = operation_of(self.document, answer["method"], answer["path"])
         if found is None:
-            if answer["status"] not in ELSEWHERE:
-                return ["no operation has it"]
+            # No such path or method: an error that any request may meet, or
+            # on to where there is one.
             responses = self.document["components"]["responses"]
+            if status != "307" and "Status" + status not in responses:
+                return ["no operation has it"]
             response = responses.get("Status" + status, {})
         else:
             if status not in found["responses"]:
