@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from fakeparent import FakeParent
 from lib.browser import Browser
 
 POLICY = {"default-src": "'none'", "script-src": "'self'",
@@ -92,6 +93,7 @@ def test_lists_every_endpoint(page, takod):
     for name in ("idempotency_key", "exit_code", "stdout_truncated",
                  "If-None-Match", "Job queue is full"):
         assert name in text
+    assert page.run("document.getElementById('key-part').hidden")
     # What is typed has a label, and a link leads to something.
     assert page.run("[...document.querySelectorAll('input, textarea')].every("
                     "(one) => one.labels.length === 1)")
@@ -127,6 +129,28 @@ def test_sends_a_query(page, takod):
         "p:nth-of-type(2) input": job, "p:nth-of-type(3) input": "full"})
     assert status.startswith("200")
     assert json.loads(body)["takod"]["attempt"] == 1
+
+
+def test_key(browser):
+    """Where one is asked for it can be given, and goes by the right name."""
+    front = FakeParent(keys=1, auth_header="X-Tako")
+    try:
+        page = filled(browser, front)
+        assert page.run("!document.getElementById('key-part').hidden")
+        page.run("document.getElementById('key').value = 'secret'")
+        page.run(SEND % (json.dumps("poolStats"), "{}"))
+        front.expect("REQ_STATS")
+        assert page.complaints() == []
+        sent = [p["request"]["headers"] for p in
+                page.noted("Network.requestWillBeSent")
+                if p["request"]["url"].endswith("/pool/stats")]
+        assert [{k.lower(): v for k, v in one.items()}["x-tako"]
+                for one in sent] == ["secret"]
+        page.open("about:blank")
+        page.wait("the page is gone", "location.href === 'about:blank'")
+        page.complaints()
+    finally:
+        front.close()
 
 
 def test_narrow_and_dark(page):

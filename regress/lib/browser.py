@@ -12,7 +12,7 @@ import time
 
 from . import host
 
-SECONDS = 30
+SECONDS = 60  # for anything that is to happen
 
 
 class Browser:
@@ -93,11 +93,6 @@ class Browser:
 
     def noted(self, method):
         """The parameters of all events of a kind since the page was opened."""
-        while True:
-            got = self.message(0.2)
-            if got is None:
-                break
-            self.events.append(got)
         return [event["params"] for event in self.events
                 if event.get("method") == method]
 
@@ -107,7 +102,9 @@ class Browser:
                 for params in self.noted("Network.requestWillBeSent")]
 
     def complaints(self):
-        """What its console and its log have, in words."""
+        """What its console and its log have, in words, when it is quiet."""
+        while (got := self.message(0.3)) is not None:
+            self.events.append(got)
         words = [p["entry"]["text"] for p in self.noted("Log.entryAdded")
                  if p["entry"]["level"] in ("error", "warning")]
         words += [json.dumps(p["args"])
