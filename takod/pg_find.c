@@ -8,13 +8,12 @@
  * index gives all that there are. The planner has no say in which of them it
  * is: how rare a word is it only guesses, and it knows nothing of the page.
  */
-#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
-#include "pg_find.h"
+#include "pg_store.h"
 #include "store_list.h"
 #include "util.h"
 
@@ -32,16 +31,6 @@ struct pg_find {
 	void (*state_cb)(int up, void *arg);
 	void *arg;
 };
-
-static int64_t
-get_int(const PGresult *res, int row, int col)
-{
-	uint64_t v = 0;
-
-	if (PQgetlength(res, row, col) == sizeof(v))
-		memcpy(&v, PQgetvalue(res, row, col), sizeof(v));
-	return ((int64_t)be64toh(v));
-}
 
 /* ---- lists -------------------------------------------------------------- */
 
@@ -210,14 +199,14 @@ list_answered(struct pg_request *r, enum store_result result, PGresult *res)
 		l->below = l->from;
 	for (row = 0; row < PQntuples(res); row++) {
 		if (PQgetisnull(res, row, 1)) {
-			if (get_int(res, row, 0) != 0)
-				l->below = get_int(res, row, 0);
-			hits = get_int(res, row, 2);
-			unindexed = get_int(res, row, 3);
+			if (pg_get_int(res, row, 0) != 0)
+				l->below = pg_get_int(res, row, 0);
+			hits = pg_get_int(res, row, 2);
+			unindexed = pg_get_int(res, row, 3);
 			continue;
 		}
 		f = &l->items[l->n++];
-		f->place = get_int(res, row, 0);
+		f->place = pg_get_int(res, row, 0);
 		strlcpy(f->id, PQgetvalue(res, row, 1), sizeof(f->id));
 	}
 	if (l->n == (size_t)l->f.limit || l->phase == PG_FIND_ALL ||
@@ -351,7 +340,7 @@ entry_begin(struct indexing *x, const PGresult *res, int row)
 		fatal(NULL);
 	words_free(w);
 	e->of = x;
-	e->seq = get_int(res, row, 0);
+	e->seq = pg_get_int(res, row, 0);
 	e->req.once = &index_one;
 	e->req.answer = entry_answered;
 	x->left++;
