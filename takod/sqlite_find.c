@@ -20,7 +20,7 @@
 #include <time.h>
 
 #include "log.h"
-#include "sqlite_calls.h"
+#include "sqlite_store.h"
 #include "store_list.h"
 #include "util.h"
 

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "log.h"
-#include "sqlite_calls.h"
+#include "sqlite_store.h"
 #include "store_schema.h"
 #include "util.h"
 
