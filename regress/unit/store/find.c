@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <libpq-fe.h>
 
 #include "takod/pg_find.h"
 #include "takod/sqlite_store.h"
@@ -325,38 +324,8 @@ t_search_hostile(void **state)
 	assert_int_equal(w.downs, 0);
 }
 
-/* The plan of a statement of PostgreSQL, all lines in one text. */
-static void
-pg_plan(char *plan, size_t len, const char *sql)
-{
-	static const char types[] = "bigint, bigint, text, text, text, bigint,"
-				    " text, text, text, bigint, bigint, bigint";
-	PGconn *conn = PQconnectdb(w.url);
-	PGresult *res;
-	char text[8192];
-	int i;
-
-	snprintf(text, sizeof(text), "PREPARE p (%s) AS %s", types, sql);
-	PQclear(PQexec(conn, PG_FIND_SETTINGS));
-	res = PQexec(conn, text);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK)
-		fail_msg("%s", PQresultErrorMessage(res));
-	PQclear(res);
-	res = PQexec(conn,
-	    "EXPLAIN EXECUTE p (9000000000000000000, 0, 'failed', 'a',"
-	    " 'key_error', 139, 'p', 'k', '(''a'')', 2000, 0, 101)");
-	if (PQresultStatus(res) != PGRES_TUPLES_OK)
-		fail_msg("%s", PQresultErrorMessage(res));
-	plan[0] = '\0';
-	for (i = 0; i < PQntuples(res); i++) {
-		strlcat(plan, PQgetvalue(res, i, 0), len);
-		strlcat(plan, "\n", len);
-	}
-	PQclear(res);
-	PQfinish(conn);
-}
-
-/* The same of SQLite, whose file is locked: in one of the same schema. */
+/* The plan of a statement of SQLite, whose file is locked: in one of the same
+ * schema. */
 static void
 sqlite_plan(char *plan, size_t len, const char *sql)
 {
@@ -390,7 +359,12 @@ assert_plan(
 
 	if (is_pg()) {
 		pg_find_sql(sql, sizeof(sql), f, phase);
-		pg_plan(plan, sizeof(plan), sql);
+		pg_plan(plan, sizeof(plan), PG_FIND_SETTINGS,
+		    "bigint, bigint, text, text, text, bigint, text, text,"
+		    " text, bigint, bigint, bigint",
+		    sql,
+		    "9000000000000000000, 0, 'failed', 'a', 'key_error', 139,"
+		    " 'p', 'k', '(''a'')', 2000, 0, 101");
 		snprintf(want, sizeof(want), "%s%s",
 		    phase == PG_FIND_ALL ? "Bitmap Index Scan on "
 					 : "Scan Backward using ",

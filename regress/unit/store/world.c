@@ -756,3 +756,32 @@ teardown(void **state)
 	}
 	return (0);
 }
+
+/* The plan of a statement of PostgreSQL, all lines in one text. */
+void
+pg_plan(char *plan, size_t len, const char *settings, const char *types,
+    const char *sql, const char *values)
+{
+	PGconn *conn = PQconnectdb(w.url);
+	PGresult *res;
+	char text[8192];
+	int i;
+
+	snprintf(text, sizeof(text), "PREPARE p (%s) AS %s", types, sql);
+	PQclear(PQexec(conn, settings));
+	res = PQexec(conn, text);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		fail_msg("%s", PQresultErrorMessage(res));
+	PQclear(res);
+	snprintf(text, sizeof(text), "EXPLAIN EXECUTE p (%s)", values);
+	res = PQexec(conn, text);
+	if (PQresultStatus(res) != PGRES_TUPLES_OK)
+		fail_msg("%s", PQresultErrorMessage(res));
+	plan[0] = '\0';
+	for (i = 0; i < PQntuples(res); i++) {
+		strlcat(plan, PQgetvalue(res, i, 0), len);
+		strlcat(plan, "\n", len);
+	}
+	PQclear(res);
+	PQfinish(conn);
+}

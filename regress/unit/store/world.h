@@ -153,6 +153,9 @@ void reopen(void);
 int is_pg(void);
 /* A statement that returns nothing, by a connection of the test's own. */
 void direct(const char *format, ...);
+/* The plan of one, all lines in one text; with settings, for values. */
+void pg_plan(char *plan, size_t, const char *settings, const char *types,
+    const char *sql, const char *values);
 int setup(void **state);
 int teardown(void **state);
 
