@@ -1,9 +1,9 @@
 /*
- * words.c: the words of a text, and queries for them. Runs in takod, on bytes
- * from anybody: like a hash it goes over them once, byte by byte, and nothing
- * in them is a length or an order. So that a query means the same whichever
- * store there is, this file and not the stores decides what a word is: SQLite
- * is given words with blanks between, PostgreSQL words with their places.
+ * words.c: the words of a text, and queries for them. Texts are taken apart in
+ * tako-worker, on bytes from anybody; takod sees words alone, which it checks.
+ * So that a query means the same whichever store there is, this file and not
+ * the stores decides what a word is: SQLite is given words with blanks between,
+ * PostgreSQL words with their places.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -155,23 +155,60 @@ words_text(const struct words *w, size_t *len)
 	return (w->text == NULL ? "" : w->text);
 }
 
-char *
-words_vector(const struct words *w)
+/* The length of what stands before the next blank. */
+static size_t
+until_blank(const char *p, size_t len)
 {
-	size_t size = w->len + (size_t)w->n * 9 + 1, out = 0, i, n;
+	const char *end = memchr(p, ' ', len);
+
+	return (end == NULL ? len : (size_t)(end - p));
+}
+
+int
+words_valid(const void *text, size_t len)
+{
+	const uint8_t *p = text;
+	size_t i = 0, n, k, count = 0;
+
+	while (len > 0) {
+		n = until_blank((const char *)p + i, len - i);
+		if (n == 0 || n > MAX_WORD || ++count > MAX_WORDS + 8)
+			return (0);
+		for (k = 0; k < n; k++)
+			if (p[i + k] < 0x80 &&
+			    (word_char(p + i + k, 1) == 0 ||
+				(p[i + k] >= 'A' && p[i + k] <= 'Z')))
+				return (0);
+		if (!(n == 1 && p[i] == 0xff) &&
+		    !utf8_valid((const char *)p + i, n))
+			return (0);
+		if ((i += n) == len)
+			break;
+		i++;
+	}
+	return (1);
+}
+
+char *
+words_vector(const char *text, size_t len)
+{
+	size_t size = 1, out = 0, i, n;
 	unsigned place = 0;
 	char *v;
 
+	for (i = 0; i < len; i += n + 1) {
+		n = until_blank(text + i, len - i);
+		size += n + sizeof("'':99999 ");
+	}
 	if ((v = malloc(size)) == NULL)
 		return (NULL);
-	for (i = 0; i < w->len; i += n + 1) {
-		for (n = 0; i + n < w->len && w->text[i + n] != ' '; n++)
-			;
+	for (i = 0; i < len; i += n + 1) {
+		n = until_blank(text + i, len - i);
 		place++;
-		if (w->text[i] == '\xff')
+		if (text[i] == '\xff')
 			continue;
 		v[out++] = '\'';
-		memcpy(v + out, w->text + i, n);
+		memcpy(v + out, text + i, n);
 		out += n;
 		out += (size_t)snprintf(v + out, size - out, "':%u ", place);
 	}

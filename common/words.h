@@ -1,7 +1,8 @@
 /*
  * words.h: what full text search takes for a word, and a query's language.
- * Used by takod, which has both stores keep and look for the same words, and
- * by tako-api and takoctl, which refuse a query before takod is asked.
+ * Used by tako-worker, which takes texts apart; by takod, which has both stores
+ * keep and look for the same words; and by tako-api and takoctl, which refuse a
+ * query before takod is asked.
  *
  * A word is a run of letters, digits and underscores of ASCII and of
  * characters outside ASCII other than punctuation (U+0080 to U+00BF, U+2000
@@ -39,8 +40,17 @@ int words_add(struct words *, const void *text, size_t len);
  * parts. Of the words' own memory.
  */
 const char *words_text(const struct words *, size_t *len);
-/* The same as PostgreSQL's tsvector is written; malloc'ed; NULL: no memory. */
-char *words_vector(const struct words *);
+#define MAX_WORDS_LEN ((MAX_WORDS + 8) * (MAX_WORD + 1))
+/*
+ * Are these bytes a document as words_text writes it? So that what somebody
+ * else wrote can be given to a store.
+ */
+int words_valid(const void *, size_t len);
+/*
+ * Such a document as PostgreSQL's tsvector is written; malloc'ed; NULL: no
+ * memory.
+ */
+char *words_vector(const char *text, size_t len);
 
 /* How a query is written for the one and the other store. */
 enum words_dialect {

@@ -11,13 +11,6 @@
 	"(SELECT id FROM jobs INDEXED BY jobs_waiting"                         \
 	" WHERE jobs.tenant = tenants.name AND status = 'queued'"              \
 	" AND not_before <= ?1 ORDER BY seq LIMIT 1)"
-/* The texts of a job, and what stands before them. */
-#define TEXTS(head, from)                                                      \
-	"SELECT " head INDEX_COLUMNS(                                          \
-	    "length") " FROM " from                                            \
-		      " LEFT JOIN payloads ON payloads.id = jobs.id"           \
-		      " LEFT JOIN outputs ON outputs.id = jobs.id"
-
 /* Held by this life (?3) of a takod, by any life of it (?2). */
 #define OF_THIS_LIFE  "substr(owner, 1, length(?3) + 1) = ?3 || '.'"
 #define OF_THIS_NODE  "substr(owner, 1, length(?2) + 1) = ?2 || '#'"
@@ -113,17 +106,20 @@ static const char *const statements[S_MAX] = { [S_BEGIN] = "BEGIN IMMEDIATE",
 		     " output, extras FROM outputs WHERE id = ?1",
 	[S_ARTIFACTS] = "SELECT artifacts, artifact_store FROM outputs"
 			" WHERE id = ?1",
-	[S_UNINDEXED] = "SELECT count(*) FROM unindexed",
-	[S_TO_INDEX] = TEXTS("jobs.seq, place, ",
-	    "(SELECT seq FROM unindexed ORDER BY seq LIMIT 1) AS u"
-	    " JOIN jobs ON jobs.seq = u.seq"),
-	[S_TO_FORGET] = TEXTS(
-	    "jobs.seq, place, ", "jobs") " WHERE jobs.id = ?1 AND seq NOT IN "
-					 "(SELECT seq FROM unindexed)",
-	[S_INDEX] = "INSERT INTO search (rowid, words) VALUES (?1, ?2)",
+	[S_UNINDEXED] = "SELECT count(*) FROM (SELECT 1 FROM unindexed"
+			" LIMIT " STORE_UNINDEXED ")",
+	[S_TO_INDEX] = "SELECT jobs.seq, jobs.id, " INDEX_COLUMNS("length")
+		       " FROM (SELECT seq FROM unindexed ORDER BY seq LIMIT ?1)"
+		       " AS u JOIN jobs ON jobs.seq = u.seq"
+		       " LEFT JOIN payloads ON payloads.id = jobs.id"
+		       " LEFT JOIN outputs ON outputs.id = jobs.id",
 	[S_INDEXED] = "DELETE FROM unindexed WHERE seq = ?1",
+	[S_WORDS] = "INSERT INTO words (seq, words) VALUES (?1, ?2)",
+	[S_INDEX] = "INSERT INTO search (rowid, words)"
+		    " SELECT place, ?2 FROM jobs WHERE seq = ?1",
 	[S_FORGET] = "INSERT INTO search (search, rowid, words)"
-		     " VALUES ('delete', ?1, ?2)",
+		     " SELECT 'delete', place, words FROM jobs"
+		     " JOIN words ON words.seq = jobs.seq WHERE id = ?1",
 	[S_IMPORT] = "INSERT INTO jobs (" JOB_COLUMNS ") VALUES ("
 		     "?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,"
 		     "?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,"

@@ -15,6 +15,7 @@
 enum kind {
 	JOB_CB,
 	PAGE_CB,
+	TEXTS_CB,
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
@@ -44,6 +45,7 @@ struct store_op {
 	union {
 		store_job_cb job;
 		store_page_cb page;
+		store_texts_cb texts;
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
@@ -87,6 +89,9 @@ struct store_op {
 	struct store_expired *gone;
 	size_t n_gone;
 	struct blob *blob; /* put: what is written */
+	struct store_texts *texts;
+	struct store_words *words; /* that are written, from n1 on */
+	size_t n_texts, n_words;
 	struct artifact_found found[STORE_PLACES];
 	size_t n_found;
 	struct store_counts counts;
@@ -124,9 +129,9 @@ enum statement {
 	S_POSITION,
 	S_UNINDEXED,
 	S_TO_INDEX,
-	S_TO_FORGET,
-	S_INDEX,
 	S_INDEXED,
+	S_WORDS,
+	S_INDEX,
 	S_FORGET,
 	S_IMPORT,
 	S_RUNNING,
@@ -274,7 +279,8 @@ enum store_result call_chunk_places(struct store *, struct store_op *);
 struct sqlite_list;
 
 enum store_result call_list(struct store *, struct store_op *);
-enum store_result call_index(struct store *, struct store_op *);
+enum store_result call_to_index(struct store *, struct store_op *);
+enum store_result call_indexed(struct store *, struct store_op *);
 /* The statement of a list, for its plan to be looked at. */
 void sqlite_list_sql(char *, size_t, const struct store_filter *);
 /* The job's words go, before its row does. */

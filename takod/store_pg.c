@@ -171,9 +171,16 @@ pg_list(
 }
 
 static void
-pg_index(struct store *s, int max, store_counts_cb cb, void *arg)
+pg_to_index(struct store *s, int max, store_texts_cb cb, void *arg)
 {
-	pg_find_index(s->find, max, cb, arg);
+	pg_find_to_index(s->find, max, cb, arg);
+}
+
+static void
+pg_indexed(struct store *s, const struct store_words *words, size_t n,
+    store_cb cb, void *arg)
+{
+	pg_find_indexed(s->find, words, n, cb, arg);
 }
 
 /* ---- the session ------------------------------------------------------------
@@ -323,7 +330,8 @@ const struct store_ops store_pg = {
 	.get = pg_get,
 	.queue_position = pg_queue_position,
 	.list = pg_list,
-	.index = pg_index,
+	.to_index = pg_to_index,
+	.indexed = pg_indexed,
 	.import = pg_import,
 	.counts = pg_counts,
 	.beat = pg_beat,

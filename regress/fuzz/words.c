@@ -1,9 +1,10 @@
 /*
- * words.c: fuzz target of what full text search takes for words, which takod
- * does on code and output of jobs. The parts of a document are divided by 0xff.
- * What comes out is words alone: UTF-8 without capitals, signs and quotes,
- * within its bounds, as the stores' own languages need it. A query made of the
- * same bytes is refused, or becomes one without anything but its words.
+ * words.c: fuzz target of what full text search takes for words, which
+ * tako-worker does on code and output of jobs. The parts of a document are
+ * divided by 0xff. What comes out is words alone: UTF-8 without capitals, signs
+ * and quotes, within its bounds, as the stores' own languages need it. A query
+ * made of the same bytes is refused, or becomes one without anything but its
+ * words.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,29 @@ check_document(const struct words *w)
 	}
 	if (count > MAX_WORDS + 4)
 		abort();
-	if ((vector = words_vector(w)) == NULL)
+	if (!words_valid(text, len) ||
+	    (vector = words_vector(text, len)) == NULL)
+		abort();
+	free(vector);
+}
+
+/* Whatever is let pass, as from a child that lies, is words alone. */
+static void
+check_valid(const uint8_t *p, size_t len)
+{
+	const char *text = (const char *)p, *end;
+	size_t i, n;
+	char *vector;
+
+	if (!words_valid(p, len))
+		return;
+	for (i = 0; i < len; i += n + 1) {
+		end = memchr(text + i, ' ', len - i);
+		n = end == NULL ? len - i : (size_t)(end - text) - i;
+		if (!(n == 1 && p[i] == 0xff) && !is_word(text + i, n))
+			abort();
+	}
+	if ((vector = words_vector(text, len)) == NULL)
 		abort();
 	free(vector);
 }
@@ -91,6 +114,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 			abort();
 	}
 	check_document(w);
+	check_valid(p, len);
 	words_free(w);
 	check_query(p, len);
 	return (0);

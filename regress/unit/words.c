@@ -90,7 +90,8 @@ t_document(void **state)
 	p = words_text(w, &len);
 	assert_int_equal(len, 9);
 	assert_memory_equal(p, "a b \xff b c", 9);
-	v = words_vector(w);
+	assert_true(words_valid(p, len));
+	v = words_vector(p, len);
 	assert_string_equal(v, "'a':1 'b':2 'b':4 'c':5 ");
 	free(v);
 	words_free(w);
@@ -114,6 +115,34 @@ t_document(void **state)
 		n += *p == ' ';
 	assert_int_equal(n, MAX_WORDS);
 	words_free(w);
+}
+
+/* What a child that lies might send for words. */
+static void
+t_valid(void **state)
+{
+	static const char *const good[] = { "", "a", "a_1 z9", "\xff",
+		"a \xff b", "\xc3\xa9t\xc3\xa9" };
+	static const char *const bad[] = { " ", "a ", " a", "a  b", "A", "a'b",
+		"a\\", "a\xff", "\xff\xff", "\xc3", "\x80", "a\nb", "a:1" };
+	char text[MAX_WORDS * 2 + 32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(good); i++)
+		if (!words_valid(good[i], strlen(good[i])))
+			fail_msg("refused: %s", good[i]);
+	for (i = 0; i < nitems(bad); i++)
+		if (words_valid(bad[i], strlen(bad[i])))
+			fail_msg("let pass: %s", bad[i]);
+	assert_false(words_valid("a\0b", 3));
+	memset(text, 'a', sizeof(text));
+	assert_true(words_valid(text, MAX_WORD));
+	assert_false(words_valid(text, MAX_WORD + 1));
+	for (i = 1; i < sizeof(text); i += 2)
+		text[i] = ' ';
+	assert_true(words_valid(text, 2 * MAX_WORDS - 1));
+	assert_false(words_valid(text, sizeof(text) - 1));
 }
 
 static void
@@ -416,6 +445,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_words),
 		cmocka_unit_test(t_document),
+		cmocka_unit_test(t_valid),
 		cmocka_unit_test(t_chosen),
 		cmocka_unit_test(t_query),
 		cmocka_unit_test(t_query_refused),

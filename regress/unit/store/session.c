@@ -41,7 +41,8 @@ t_close_answers(void **state)
 	struct artifact_place place = { .job_id = "x", .fence = 1 };
 	struct blob *piece = blob_copy("x", 1);
 	struct store_filter f = any(1);
-	struct answer a[26];
+	struct store_words words = { .seq = 1 };
+	struct answer a[27];
 	int i;
 
 	(void)state;
@@ -55,7 +56,8 @@ t_close_answers(void **state)
 	w.ops->get(w.store, j->id, 0, on_job, &a[i++]);
 	w.ops->queue_position(w.store, j->id, on_position, &a[i++]);
 	w.ops->list(w.store, &f, on_page, &a[i++]);
-	w.ops->index(w.store, 1, on_counts, &a[i++]);
+	w.ops->to_index(w.store, 1, on_texts, &a[i++]);
+	w.ops->indexed(w.store, &words, 1, on_plain, &a[i++]);
 	w.ops->import(w.store, j, on_plain, &a[i++]);
 	w.ops->counts(w.store, on_counts, &a[i++]);
 	w.ops->beat(w.store, &pulse, on_beat, &a[i++]);

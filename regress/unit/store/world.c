@@ -611,17 +611,63 @@ assert_found(const struct store_filter *f, const char *const *ids, size_t n)
 	}
 }
 
-/* Indexes all that has ended. */
+void
+on_texts(enum store_result result, const struct store_texts *texts, size_t n,
+    void *arg)
+{
+	struct answer *a = arg;
+
+	assert_false(in_call);
+	a->n++;
+	a->result = result;
+	assert_in_range(n, 0, nitems(a->texts));
+	for (a->n_texts = 0; a->n_texts < n; a->n_texts++) {
+		a->texts[a->n_texts] = texts[a->n_texts];
+		blob_ref(texts[a->n_texts].texts);
+	}
+}
+
+struct blob *
+words_of(const struct store_texts *t)
+{
+	struct words *words = words_new();
+	struct blob *b;
+	const char *text;
+	size_t off = 0, len, i;
+
+	for (i = 0; i < STORE_TEXTS; off += t->len[i++])
+		assert_int_equal(
+		    words_add(words, blob_data(t->texts) + off, t->len[i]), 0);
+	assert_int_equal(off, blob_len(t->texts));
+	text = words_text(words, &len);
+	b = blob_copy(text, len);
+	words_free(words);
+	return (b);
+}
+
 void
 do_index(void)
 {
-	struct answer a;
+	struct store_words words[3];
+	struct answer a, done;
+	size_t i;
 
-	do {
-		CALL(&a, index(w.store, 3, on_counts, &a));
+	for (;;) {
+		CALL(&a, to_index(w.store, 3, on_texts, &a));
 		assert_int_equal(a.result, STORE_OK);
-		assert_true(a.counts.queued <= 3);
-	} while (a.counts.queued > 0);
+		if (a.n_texts == 0)
+			return;
+		for (i = 0; i < a.n_texts; i++) {
+			words[i].seq = a.texts[i].seq;
+			words[i].words = words_of(&a.texts[i]);
+			blob_unref(a.texts[i].texts);
+		}
+		CALL(
+		    &done, indexed(w.store, words, a.n_texts, on_plain, &done));
+		assert_int_equal(done.result, STORE_OK);
+		for (i = 0; i < a.n_texts; i++)
+			blob_unref(words[i].words);
+	}
 }
 
 void

@@ -58,6 +58,8 @@ struct answer {
 	int64_t errors[JERR_MAX];
 	struct tenant tenants[20];
 	size_t n_tenants;
+	struct store_texts texts[8];
+	size_t n_texts;
 	struct blob *blob;
 	struct artifact_found places[STORE_PLACES];
 	size_t n_places;
@@ -80,6 +82,7 @@ void run_until(const int *n, int want);
 /* The answers' callbacks: arg is a struct answer. */
 void on_job(enum store_result, struct job *, void *);
 void on_page(enum store_result, const struct store_page *, void *);
+void on_texts(enum store_result, const struct store_texts *, size_t n, void *);
 void on_plain(enum store_result, void *);
 void on_blob(enum store_result, struct blob *, void *);
 void on_places(
@@ -141,6 +144,8 @@ struct store_filter any(int limit);
 void do_list(const struct store_filter *, struct answer *);
 void assert_found(
     const struct store_filter *, const char *const *ids, size_t n);
+/* The words of such texts, the caller's. */
+struct blob *words_of(const struct store_texts *);
 /* Indexes all that has ended. */
 void do_index(void);
 
