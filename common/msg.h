@@ -184,7 +184,7 @@ enum msg_fd {
 	S(job_type, MAX_JOB_TYPE)	  /* empty: any, as below */           \
 	S(parent_id, MAX_JOB_ID)                                               \
 	S(key, MAX_IDEMPOTENCY)                                                \
-	S(query, MAX_QUERY)                                                    \
+	S(query, MAX_TERMS)                                                    \
 	I(since, 0, MS_MAX_TIME)                                               \
 	I(until, 0, MS_MAX_TIME) /* 0: no bound */                             \
 	I(after, 0, INT64_MAX)	 /* a place; 0: from the newest on */          \

@@ -52,17 +52,23 @@ int words_valid(const void *, size_t len);
  */
 char *words_vector(const char *text, size_t len);
 
-/* How a query is written for the one and the other store. */
+/*
+ * Takes a query apart into its terms, those that must be found first: each is a
+ * + or a -, then its words with blanks between (MAX_TERMS bytes, and the NUL).
+ * NULL, or what is wrong with it: a constant text.
+ */
+#define MAX_TERMS (MAX_QUERY + MAX_QUERY_WORD)
+const char *words_query(char terms[MAX_TERMS + 1], const char *query);
+
+/* How terms are written for the one and the other store. */
 enum words_dialect {
 	WORDS_FTS5,
 	WORDS_TSQUERY
 };
-/* The longest that a query becomes, NUL included. */
-#define WORDS_QUERY_MAX (MAX_QUERY * 4 + MAX_QUERY_WORD * 16)
-/*
- * Puts a query into dst (WORDS_QUERY_MAX bytes). NULL, or what is wrong with
- * it: a constant text.
- */
-const char *words_query(char *dst, const char *query, enum words_dialect);
+/* The longest that they become, NUL included. */
+#define WORDS_ASKED_MAX (MAX_QUERY * 4 + MAX_QUERY_WORD * 16)
+/* -1: they are none, which is told from their bytes alone. */
+int words_asked(
+    char dst[WORDS_ASKED_MAX], const char *terms, enum words_dialect);
 
 #endif

@@ -220,11 +220,11 @@ found(enum store_result result, const struct store_page *page, void *arg)
 	find_pump(f);
 }
 
-/* NULL, or what is wrong with it: tako-api and takoctl asked the same. */
+/* NULL, or what is wrong: a query has its form from tako-api or takoctl. */
 static const char *
 filter_fill(struct store_filter *f, const struct msg_req_list *m)
 {
-	char query[WORDS_QUERY_MAX];
+	char query[WORDS_ASKED_MAX];
 
 	memset(f, 0, sizeof(*f));
 	f->status = (int)m->status;
@@ -239,8 +239,10 @@ filter_fill(struct store_filter *f, const struct msg_req_list *m)
 	f->after = m->after;
 	f->offset = m->offset;
 	f->limit = (int)m->limit + 1; /* one more says that there is more */
-	return (f->query[0] == '\0' ? NULL
-				    : words_query(query, f->query, WORDS_FTS5));
+	if (f->query[0] != '\0' &&
+	    words_asked(query, f->query, WORDS_FTS5) == -1)
+		return ("the search has no terms");
+	return (NULL);
 }
 
 void

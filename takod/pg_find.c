@@ -39,7 +39,7 @@ struct list {
 	enum pg_find_phase phase;
 	struct pg_statement statement;
 	char sql[3072];
-	char query[WORDS_QUERY_MAX];
+	char query[WORDS_ASKED_MAX];
 	int64_t from, below, skip, look, deadline;
 	struct store_found *items;
 	size_t n;
@@ -238,7 +238,7 @@ pg_find_list(struct pg_find *find, const struct store_filter *f,
 	list_range(f, &l->from, &l->below);
 	if (f->query[0] != '\0') {
 		/* One that is none finds nothing: it was refused before. */
-		if (words_query(l->query, f->query, WORDS_TSQUERY) != NULL)
+		if (words_asked(l->query, f->query, WORDS_TSQUERY) == -1)
 			l->query[0] = '\0';
 		l->phase = PG_FIND_NEWEST;
 	}

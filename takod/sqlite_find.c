@@ -37,7 +37,7 @@
 
 struct sqlite_list {
 	struct store_filter f;
-	char query[WORDS_QUERY_MAX];
+	char query[WORDS_ASKED_MAX];
 	int refused; /* the query is none */
 	sqlite3_stmt *st;
 	int64_t from, below; /* what is left to look at */
@@ -60,8 +60,7 @@ sqlite_list_new(const struct store_filter *f)
 	l->skip = f->offset;
 	l->deadline = time_mono_us() + STORE_LIST_US;
 	if (f->query[0] != '\0')
-		l->refused =
-		    words_query(l->query, f->query, WORDS_FTS5) != NULL;
+		l->refused = words_asked(l->query, f->query, WORDS_FTS5) == -1;
 	return (l);
 }
 

@@ -116,7 +116,7 @@ struct store_filter {
 	char job_type[MAX_JOB_TYPE + 1]; /* "": any */
 	char parent_id[MAX_JOB_ID + 1];	 /* "": any */
 	char key[MAX_IDEMPOTENCY + 1];	 /* "": any */
-	char query[MAX_QUERY + 1];	 /* of words.h, well-formed; "": none */
+	char query[MAX_TERMS + 1]; /* terms of words.h, well-formed; "": none */
 	int64_t since,
 	    until;	/* since <= created_at < until, us; until 0: now */
 	int64_t after;	/* only what is listed behind that place; 0: all */

@@ -77,22 +77,28 @@ check_query(const uint8_t *p, size_t len)
 {
 	static const enum words_dialect dialects[] = { WORDS_FTS5,
 		WORDS_TSQUERY };
-	char *query = xmalloc(len + 1), dst[WORDS_QUERY_MAX];
-	const char *why[2];
+	char *query = xmalloc(len + 1), dst[WORDS_ASKED_MAX];
+	char terms[MAX_TERMS + 1];
+	int known = 0;
 	size_t i, n = 0;
 
 	for (i = 0; i < len; i++)
 		if (p[i] != '\0')
 			query[n++] = (char)p[i];
 	query[n] = '\0';
-	for (i = 0; i < nitems(dialects); i++) {
-		why[i] = words_query(dst, query, dialects[i]);
-		if (why[i] == NULL && strlen(dst) >= sizeof(dst))
+	if (words_query(terms, query) == NULL) {
+		known = 1;
+		if (strlen(terms) > MAX_TERMS)
 			abort();
-	}
-	/* A query means the same to both. */
-	if ((why[0] == NULL) != (why[1] == NULL))
-		abort();
+	} else
+		strlcpy(terms, query, sizeof(terms));
+	/* Terms of a query are some; so may be other bytes. */
+	for (i = 0; i < nitems(dialects); i++)
+		if (words_asked(dst, terms, dialects[i]) == -1) {
+			if (known)
+				abort();
+		} else if (strlen(dst) >= sizeof(dst) - 1)
+			abort();
 	free(query);
 }
 

@@ -594,7 +594,8 @@ any(const char *query)
 	f.status = f.error = -1;
 	f.exit_code = STORE_ANY_EXIT;
 	f.limit = 101;
-	strlcpy(f.query, query, sizeof(f.query));
+	if (query[0] != '\0' && words_query(f.query, query) != NULL)
+		errx(1, "%s", query);
 	return (f);
 }
 
@@ -643,7 +644,7 @@ find(long calls)
 		f = any("hundredth");
 		find_one(SEARCH_SOME, &f);
 		f = any("");
-		snprintf(f.query, sizeof(f.query), "number_%ld",
+		snprintf(f.query, sizeof(f.query), "+number_%ld",
 		    (long)(r % (uint64_t)n));
 		find_one(SEARCH_RARE, &f);
 		f = any("nowhere");

@@ -148,11 +148,12 @@ t_valid(void **state)
 static void
 assert_query(const char *query, const char *fts5, const char *tsquery)
 {
-	char dst[WORDS_QUERY_MAX];
+	char terms[MAX_TERMS + 1], dst[WORDS_ASKED_MAX];
 
-	assert_null(words_query(dst, query, WORDS_FTS5));
+	assert_null(words_query(terms, query));
+	assert_int_equal(words_asked(dst, terms, WORDS_FTS5), 0);
 	assert_string_equal(dst, fts5);
-	assert_null(words_query(dst, query, WORDS_TSQUERY));
+	assert_int_equal(words_asked(dst, terms, WORDS_TSQUERY), 0);
 	assert_string_equal(dst, tsquery);
 }
 
@@ -178,22 +179,45 @@ t_query_refused(void **state)
 {
 	static const char *const wrong[] = { "", " ", "-a", "\"", "a \"b",
 		"\"\"", "--", "-\"a b\"", "* + -", "'" };
-	char dst[WORDS_QUERY_MAX], big[MAX_QUERY + 2];
+	char dst[MAX_TERMS + 1], big[MAX_QUERY + 2];
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < nitems(wrong); i++)
-		assert_non_null(words_query(dst, wrong[i], WORDS_FTS5));
+		assert_non_null(words_query(dst, wrong[i]));
 	memset(big, 'a', sizeof(big));
 	big[MAX_QUERY + 1] = '\0';
-	assert_non_null(words_query(dst, big, WORDS_FTS5));
+	assert_non_null(words_query(dst, big));
 	big[MAX_QUERY] = '\0';
-	assert_null(words_query(dst, big, WORDS_FTS5));
+	assert_null(words_query(dst, big));
 	for (i = 1; i < MAX_QUERY; i += 2)
 		big[i] = ' ';
-	assert_non_null(words_query(dst, big, WORDS_TSQUERY));
+	assert_non_null(words_query(dst, big));
 	big[2 * MAX_QUERY_WORD - 1] = '\0';
-	assert_null(words_query(dst, big, WORDS_TSQUERY));
+	assert_null(words_query(dst, big));
+}
+
+/* What a child that lies might send for terms. */
+static void
+t_terms_refused(void **state)
+{
+	static const char *const wrong[] = { "", "a", "-a", "+", "+ a", "+a ",
+		"+a  b", "++a", "+a+", "+a-b+c", "+A", "+a'", "+a\"", "+a\\",
+		"+a)", "+\xff", "+a\tb", "+a*" };
+	char dst[WORDS_ASKED_MAX], big[2 * MAX_TERMS];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(wrong); i++)
+		if (words_asked(dst, wrong[i], WORDS_TSQUERY) != -1)
+			fail_msg("let pass: %s", wrong[i]);
+	for (i = 0; i < sizeof(big); i++)
+		big[i] = i % 2 == 0 ? '+' : 'a';
+	big[2 * MAX_QUERY_WORD] = '\0';
+	assert_int_equal(words_asked(dst, big, WORDS_TSQUERY), 0);
+	big[2 * MAX_QUERY_WORD] = '+';
+	big[sizeof(big) - 1] = '\0';
+	assert_int_equal(words_asked(dst, big, WORDS_TSQUERY), -1);
 }
 
 /* ---- diffs -------------------------------------------------------------- */
@@ -449,6 +473,7 @@ main(void)
 		cmocka_unit_test(t_chosen),
 		cmocka_unit_test(t_query),
 		cmocka_unit_test(t_query_refused),
+		cmocka_unit_test(t_terms_refused),
 		cmocka_unit_test(t_diff),
 		cmocka_unit_test(t_diff_any),
 		cmocka_unit_test(t_diff_bounds),

@@ -341,7 +341,7 @@ t_import(void **state)
 	}
 	do_index();
 	f = any(10);
-	strlcpy(f.query, "print", sizeof(f.query));
+	strlcpy(f.query, "+print", sizeof(f.query));
 	assert_found(&f, (const char *[]){ j->id }, 1);
 	job_free(other);
 	job_free(j);
