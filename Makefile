@@ -150,7 +150,10 @@ TOOLS = $(patsubst %.c,$(B)/%,$(call srcs,regress/tools))
 
 $(B)/regress/unit/%: regress/unit/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
+	    $(TEST_LDLIBS)
+# Its cases, a file for each subject.
+$(B)/regress/unit/store_conformance: $(call srcs,regress/unit/store)
 $(B)/regress/tools/%: regress/tools/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
@@ -230,7 +233,7 @@ bench: check-deps
 MAN = $(wildcard man/*.[1-9])
 C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \
 	tako-api/*.[ch] tako-worker/*.[ch] tako-init/*.[ch] takoctl/*.[ch] \
-	regress/*/*.[ch])
+	regress/*/*.[ch] regress/unit/store/*.[ch])
 lint: check-deps
 	clang-format --dry-run --Werror $(C_FILES)
 	@# Pages that refer to each other before they are installed are fine.

@@ -70,12 +70,14 @@ struct container_spec {
 
 /*
  * Ids on the host: a takod owns IDS_PER_TAKOD from its base on (priv.c says
- * how the base is chosen): tako-api, then a worker per slot, then two per slot
- * for containers (root of a user namespace, and the job).
+ * how the base is chosen): tako-api, then a worker per slot; the one that
+ * takes records apart into words; then two per slot for containers (root of a
+ * user namespace, and the job).
  */
 #define IDS_PER_TAKOD		 1024
 #define ID_API(base)		 (base)
 #define ID_WORKER(base, s)	 ((base) + 1 + (uid_t)(s))
+#define ID_WORDS(base)		 ((base) + 255)
 #define ID_SANDBOX_ROOT(base, s) ((base) + 256 + 2 * (uid_t)(s))
 #define ID_SANDBOX_JOB(base, s)	 ((base) + 257 + 2 * (uid_t)(s))
 

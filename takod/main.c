@@ -109,7 +109,7 @@ check_ready(void)
 	pool_fill();
 	queue_kick();
 	retain_begin();
-	find_kick();
+	index_kick();
 }
 
 static void
@@ -159,7 +159,7 @@ store_state(int up, const char *detail, void *arg)
 	env.store_ops->counts(env.store, store_counted, NULL);
 	if (env.ready) {
 		retain_begin();
-		find_kick();
+		index_kick();
 	}
 }
 
@@ -231,6 +231,7 @@ stop_children(void)
 	notify("STOPPING=1");
 	for (i = 0; i < MAX_SLOTS; i++)
 		pool_end(&slots[i], "takod stops");
+	index_stop();
 	event_add(stop_timer, &tv);
 	takod_check_stopped();
 }
@@ -478,7 +479,7 @@ main(int argc, char **argv)
 	lease_init(store_recovered);
 	tenant_init();
 	retain_init();
-	find_init();
+	index_init();
 	proc_api_start();
 	proc_watch();
 	store_start();

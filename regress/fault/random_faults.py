@@ -39,7 +39,8 @@ POINTS = ("takod.submitted", "takod.claimed", "takod.creating",
           "takod.created", "takod.started", "takod.handed_over",
           "takod.ended", "takod.finishing", "takod.finished",
           "takod.removed", "worker.ready", "worker.given", "worker.running",
-          "worker.collecting", "worker.done", "api.answered")
+          "worker.collecting", "worker.done", "words.text",
+          "api.answered")
 STATES = ("40001", "40P01", "55P03", "25006", "57P01", "57014", "53100",
           "53200")
 STATEMENTS = ("S_SUBMIT", "S_CLAIM", "S_START", "S_RELEASE", "S_FINISH",
