@@ -5,7 +5,7 @@
 #   make demo      from nothing to jobs that ran under gVisor
 #   make check     every test; T=name runs those whose name contains it
 #   make asan      the same on an ASan+UBSan build, in build-asan/
-#   make soak      faults at random for SECONDS, from SEED on
+#   make soak      faults at random for SECONDS or ROUNDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
 #   make deb       a Debian package, in build/deb
@@ -195,7 +195,8 @@ asan: check-deps
 soak: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
 	@regress/fault/random_faults.py --build $(B) \
-	    --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	    --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(PAIR),--pair $(PAIR)) $(if $(SEED),--seed $(SEED))
 
 # T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
 # read among.
