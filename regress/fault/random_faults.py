@@ -295,14 +295,24 @@ class Trial:
                 self.problems.append("after %s takod ended with %d:\n%s" % (
                     fault.__name__, code, self.takod.log()[-2000:]))
             self.points.clear()
-            self.takod.start()
+            self.start_again()
+
+    def start_again(self):
+        """As systemd does: it refuses to start on an engine that fails."""
+        for _ in range(5):
+            try:
+                return self.takod.start()
+            except AssertionError as error:
+                if "RuntimeUnavailableError" not in str(error):
+                    raise
+        raise AssertionError("it does not start")
 
     # ---- the end ------------------------------------------------------------
 
     def check(self):
         self.heal()
         if not self.takod.alive():
-            self.takod.start()
+            self.start_again()
         host.wait_for("takod is well", self.client.healthy, 90, 0.2)
         try:
             self.client.check(90)
