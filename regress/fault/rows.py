@@ -49,7 +49,7 @@ ROWS = {
             "engine/test_docker.py::test_fault_while_making",
             "stream/test_stream_hostile.py::test_bad_heads_of_docker"],
     "T23": [ENGINE + "test_t23_third_party",
-            ENGINE + "test_t23_image_deleted"],
+            PROCESS + "test_t23_paused", ENGINE + "test_t23_image_deleted"],
     "T24": [ENGINE + "test_t24_stream_breaks"],
     "T25": [START + "test_t25_state_directory_full"],
     "T26": [PROCESS + "test_t26_no_descriptors",

@@ -299,6 +299,41 @@ def test_t27_no_memory(place, client, program, steps):
         ended_well(client, jobs[-1], BROKEN + ("docker_error",))
 
 
+# ---- T23: somebody else's hand ----------------------------------------------
+
+def freeze(container):
+    """As `runc pause` does it."""
+    for group in host.cgroups_named(container):
+        for name, word in (("freezer.state", "FROZEN"),
+                           ("cgroup.freeze", "1")):
+            path = os.path.join(group, name)
+            if os.path.exists(path) and not group.endswith(".run"):
+                with open(path, "w") as file:
+                    file.write(word)
+
+
+def test_t23_paused(place, client):
+    """
+    A container that was paused did not use up its time; it is gone all the
+    same. Of one that was killed an OCI runtime tells takod nothing (T23):
+    that is sandbox_died, as a job's own doing under gVisor.
+    """
+    job = client.must_submit(30, timeout=2)
+    worker = runs(place, job)
+    freeze(worker["container"])
+    record = client.ended(job, 30)
+    assert (record["status"], record["error"]["type"]) == (
+        "failed", "interrupted"), record
+    assert "killed_externally" in record["error"]["message"]
+    job = client.must_submit(30)
+    pids = host.wait_for("its code runs", lambda: [
+        pid for group in host.cgroups_named(runs(place, job)["container"])
+        for pid in host.cgroup_pids(group)])
+    for pid in pids:
+        host.signal_pid(pid, signal.SIGKILL)
+    assert client.ended(job)["error"]["type"] == "sandbox_died"
+
+
 # ---- T28: interrupted calls, full buffers -----------------------------------
 
 def test_t28_signals_and_full_buffers(place, client):
