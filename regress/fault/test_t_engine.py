@@ -4,8 +4,8 @@ stops, is killed, hangs, answers wrongly, loses containers and streams. A real
 engine, behind a proxy; regress/engine tries its driver with a fake one.
 """
 import os
-import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -107,7 +107,7 @@ def orphans():
             for pid in host.cgroup_pids(folder) if host.alive(pid)]
 
 
-MOMENTS = ["create", "start", "running", "delete"]
+MOMENTS = ["create", "start", "starting", "running", "delete"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -116,14 +116,20 @@ def test_t19_engine_killed(place, client, moment):
     kill -9 while it works on a call: the code starts once, or never, and no
     process is left (I4). What a shim keeps for itself is the engine's.
     """
-    dead = []
+    dead, begun = [], []
 
     def kill():
-        if not dead:
-            dead.append(1)
-            shared.dockerd().kill()
+        if not begun:
+            begun.append(1)
+            # "starting": some time after it was asked, about when a shim
+            # has made the first process.
+            threading.Timer(0.07 if moment == "starting" else 0, end).start()
+
+    def end():
+        shared.dockerd().kill()
+        dead.append(1)
     if moment != "running":
-        place.proxy.rule(moment, "cut_sent", then=kill)
+        place.proxy.rule(moment.replace("ing", ""), "cut_sent", then=kill)
     jobs = [client.must_submit(0.3) for _ in range(2)]
     if moment == "running":
         jobs.append(client.must_submit(4))
