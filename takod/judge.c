@@ -189,8 +189,11 @@ judge(struct run *r)
 		    "takod was stopped while the job ran");
 		break;
 	case REASON_WORKER:
-		fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
-		    "The job's worker failed");
+		if (r->facts.oom_kills > 0)
+			judge_own_end(r);
+		else
+			fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
+			    "The job's worker failed");
 		break;
 	case REASON_LEASE:
 		fail(job, JOB_FAILED, JERR_INTERRUPTED,

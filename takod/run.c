@@ -476,7 +476,8 @@ run_worker_gone(struct run *r, const char *why)
 	}
 	if (!r->done) {
 		r->incomplete = 1;
-		if (r->reason == REASON_NONE && !r->dead)
+		/* A sandbox ends with its worker, and may be seen to first. */
+		if (r->reason == REASON_NONE)
 			r->reason = REASON_WORKER;
 	}
 	r->done = 1;

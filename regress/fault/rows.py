@@ -17,8 +17,9 @@ ROWS = {
     "T02": [PROCESS + "test_t02_worker_killed", KILL],
     "T03": [PROCESS + "test_t03_parent_killed", KILL],
     "T04": [PROCESS + "test_t04_everything_killed", KILL],
-    # An OOM kill is SIGKILL; kill.py sends it to each process under load.
-    "T05": [KILL],
+    "T05": [PROCESS + "test_t05_worker_out_of_memory",
+            PROCESS + "test_t05_front_out_of_memory",
+            PROCESS + "test_t05_parent_out_of_memory", KILL],
     "T06": [PROCESS + "test_t06_stopped_children",
             PROCESS + "test_t06_parent_stopped"],
     "T07": ["hostile/test_child.py::test_hostile_api",

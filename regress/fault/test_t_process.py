@@ -14,6 +14,7 @@ import pytest
 from lib import host, invariants
 from lib.failpoints import FailTakod
 from lib.fault import Client, Waiting, cpu_seconds, tapped_runtime
+from lib.faults import NoMemory
 
 CONFIG = {"warm_pool_size": 1, "max_workers": 2, "queue_wait_timeout": 1,
           "retry_base_delay": 0.1, "drain_timeout": 5}
@@ -160,6 +161,68 @@ def test_t04_everything_killed(place, client):
     assert record["error"]["type"] == "interrupted", record
     assert os.listdir(os.path.join(place.data_dir, "spool")) in (
         [], *[[name] for name in place.containers()])
+
+
+# ---- T05: the kernel's own kill ---------------------------------------------
+
+BIG = {"x": "x" * 900000}
+
+
+def out_of_memory(client, pid, use):
+    """use() makes the process take memory; the kernel has to kill it."""
+    group = NoMemory(pid)
+    try:
+        use()
+        host.wait_for("the kernel kills it", lambda: group.kills() >= 1
+                      and not host.alive(pid), 20)
+    finally:
+        group.close()
+
+
+def test_t05_worker_out_of_memory(place, client):
+    """As T02: the job's own end is not known, and it is not run again."""
+    flag = "time.sleep(0.5); print('x' * 3000000)"
+    job = client.must_submit(20, timeout=20, more=flag)
+    out_of_memory(client, runs(place, job)["pid"], lambda: None)
+    record = client.ended(job)
+    assert record["error"]["type"] == "internal_error", record
+
+
+def test_t05_front_out_of_memory(place, client):
+    """As T01: jobs run on, and a key finds what was taken."""
+    running = client.must_submit(2)
+    runs(place, running)
+    api, = place.children("tako-api")
+    keyed = {"key": "t05-front", "token": "%016x" % 5, "input_data": BIG}
+    out_of_memory(client, api, lambda: client.submit(**keyed))
+    host.wait_for("it is replaced", lambda: client.ask("GET", "/health")[0]
+                  == 200, 10)
+    job = client.must_submit(**keyed)
+    assert client.must_submit(**keyed) == job
+    client.succeeds(job)
+    client.succeeds(running)
+
+
+def test_t05_parent_out_of_memory(place, client):
+    """As T03. When the host has no memory, jobs go before it does."""
+    job = client.must_submit(20)
+    runs(place, job)
+    children = place.children()
+
+    def likely(pid):
+        return int(host.read("/proc/%d/oom_score_adj" % pid))
+    assert all(likely(pid) == 1000 > likely(place.pid)
+               for pid in place.container_pids())
+
+    def use():
+        host.wait_for("it is killed", lambda: client.submit(
+            input_data=BIG)[0] == 0 or not place.alive(), 20)
+    out_of_memory(client, place.pid, use)
+    assert place.proc.wait() == -signal.SIGKILL
+    host.wait_for("children end with it", lambda: not [
+        pid for pid in children if host.alive(pid)], 5)
+    place.start()
+    assert client.ended(job)["error"]["type"] == "interrupted"
 
 
 # ---- T06: a child that stands still -----------------------------------------
