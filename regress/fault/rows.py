@@ -6,6 +6,7 @@ its row.
 """
 STORE = "fault/test_t_store.py::"
 ENGINE = "fault/test_t_engine.py::"
+DISK = "fault/test_t_disk.py::"
 PROCESS = "fault/test_t_process.py::"
 START = "fault/test_t_start.py::"
 RANDOM = "fault/test_t_random.py::test_t38_random_faults"
@@ -37,7 +38,7 @@ ROWS = {
     "T15": [START + "test_t15_newer_schema_is_refused",
             START + "test_t15_two_migrators"],
     "T16": [START + "test_t16_old_backup"],
-    "T17": [STORE + "test_t17_disk_full"],
+    "T17": [STORE + "test_t17_disk_full", DISK + "test_t17_database"],
     "T18": [ENGINE + "test_t18_engine_stopped"],
     "T19": [ENGINE + "test_t19_engine_killed"],
     "T20": [ENGINE + "test_t20_hangs_while_making",
@@ -52,7 +53,8 @@ ROWS = {
     "T23": [ENGINE + "test_t23_third_party",
             PROCESS + "test_t23_paused", ENGINE + "test_t23_image_deleted"],
     "T24": [ENGINE + "test_t24_stream_breaks"],
-    "T25": [START + "test_t25_state_directory_full"],
+    "T25": [START + "test_t25_state_directory_full",
+            DISK + "test_t25_artifacts", DISK + "test_t25_state_directory"],
     "T26": [PROCESS + "test_t26_no_descriptors",
             "http/test_framing.py::test_all_connections"],
     "T27": [PROCESS + "test_t27_no_memory"],
@@ -73,7 +75,8 @@ ROWS = {
             "ctl/test_ctl.py::test_a_client_that_is_no_takoctl",
             "ctl/test_ctl.py::test_too_many_clients"],
     "T36": [START + "test_t36_log_is_not_read",
-            START + "test_t36_log_is_gone"],
+            START + "test_t36_log_is_gone", DISK + "test_t36_log_file",
+            DISK + "test_t36_log_volume_full"],
     "T37": [START + "test_t37_long_queue", PROCESS + "test_t37_poison_job"],
     "T38": [RANDOM],
 }
