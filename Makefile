@@ -36,18 +36,21 @@ WARN = -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
 	-Werror=format-security -Werror=implicit \
 	-Werror=incompatible-pointer-types -Werror=int-conversion
 WERROR ?=
-ifdef FAILPOINTS
-# For regress/fault: moments at which a test ends a process (failpoint.h).
-HARDEN := -O0 -DFAILPOINTS
-else ifndef SAN
+ifdef SAN
+HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -DSANDBOX_NULL
+else ifdef FAILPOINTS
+HARDEN := -O0
+else
 HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
 	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
 	$(call probe,-fzero-call-used-regs=used-gpr) \
 	$(call probe,-fstrict-flex-arrays=3)
-else
-HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-fno-omit-frame-pointer -DSANDBOX_NULL
+endif
+ifdef FAILPOINTS
+# For regress/fault: moments at which a test ends a process (failpoint.h).
+HARDEN += -DFAILPOINTS
 endif
 CFLAGS_ALL = -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
 	-fno-delete-null-pointer-checks -fno-strict-overflow \
@@ -150,7 +153,7 @@ regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints
 # The daemon once more, with failpoints: regress/fault alone uses it.
 FP = $(B)/failpoints
 failpoints:
-	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 SAN= \
+	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 \
 	    $(addprefix $(FP)/,takod tako-api tako-worker tako-init)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \

@@ -107,12 +107,18 @@ failpoint_clock(void)
 }
 
 /* ---- allocations ------------------------------------------------------------
- * These take the place of libc's for the program and all its libraries.
+ * These take the place of libc's, or the sanitizer's, for the program and all
+ * its libraries.
  */
 
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
+#ifdef __SANITIZE_ADDRESS__
+#define REAL(name) __interceptor_##name
+#else
+#define REAL(name) __libc_##name
+#endif
+void *REAL(malloc)(size_t);
+void *REAL(calloc)(size_t, size_t);
+void *REAL(realloc)(void *, size_t);
 
 static int
 allocation_fails(void)
@@ -132,19 +138,19 @@ allocation_fails(void)
 void *
 malloc(size_t size)
 {
-	return (allocation_fails() ? NULL : __libc_malloc(size));
+	return (allocation_fails() ? NULL : REAL(malloc)(size));
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	return (allocation_fails() ? NULL : __libc_calloc(n, size));
+	return (allocation_fails() ? NULL : REAL(calloc)(n, size));
 }
 
 void *
 realloc(void *p, size_t size)
 {
-	return (allocation_fails() ? NULL : __libc_realloc(p, size));
+	return (allocation_fails() ? NULL : REAL(realloc)(p, size));
 }
 
 /* ---- files ------------------------------------------------------------------

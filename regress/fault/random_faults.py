@@ -21,9 +21,11 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tools"))
 
+import memory  # noqa: E402
 from fakedockerd import RunningDockerd  # noqa: E402
 from lib import host, invariants, shared  # noqa: E402
 from lib.failpoints import FailTakod  # noqa: E402
@@ -35,6 +37,9 @@ from lib.proxy import DockerProxy, PgProxy  # noqa: E402
 # an engine that only seems to run jobs, behind a proxy, with SQLite: quicker.
 PAIRS = ("sqlite", "pg", "fake")
 PACE = {"fake": 0.3}  # of the pauses
+CONFIG = {"warm_pool_size": 1, "max_workers": 3, "drain_timeout": 5,
+          "queue_wait_timeout": 1, "retry_base_delay": 0.1,
+          "max_retry_attempts": 10}
 CLIENTS = 2
 WAITING = 6  # jobs that each client keeps under way
 BROKEN = ("interrupted", "internal_error", "sandbox_died", "killed",
@@ -101,9 +106,7 @@ class Trial:
     def open(self):
         folder = os.path.join(host.scratch(), "random-%s-%d" % (
             self.pair, self.seed))
-        config = {"warm_pool_size": 1, "max_workers": 3, "drain_timeout": 5,
-                  "queue_wait_timeout": 1, "retry_base_delay": 0.1,
-                  "max_retry_attempts": 10}
+        config = dict(CONFIG)
         if self.pair == "sqlite":
             path, self.log = tapped_runtime(folder, "runc")
             config["runc_path"] = path
@@ -361,10 +364,27 @@ class Trial:
 def add(parser):
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--pair", choices=PAIRS)
+    parser.add_argument("--pair", choices=PAIRS + ("memory",))
+
+
+def no_memory(seed):
+    """Row T27, all of it."""
+    takod = FailTakod("oci", "runc", config=CONFIG)
+    try:
+        for program in memory.PROGRAMS:
+            say("%s: %d of %d allocations failed" % (
+                program, *memory.Sweep(Client(takod), program, seed).run()))
+    except AssertionError as error:
+        return [str(error)]
+    finally:
+        takod.points.clear()
+        takod.close()
+    return []
 
 
 def problems_of(options):
+    if options.pair == "memory":
+        return no_memory(options.seed)
     problems = []
     for pair in [options.pair] if options.pair else PAIRS:
         problems += Trial(pair, options.seed, say).run(

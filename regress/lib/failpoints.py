@@ -54,6 +54,10 @@ class Failpoints:
                        program[:15].encode(), after, fails, 0, 0, b"", 0, 0,
                        0)
 
+    def malloc_left(self):
+        """How many allocations it lets pass until the first one fails."""
+        return REST.unpack_from(self.map, POINTS * POINT.size)[1]
+
     def malloc_failed(self):
         return REST.unpack_from(self.map, POINTS * POINT.size)[3]
 
