@@ -39,6 +39,7 @@
 
 #include "artifact_store.h"
 #include "data_dir.h"
+#include "json_memory.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -444,6 +445,7 @@ main(int argc, char **argv)
 	if (optind != argc)
 		usage();
 	log_init("takod", LOG_LEVEL_INFO, 0);
+	json_memory_init();
 	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
 	reload_init(path);
