@@ -80,7 +80,11 @@ class Sweep:
         for after in order:
             if seconds and time.monotonic() - begun > seconds:
                 break
-            self.one(after)
+            try:
+                self.one(after)
+            except host.Deadline as error:
+                raise AssertionError("allocation %d: %s\n%s" % (
+                    after, error, self.takod.log()[-4000:])) from None
             self.tried += 1
         said = self.takod.log()[size:]
         for word in ("Sanitizer", "runtime error:"):

@@ -48,6 +48,7 @@ def columns(takod, table):
 def copies(takod, job, count):
     """So many waiting copies of a job."""
     chunk = CHUNK[takod.store]
+    names = {table: columns(takod, table) for table in ("jobs", "payloads")}
     for first in range(1, count + 1, chunk):
         last = min(first + chunk - 1, count)
         if takod.store == "pg":
@@ -58,11 +59,10 @@ def copies(takod, job, count):
                        "n + 1 FROM c WHERE n < %d) SELECT n FROM c)"
                        % (first, last))
             made = "printf('a0000000-0000-4000-8000-%012d', n)"
-        for table in ("jobs", "payloads"):
-            names = columns(takod, table)
+        for table in names:
             sql(takod, "INSERT INTO %s (id, %s) SELECT %s, %s FROM %s, %s "
                 "AS t WHERE t.id = '%s' ORDER BY n" % (
-                    table, ", ".join(names), made, ", ".join(
+                    table, ", ".join(names[table]), made, ", ".join(
                         VALUES.get(name, "t." + name) if table == "jobs"
-                        else "t." + name for name in names),
+                        else "t." + name for name in names[table]),
                     numbers, table, job))
