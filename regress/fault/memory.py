@@ -87,6 +87,6 @@ class Sweep:
                     after, error, self.takod.log()[-4000:])) from None
             self.tried += 1
         said = self.takod.log()[size:]
-        for word in ("Sanitizer", "runtime error:"):
+        for word in ("ERROR: AddressSanitizer", "runtime error:"):
             assert word not in said, said[said.index(word) - 500:][:3000]
         return self.tried, total

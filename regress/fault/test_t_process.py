@@ -232,8 +232,23 @@ def test_t05_parent_out_of_memory(place, client):
 
 # ---- T06: a child that stands still -----------------------------------------
 
-def test_t06_stopped_children(place, client):
-    """SIGSTOP: they are replaced, and what one says later counts no more."""
+@pytest.fixture
+def stopped(start):
+    """Another daemon, whose parent stands still while its job runs."""
+    takod = start("oci", "runc", config=CONFIG)
+    client = Client(takod)
+    job = client.must_submit(60, timeout=2)
+    takod.wait_code(job)
+    host.signal_pid(takod.pid, signal.SIGSTOP)
+    yield client, job
+    host.signal_pid(takod.pid, signal.SIGCONT)
+
+
+def test_t06_stopped_children(place, client, stopped):
+    """
+    SIGSTOP: they are replaced, and what one says later counts no more. A job
+    whose parent stands still ends all the same: its worker sees to it (T06).
+    """
     job = client.must_submit(60, timeout=60)
     worker = runs(place, job)["pid"]
     api, = place.children("tako-api")
@@ -247,6 +262,16 @@ def test_t06_stopped_children(place, client):
     assert record["error"]["type"] == "internal_error", record
     for pid in (worker, api):
         host.signal_pid(pid, signal.SIGCONT)
+    other, job = stopped
+    host.wait_for("its code runs no more", lambda: not [
+        pid for pid in other.takod.container_pids()
+        if "main.py" in host.read("/proc/%d/cmdline" % pid)], 40)
+    assert "says nothing any more" in other.takod.log()
+    host.signal_pid(other.takod.pid, signal.SIGCONT)
+    record = other.ended(job)
+    assert record["error"]["type"] in ("internal_error",
+                                       "execution_timeout"), record
+    other.check()
 
 
 def test_t06_parent_stopped(place, client):
