@@ -29,11 +29,18 @@ class Sweep:
     def count(self):
         """How many allocations it makes for a job."""
         self.client.succeeds(self.client.must_submit())
+        self.filled()
         self.points.malloc(self.program, MANY, 1)
         self.client.succeeds(self.client.must_submit(more=MORE))
+        self.filled()
         count = MANY - self.points.malloc_left()
         self.points.clear()
         return count
+
+    def filled(self):
+        """The next job's slot is made meanwhile, with a worker of its own."""
+        host.wait_for("the pool is full", lambda: [
+            w for w in self.takod.workers() if w["state"] == "ready"], 20)
 
     def alive(self):
         """Out of memory may be its end, but a clean one; then it starts."""
@@ -51,7 +58,7 @@ class Sweep:
         def taken():
             self.alive()
             status, job, _ = self.client.submit(
-                key="%s-%d" % (self.program, after), token=token, more=MORE)
+                key="%s-%06d" % (self.program, after), token=token, more=MORE)
             jobs.append(job)
             return status == 200
 

@@ -288,6 +288,35 @@ def test_t06_parent_stopped(place, client):
     assert "violation" not in place.log()[log:]
 
 
+def test_t13_list_gives_up(place, client):
+    """A list that takes too long (T13): what was found so far, and the rest
+    behind it. The loop stands still in the middle of it, as on a slow disk."""
+    jobs = [client.must_submit() for _ in range(4)]
+    for job in jobs:
+        client.succeeds(job)
+    pages = []
+    path = "/executions?limit=9&since=2000-01-01"
+    place.points.set("takod.listing", "stop", 2)
+    thread = threading.Thread(target=lambda: pages.append(
+        client.ask("GET", path)))
+    thread.start()
+    host.wait_for("it stands still", lambda: host.Process(
+        place.pid).state == "T")
+    time.sleep(4.2)  # the fault itself
+    place.points.clear()
+    host.signal_pid(place.pid, signal.SIGCONT)
+    thread.join(30)
+    status, _, page = pages[0]
+    assert (status, page["has_more"]) == (200, True), page
+    found = [item["execution_id"] for item in page["items"]]
+    assert len(found) in (2, 3), found
+    assert found == jobs[:-len(found) - 1:-1]  # the newest ones
+    status, _, page = client.ask("GET", "%s&after=%s" % (
+        path, page["takod"]["next"]))
+    assert status == 200
+    assert page["items"][0]["execution_id"] == jobs[3 - len(found)], page
+
+
 # ---- T08: children that cannot start ----------------------------------------
 
 def test_t08_crash_loop(place, client):

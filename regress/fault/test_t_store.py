@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lib import host
+from lib import host, waiting
 from lib.fault import Client, Waiting, tapped_runtime
 from lib.faults import FlakyRunc
 from lib.postgres import Postgres
@@ -44,7 +44,9 @@ class Place:
         takod = Takod("oci", "runc", config={
             **CONFIG, "runc_path": way.runtime,
             "database_url": way.proxy.url(name), **config})
-        takod.database = name
+        # As lib/waiting.py wants them.
+        takod.store, takod.postgres, takod.database = (
+            "pg", self.postgres, name)
         self.daemons.append(takod)
         return Client(takod, log=way.log)
 
@@ -388,6 +390,29 @@ def test_t14_no_notify(place, client):
     host.wait_for("it has ended", lambda: takod.get(
         "/jobs/a0000000-0000-4000-8000-000000000014")[2]["status"]
         == "succeeded", 5)
+
+
+def test_t13_list_gives_up(place, own):
+    """
+    A list that takes too long (T13) is answered with what was found so far,
+    and goes on behind it. SQLite's is in test_t_process.py.
+    """
+    client = own(max_workers=1)
+    takod = client.takod
+    job = client.must_submit()
+    client.succeeds(job)
+    takod.stop()
+    waiting.copies(takod, job, 4500)  # more than one statement looks at
+    takod.start()
+    place.proxy.rule("?", "delay_done", 4.5, times=20)
+    path = "/executions?limit=5&exit_code=1"
+    status, _, page = client.ask("GET", path)
+    assert (status, page["items"]) == (200, []), page
+    assert page["has_more"] and int(page["takod"]["next"]) > 1, page
+    place.proxy.clear()
+    status, _, page = client.ask("GET", "%s&after=%s" % (
+        path, page["takod"]["next"]))
+    assert status == 200 and not page["has_more"], page
 
 
 # ---- T17: the volume of the database ----------------------------------------

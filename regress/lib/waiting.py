@@ -24,7 +24,9 @@ def ident(number):
 def sql(takod, text):
     """Rows of what a query finds, as lists of texts."""
     if takod.store == "pg":
-        out = shared.postgres().psql(text, takod.name.replace("-", "_"))
+        server = getattr(takod, "postgres", None) or shared.postgres()
+        out = server.psql(text, getattr(
+            takod, "database", takod.name.replace("-", "_")))
         return [line.split("|") for line in out.splitlines()]
     path = os.path.join(takod.data_dir, "takod.db")
     with closing(sqlite3.connect(path)) as db, db:
