@@ -410,9 +410,10 @@ def test_t13_list_gives_up(place, own):
     assert (status, page["items"]) == (200, []), page
     assert page["has_more"] and int(page["takod"]["next"]) > 1, page
     place.proxy.clear()
-    status, _, page = client.ask("GET", "%s&after=%s" % (
-        path, page["takod"]["next"]))
-    assert status == 200 and not page["has_more"], page
+    while page["has_more"]:  # perhaps once more: an answer was on its way
+        status, _, page = client.ask("GET", "%s&after=%s" % (
+            path, page["takod"]["next"]))
+        assert (status, page["items"]) == (200, []), page
 
 
 # ---- T17: the volume of the database ----------------------------------------
