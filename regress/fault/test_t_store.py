@@ -447,7 +447,7 @@ def test_t17_disk_full(start, volume):
         "database_url": "sqlite:///%s/takod.db" % volume})
     client = Client(takod)
     running = client.must_submit(1.5)
-    takod.wait_status(running, "running")
+    takod.wait_code(running)
     filler = fill(volume)
     host.wait_for("a submit is refused", lambda: client.submit()[0] == 503)
     with Waiting(client, 2):
