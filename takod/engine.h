@@ -86,6 +86,7 @@ struct container_facts {
 	int64_t oom_kills;
 	int64_t memory_peak; /* bytes */
 	int64_t cpu_us;
+	int outside; /* someone but takod or the job paused or ended it */
 };
 
 /* What was found out about the runtime by running it. */
@@ -138,6 +139,13 @@ struct engine_ops {
 	/* Counters of the container now: dead or alive, before remove. */
 	int (*facts)(
 	    struct engine *, struct container *, struct container_facts *);
+	/*
+	 * Finds out who ended a container whose first process is gone: then
+	 * facts says so. Not called back once it is removed. NULL: no such
+	 * engine could know.
+	 */
+	void (*inquire)(
+	    struct engine *, struct container *, engine_done_cb, void *);
 	/*
 	 * What a container is under, as the engine and the kernel show it now:
 	 * a new object, the caller's, in which null is what cannot be read;

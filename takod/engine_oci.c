@@ -549,7 +549,8 @@ oci_create(struct engine *e, const struct container_spec *spec,
 static void
 oci_kill(struct engine *e, struct container *c)
 {
-	(void)e;
+	if (cgroup_frozen(e->cg, c->cgroup))
+		c->outside = 1;
 	container_kill(c);
 }
 
@@ -557,6 +558,7 @@ static int
 oci_facts(struct engine *e, struct container *c, struct container_facts *facts)
 {
 	cgroup_facts(e->cg, c->cgroup, facts);
+	facts->outside = c->outside;
 	return (0);
 }
 
