@@ -64,6 +64,19 @@ struct container_spec {
 #define PATH_CONTAINER_INIT "/.tako/init"
 /* Where a job finds what its type shares: the module and its folder. */
 #define PYTHONPATH_SHARED "PYTHONPATH=/app/shared_code:/app"
+/*
+ * What of /proc and /sys a job finds empty, for it tells about the host, and
+ * what it finds read-only, for it sets the host. Without namespaces of their
+ * own; what the kernel does not have is passed over.
+ */
+#define MASKED_PATHS                                                           \
+	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms",    \
+	    "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats",  \
+	    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",             \
+	    "/proc/timer_stats", "/sys/devices/virtual/powercap",              \
+	    "/sys/firmware"
+#define READONLY_PATHS                                                         \
+	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"
 /* Inside a container a job has these ids (Docker with runc: see the driver). */
 #define CONTAINER_UID 1000
 #define CONTAINER_GID 1000
