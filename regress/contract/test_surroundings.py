@@ -121,6 +121,7 @@ def test_environment_is_the_allow_list(facts):
 
 
 def test_descriptors(facts):
+    # X01
     assert facts["descriptors"] == [0, 1, 2]
 
 
@@ -218,6 +219,7 @@ def test_limits(facts):
 
 
 def test_runtime_is_the_one_recorded(facts, record, combo):
+    # X06
     assert record["runtime"] == combo.runtime
     host_release = os.uname().release
     if combo.runtime == "runsc":
