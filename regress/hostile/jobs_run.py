@@ -97,7 +97,7 @@ class Jobs:
 
     def run_row(self, row, fields):
         """One after the other, or together: what the row says."""
-        body = {**fields, **rows.resolved(row.request, self.takod)}
+        body = {**rows.resolved(row.request, self.takod), **fields}
         records, self.problems[row.name] = [], []
         if row.together:
             jobs = [self.takod.submit(code_of(row), **body)
