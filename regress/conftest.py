@@ -52,6 +52,8 @@ CONFIG = {
     "job_types": JOB_TYPES,
 }
 CANARY = shared.CANARY
+# Begin with these when two run at a time.
+LONG = ("oci-", "docker-", "ship", "fault/", "store/")
 # Without regress/run the scratch folder is ours to remove.
 OWN_SCRATCH = "TAKO_REGRESS_SCRATCH" not in os.environ
 made = []  # every daemon of the session, for reports of failures
@@ -62,6 +64,16 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def lane_of(item):
+    """What has to run one after the other: the tests of one combo, those that
+    share the roots of regress/ship, those of one file."""
+    params = getattr(item, "callspec", None)
+    if params and "combo" in params.params:
+        return "-".join(params.params["combo"])
+    folder = os.path.basename(item.path.parent)
+    return folder if folder == "ship" else "%s/%s" % (folder, item.path.name)
+
+
 def pytest_collection_modifyitems(config, items):
     # NAME of regress/run.
     only = os.environ.get("TAKO_REGRESS_ONLY", "")
@@ -69,6 +81,17 @@ def pytest_collection_modifyitems(config, items):
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if only in item.nodeid]
+    # For two at a time (xdist). What takes long begins first.
+    lanes = {}
+    for item in items:
+        lane = lane_of(item)
+        item.add_marker(pytest.mark.xdist_group(lane))
+        lanes.setdefault(lane, []).append(item)
+    late = [lane for lane in lanes if not lane.startswith(LONG)]
+    order = [lane for lane in lanes if lane.startswith(LONG)] + late
+    if config.pluginmanager.hasplugin("dsession") or hasattr(
+            config, "workerinput"):
+        items[:] = [item for lane in order for item in lanes[lane]]
 
 
 def make(engine="oci", runtime="runsc", store="sqlite", **more):
@@ -149,10 +172,10 @@ def shared_things():
     for daemon in list(made):
         daemon.discard()
     shared.close()
-    left = host.leftovers(host.scratch())
     if OWN_SCRATCH:
+        left = host.leftovers(host.scratch())
         host.clean(host.scratch())
-    assert not left, "\n".join(left)
+        assert not left, "\n".join(left)
 
 
 @pytest.hookimpl(hookwrapper=True)

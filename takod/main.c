@@ -42,6 +42,7 @@
 #include "log.h"
 #include "takod.h"
 #include "util.h"
+#include "versions.h"
 
 /*
  * After the drain: for the ends of what was interrupted, and again for what is
@@ -463,6 +464,7 @@ main(int argc, char **argv)
 	watch_signal(SIGHUP, on_hup);
 	log_info("takod %s, configuration %s", TAKO_VERSION,
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
+	versions_log();
 	if (listen_open(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
 	    control_open(detail, sizeof(detail)) == -1 ||

@@ -62,7 +62,8 @@ class FailTakod(Takod):
     """A takod with failpoints, in a folder of its own."""
 
     def __init__(self, *args, **more):
-        folder = os.path.join(host.scratch(), "failpoints-%d" % id(self))
+        folder = os.path.join(host.scratch(), "failpoints-%d-%d" % (
+            os.getpid(), id(self)))
         os.mkdir(folder, 0o755)
         for name in ("takod", "tako-api", "tako-worker", "tako-init"):
             shutil.copy(os.path.join(shared.build(), "failpoints", name),

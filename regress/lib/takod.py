@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 
@@ -24,12 +23,6 @@ def unique(pairs):
     names = [name for name, _ in pairs]
     assert len(set(names)) == len(names), "a name twice: %r" % names
     return dict(pairs)
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Takod:
@@ -52,7 +45,7 @@ class Takod:
         self.data_dir = os.path.join(self.dir, "data")
         self.file = os.path.join(self.dir, "takod.yaml")
         self.log_path = os.path.join(self.dir, "log")
-        self.host, self.port = "127.0.0.1", free_port()
+        self.host, self.port = "127.0.0.1", host.free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         self.env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                     "HOME": self.dir,
