@@ -11,7 +11,7 @@ import shutil
 
 from . import host, shared
 
-SETTLED_SECONDS = 10  # P holds within this time after a batch
+SETTLED_SECONDS = 20  # P holds within this time after a batch of many
 RSS_GROWTH_KIB = 8 << 10
 # What records, their artifacts, the log and the database's journal may add: a
 # part of what a job may write.
@@ -104,6 +104,12 @@ class Promise:
                 shared.dockerd().data_root, "containers"))
         return used
 
+    def mounts(self):
+        points = host.mounts_below(self.takod.dir)
+        if self.takod.engine == "docker":
+            points += host.mounts_below(shared.dockerd().folder)
+        return points
+
     def state(self):
         takod = self.takod
         api = takod.children("tako-api")
@@ -115,7 +121,7 @@ class Promise:
             "descriptors of the parent": descriptors(takod.pid),
             "containers": len(self.names()),
             "control groups": len(groups),
-            "mounts": len(host.mounts_below(host.scratch())),
+            "mounts": len(self.mounts()),
             "processes of its ids": sorted(
                 p.comm for p in own if p.pid not in inside),
             "bundles": len([1 for here, _, files in
