@@ -80,7 +80,7 @@ spec_ulimits(const struct conf_limits *l)
 	add_ulimit(
 	    list, "nproc", (uint64_t)l->nproc_soft, (uint64_t)l->nproc_hard);
 	add_ulimit(list, "fsize", l->fsize, l->fsize);
-	add_ulimit(list, "core", 0, 0);
+	add_ulimit(list, "core", CORE_LIMIT, CORE_LIMIT);
 	return (list);
 }
 

@@ -60,6 +60,11 @@ struct container_spec {
 	int seccomp, caps, userns; /* the enable_ switches */
 };
 
+/*
+ * Bytes of a core. A program that core_pattern names gets one whatever the
+ * limit is, but for a limit of 1; and no file is that small.
+ */
+#define CORE_LIMIT 1
 /* Where tako-init is mounted, read-only, in every container. */
 #define PATH_CONTAINER_INIT "/.tako/init"
 /* Where a job finds what its type shares: the module and its folder. */
@@ -182,6 +187,8 @@ extern const struct engine_ops engine_oci, engine_docker;
 const struct engine_ops *engine_choose(const struct conf *);
 /* Whether a probe of runtime that ended so is followed by one of runc. */
 int engine_falls_back(const struct conf *, enum runtime, enum engine_error);
+/* CORE_LIMIT; 0 where this process may not give as much. */
+uint64_t engine_core_limit(void);
 /* What to do when strict mode finds no gVisor. */
 extern const char engine_how_to_install[];
 

@@ -151,7 +151,8 @@ bundle_rlimits(const struct oci_bundle *b)
 	add_rlimit(list, "RLIMIT_NPROC", (uint64_t)l->nproc_soft,
 	    (uint64_t)l->nproc_hard);
 	add_rlimit(list, "RLIMIT_FSIZE", l->fsize, l->fsize);
-	add_rlimit(list, "RLIMIT_CORE", 0, 0);
+	add_rlimit(
+	    list, "RLIMIT_CORE", engine_core_limit(), engine_core_limit());
 	return (list);
 }
 

@@ -92,21 +92,23 @@ static int
 child_userns(const struct oci_userns *u)
 {
 	char path[64], made;
-	int pipes[2], ret;
+	int pipes[2], ret = -1;
 	pid_t pid;
 
 	if (pipe2(pipes, O_CLOEXEC) == -1 || (pid = fork()) == -1)
 		return (-1);
-	if (pid == 0)
+	if (pid == 0) {
+		/* Nobody who reads is left: the write of it ends it. */
+		close(pipes[0]);
 		userns_make(u, pipes[1]);
+	}
 	close(pipes[1]);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	ret = read(pipes[0], &made, 1) == 1 &&
-		      userns_map(pid, "uid_map", u) == 0 &&
-		      userns_map(pid, "gid_map", u) == 0 &&
-		      mount(path, u->path, NULL, MS_BIND, NULL) == 0
-		  ? 0
-		  : -1;
+	if (read(pipes[0], &made, 1) == 1 &&
+	    userns_map(pid, "uid_map", u) == 0 &&
+	    userns_map(pid, "gid_map", u) == 0 &&
+	    mount(path, u->path, NULL, MS_BIND, NULL) == 0)
+		ret = 0;
 	close(pipes[0]);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -130,7 +132,8 @@ child_limits(const struct conf_limits *l)
 		(uint64_t)l->nproc_hard) == -1 ||
 	    child_limit(RLIMIT_FSIZE, l->fsize, l->fsize) == -1)
 		return (-1);
-	return (child_limit(RLIMIT_CORE, 0, 0));
+	return (
+	    child_limit(RLIMIT_CORE, engine_core_limit(), engine_core_limit()));
 }
 
 static int

@@ -215,7 +215,7 @@ def test_names_do_not_resolve(facts):
 def test_limits(facts):
     assert facts["limits"] == {"NOFILE": [256, 256], "NPROC": [50, 50],
                                "FSIZE": [104857600, 104857600],
-                               "CORE": [0, 0]}
+                               "CORE": [1, 1]}
 
 
 def test_runtime_is_the_one_recorded(facts, record, combo):

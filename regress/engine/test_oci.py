@@ -354,11 +354,11 @@ def test_inside(drive, runtime):
     # 3 is the listing's own.
     assert seen["fds"] == ["0", "1", "2", "3"]
     assert seen["net"] == ["lo"]
-    devices = {"core", "fd", "full", "null", "ptmx", "random", "shm",
+    devices = {"core", "fd", "full", "null", "ptmx", "pts", "random", "shm",
                "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
     if runtime == "runsc":
         # gVisor's own, whatever the configuration: its kernel's, not ours.
-        assert set(seen["dev"]) <= devices | {"fuse", "net", "pts"}
+        assert set(seen["dev"]) <= devices | {"fuse", "net"}
     else:
         assert set(seen["dev"]) <= devices
         assert seen["sys"] == []
@@ -374,7 +374,7 @@ def test_inside(drive, runtime):
     for path, got in seen["read"].items():
         # An empty file in its place, or none.
         assert got in ("done", 1, 2, 13), (path, got)
-    assert seen["core"] == [0, 0] and seen["nofile"] == [256, 256]
+    assert seen["core"] == [1, 1] and seen["nofile"] == [256, 256]
     assert seen["fsize"] == [104857600, 104857600]
     for key in ("CapInh", "CapPrm", "CapEff", "CapBnd"):
         assert int(seen["status"][key], 16) == 0, key

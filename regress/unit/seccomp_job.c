@@ -66,8 +66,10 @@ args_of(json_t *rule, struct scmp_arg_cmp *cmp)
 
 		cmp[i].arg =
 		    (unsigned)json_integer_value(json_object_get(arg, "index"));
-		cmp[i].op = strcmp(op, "SCMP_CMP_EQ") == 0 ? SCMP_CMP_EQ
-							   : SCMP_CMP_MASKED_EQ;
+		cmp[i].op = strcmp(op, "SCMP_CMP_NE") == 0 ? SCMP_CMP_NE
+			    : strcmp(op, "SCMP_CMP_EQ") == 0
+				? SCMP_CMP_EQ
+				: SCMP_CMP_MASKED_EQ;
 		cmp[i].datum_a = (scmp_datum_t)json_integer_value(
 		    json_object_get(arg, "value"));
 		cmp[i].datum_b = (scmp_datum_t)json_integer_value(
@@ -345,6 +347,13 @@ test_arguments(void **state)
 		assert_int_equal(call(i, "personality", 0x40000, 0, 0), EPERM);
 		assert_int_equal(call(i, "personality", 0x400000, 0, 0), EPERM);
 		assert_int_equal(call(i, "socketpair", 16, 3, 0), EPERM);
+		/* Of cores (4) the limit is read, and not changed. */
+		assert_int_equal(call(i, "prlimit64", 0, 7, 4096), 0);
+		assert_int_equal(call(i, "prlimit64", 0, 4, 0), 0);
+		assert_int_equal(call(i, "prlimit64", 0, 4, 4096), -2);
+		assert_int_equal(call(i, "prlimit64", 0, 4, 0x100000000), -2);
+		assert_int_equal(call(i, "setrlimit", 7, 4096, 0), 0);
+		assert_int_equal(call(i, "setrlimit", 4, 4096, 0), -2);
 		for (family = 0; family < 48; family++)
 			for (type = 0; type < 16; type++)
 				for (protocol = 0; protocol < 300; protocol++) {

@@ -43,4 +43,4 @@ held = {
     "pending": pending(),
 }
 os.write(result, json.dumps(held).encode())
-time.sleep(1.5)
+time.sleep(2.5)
