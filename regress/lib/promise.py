@@ -110,6 +110,12 @@ class Promise:
             points += host.mounts_below(shared.dockerd().folder)
         return points
 
+    def volumes(self):
+        if self.takod.engine != "docker":
+            return 0
+        found = shared.docker_api("GET", "/volumes")[1]
+        return len(found["Volumes"] or [])
+
     def state(self):
         takod = self.takod
         api = takod.children("tako-api")
@@ -121,7 +127,7 @@ class Promise:
             "descriptors of the parent": descriptors(takod.pid),
             "containers": len(self.names()),
             "control groups": len(groups),
-            "mounts": len(self.mounts()),
+            "mounts": len(self.mounts()), "volumes": self.volumes(),
             "processes of its ids": sorted(
                 p.comm for p in own if p.pid not in inside),
             "bundles": len([1 for here, _, files in
