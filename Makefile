@@ -7,7 +7,7 @@
 #   make asan      the same on an ASan+UBSan build, in build-asan/
 #   make fuzz      one fuzz target T for S seconds
 #   make coverage  what the fuzz corpora run of each parser
-#   make soak      faults at random for SECONDS, from SEED on
+#   make soak      faults at random for SECONDS or ROUNDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
 #   make analyze   gcc -fanalyzer, clang-tidy, cppcheck (4 minutes)
@@ -42,12 +42,15 @@ WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
 	-Werror=format-security -Werror=implicit \
 	-Werror=incompatible-pointer-types -Werror=int-conversion
 WERROR ?=
-ifdef FAILPOINTS
-# For regress/fault: moments at which a test ends a process (failpoint.h).
-HARDEN := -O0 -DFAILPOINTS
+ifdef SAN
+HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -DSANDBOX_NULL \
+	$(if $(LIBFUZZER),-fsanitize=fuzzer-no-link)
+else ifdef FAILPOINTS
+HARDEN := -O0
 else ifdef COVERAGE
 HARDEN := -O0 --coverage
-else ifndef SAN
+else
 HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
 	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
@@ -55,10 +58,10 @@ HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	$(call probe,-fstrict-flex-arrays=3) \
 	$(call probe,-fzero-init-padding-bits=all) \
 	$(call probe,-mbranch-protection=standard)
-else
-HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-fno-omit-frame-pointer -DSANDBOX_NULL \
-	$(if $(LIBFUZZER),-fsanitize=fuzzer-no-link)
+endif
+ifdef FAILPOINTS
+# For regress/fault: moments at which a test ends a process (failpoint.h).
+HARDEN += -DFAILPOINTS
 endif
 # Two builds in different folders are the same, byte for byte.
 SAME := -ffile-prefix-map='$(CURDIR)'=.
@@ -99,6 +102,9 @@ all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
+
+# The page at /docs is part of the program.
+$(B)/obj/tako-api/docs.o: $(wildcard tako-api/page/*)
 
 # Objects are made anew when the flags change.
 FLAGS = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)
@@ -153,7 +159,10 @@ TOOLS = $(patsubst %.c,$(B)/%,$(call srcs,regress/tools))
 
 $(B)/regress/unit/%: regress/unit/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
+	    $(TEST_LDLIBS)
+# Its cases, a file for each subject.
+$(B)/regress/unit/store_conformance: $(call srcs,regress/unit/store)
 $(B)/regress/tools/%: regress/tools/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
@@ -203,7 +212,7 @@ regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints \
 # The daemon once more, with failpoints: regress/fault alone uses it.
 FP = $(B)/failpoints
 failpoints:
-	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 SAN= \
+	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 \
 	    $(addprefix $(FP)/,takod tako-api tako-worker tako-init)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
@@ -213,8 +222,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pip python3-pytest python3-pytest-xdist python3-yaml strace zsh lintian systemd \
-	faketime
+	python3-pip python3-pytest python3-pytest-xdist python3-yaml strace \
+	zsh lintian systemd chromium faketime libpython3.11-testsuite
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.
 apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
@@ -248,7 +257,8 @@ asan: check-deps
 soak: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
 	@regress/fault/random_faults.py --build $(B) \
-	    --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	    --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(PAIR),--pair $(PAIR)) $(if $(SEED),--seed $(SEED))
 
 # T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
 # read among.
@@ -261,7 +271,7 @@ bench: check-deps
 MAN = $(wildcard man/*.[1-9])
 C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \
 	tako-api/*.[ch] tako-worker/*.[ch] tako-init/*.[ch] takoctl/*.[ch] \
-	regress/*/*.[ch])
+	regress/*/*.[ch] regress/unit/store/*.[ch])
 lint: check-deps
 	clang-format --dry-run --Werror $(C_FILES)
 	@# Pages that refer to each other before they are installed are fine.

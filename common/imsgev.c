@@ -48,7 +48,8 @@ static void imsgev_destroy(struct imsgev *);
 static int
 in_turn(const struct imsgev *iev, const struct msg_hdr *h)
 {
-	if (h->type == MSG_T_API_REFUSED || h->type == MSG_T_WORKER_REFUSED)
+	if (h->type == MSG_T_API_REFUSED || h->type == MSG_T_WORKER_REFUSED ||
+	    h->type == MSG_T_WORDS_REFUSED)
 		return (h->seq == 0);
 	return (h->seq == iev->seq_in + 1);
 }

@@ -116,7 +116,9 @@ sandbox_enter(const struct sandbox *sb)
 	if (sb->as != 0)
 		limit(RLIMIT_AS, sb->as);
 #endif
+#ifndef LANDLOCK_NULL
 	landlock_enter(sb->promises & PROMISE_ARTIFACT ? sb->artifact_fd : -1);
+#endif
 #ifndef SANDBOX_NULL
 	promises_enter(sb);
 #endif

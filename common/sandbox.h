@@ -20,6 +20,7 @@ enum promise {
 };
 #define PROMISES_API                                                           \
 	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ACCEPT)
+#define PROMISES_WORDS (PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD)
 #define PROMISES_WORKER                                                        \
 	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ARTIFACT)
 

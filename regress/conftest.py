@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import host, shared  # noqa: E402
+from lib.promise import Promise  # noqa: E402
 from lib.takod import Takod  # noqa: E402
 
 TEST_SECONDS = 180  # no test may take longer
@@ -53,6 +54,8 @@ CONFIG = {
 CANARY = shared.CANARY
 # Begin with these when two run at a time.
 LONG = ("oci-", "docker-", "ship", "fault/", "store/")
+# And end with this, which looks at what the others saw.
+LAST = "http/test_openapi"
 # Without regress/run the scratch folder is ours to remove.
 OWN_SCRATCH = "TAKO_REGRESS_SCRATCH" not in os.environ
 made = []  # every daemon of the session, for reports of failures
@@ -87,6 +90,7 @@ def pytest_collection_modifyitems(config, items):
         item.add_marker(pytest.mark.xdist_group(lane))
         lanes.setdefault(lane, []).append(item)
     late = [lane for lane in lanes if not lane.startswith(LONG)]
+    late.sort(key=lambda lane: lane.startswith(LAST))
     order = [lane for lane in lanes if lane.startswith(LONG)] + late
     if config.pluginmanager.hasplugin("dsession") or hasattr(
             config, "workerinput"):
@@ -135,6 +139,15 @@ def survives(combo):
     assert answer["stdout"] == "42\n" and answer["exit_code"] == 0, answer
     host.wait_for("no job is running", lambda:
                   combo.stats()["running"] == 0, 10)
+
+
+@pytest.fixture(scope="module")
+def promised(combo):
+    """After the module: the host is as it was before its jobs."""
+    promise = Promise(combo)
+    yield
+    broken = promise.broken()
+    assert not broken, "\n".join(broken)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "json_memory.h"
 #include "log.h"
 #include "sandbox.h"
 #include "tako-api.h"
@@ -76,6 +77,7 @@ api_configure(void)
 	conf.max_body = INT64_MAX;
 	conn_configure(&conf);
 	conn_unlisten();
+	docs_configure();
 }
 
 /* Ends the process once the last client has its answer, or at the deadline. */
@@ -107,6 +109,7 @@ main(int argc, char **argv)
 	struct event_base *base;
 
 	log_init_child("tako-api", argc, argv);
+	json_memory_init();
 	/* libc reads the time zone's file once: now, while it can. */
 	tzset();
 	sandbox_check_start("tako-api");

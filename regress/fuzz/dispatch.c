@@ -115,6 +115,15 @@ run_output(struct run *r, const struct msg_job_output *m, struct blob *b)
 	return (m->which == OUTPUT_RESULT && m->truncated ? -1 : 0);
 }
 
+const char *
+index_words(struct child *c, const struct msg_words_done *m, int fd)
+{
+	(void)c;
+	(void)m;
+	close_fd(&fd);
+	return (NULL);
+}
+
 int
 run_artifact(struct run *r, const struct msg_job_artifact *m)
 {
@@ -173,6 +182,7 @@ EFFECT(letters_remove, int64_t a, answer_cb b, void *c)
 EFFECT(pool_worker_ready, struct slot *a)
 EFFECT(run_phase, struct run *a, enum job_phase b)
 EFFECT(run_done, struct run *a, const struct msg_job_done *b)
+EFFECT(index_child_ready, struct child *a)
 EFFECT(pool_end, struct slot *a, const char *b)
 #pragma GCC diagnostic pop
 /* clang-format on */

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from . import host, shared
+from . import answers, host, shared
 
 SERIAL = itertools.count(1)
 START_SECONDS = 60
@@ -83,10 +83,10 @@ class Takod:
             keys["database_url"] = shared.postgres_database(self.name)
         else:
             keys["database_url"] = "sqlite:///" + self.data_dir + "/takod.db"
-        if self.engine == "docker":
+        if self.engine == "docker" and not more.get("docker_image"):
             keys["docker_host"] = shared.dockerd().docker_host
             keys["docker_image"] = shared.docker_image()
-        else:
+        elif self.engine != "docker":
             keys["rootfs"] = shared.rootfs()
         keys.update(more)
         return {k: v for k, v in keys.items() if v is not None}
@@ -296,6 +296,7 @@ class Takod:
         finally:
             connection.close()
         names = {k.lower(): v for k, v in reply.getheaders()}
+        answers.note(method, path, reply.status, names, data)
         if names.get("content-type", "").startswith("application/json"):
             return reply.status, names, json.loads(
                 data, object_pairs_hook=unique)

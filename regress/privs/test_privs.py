@@ -218,6 +218,7 @@ def test_manual_has_every_call():
     both = lists["stdio"] | lists["recvfd"] | lists["memfd"] | lists["fails"]
     assert both | lists["accept"] == set(GOLDEN["tako-api"])
     assert both | lists["artifact"] == set(GOLDEN["tako-worker"])
+    assert both == set(GOLDEN["tako-words"])
     failing = {call for who in ("tako-api", "tako-worker")
                for call, how in GOLDEN[who].items() if "fails" in how}
     assert failing == lists["fails"]
@@ -231,7 +232,7 @@ def test_parent_is_closed_to_others(daemon):
 
 
 def test_secrets_stay_with_the_parent(daemon):
-    """The canary of the parent's environment is in no child and no log."""
+    """X03: The canary of the parent's environment is in no child and no log."""
     from conftest import CANARY
     for pid in both(daemon):
         for name in ("environ", "cmdline"):

@@ -46,7 +46,8 @@ static const struct who {
 	unsigned promises; /* 0: the parent, whose list is of what it lacks */
 	int runtimes;	   /* of it: that it starts itself */
 } whos[] = { { "tako-api", PROMISES_API, 0 },
-	{ "tako-worker", PROMISES_WORKER, 0 }, { "takod, engine oci", 0, 1 },
+	{ "tako-worker", PROMISES_WORKER, 0 },
+	{ "tako-words", PROMISES_WORDS, 0 }, { "takod, engine oci", 0, 1 },
 	{ "takod, engine docker", 0, 0 } };
 
 static struct sandbox
