@@ -201,6 +201,7 @@ permitted(uint32_t type, int *once)
 	switch (type) {
 	case MSG_T_SETUP_DONE:
 	case MSG_T_WORKER_SETUP_DONE:
+	case MSG_T_WORDS_SETUP_DONE:
 		*once = 1;
 		return (CHILD_STARTING);
 	case MSG_T_WORKER_READY:
@@ -219,9 +220,10 @@ permitted(uint32_t type, int *once)
 		return (BOOTED | AT_WORK | CHILD_DONE);
 	case MSG_T_API_REFUSED:
 	case MSG_T_WORKER_REFUSED:
+	case MSG_T_WORDS_REFUSED:
 		return (ALWAYS);
 	default:
-		return (msg_sender(type) == FROM_API ? CHILD_SERVING : 0);
+		return (msg_sender(type) != FROM_WORKER ? CHILD_SERVING : 0);
 	}
 }
 
@@ -231,6 +233,7 @@ goes_forward(enum child_state from, enum child_state to, uint32_t type)
 {
 	switch (type) {
 	case MSG_T_SETUP_DONE:
+	case MSG_T_WORDS_SETUP_DONE:
 		return (to == CHILD_SERVING);
 	case MSG_T_WORKER_SETUP_DONE:
 		return (to == CHILD_IDLE);
@@ -341,7 +344,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return (0);
 	memset(&child, 0, sizeof(child));
 	memset(&slot, 0, sizeof(slot));
-	child.kind = data[0] & 1 ? FROM_WORKER : FROM_API;
+	child.kind = data[0] == 2  ? FROM_WORDS
+		     : data[0] & 1 ? FROM_WORKER
+				   : FROM_API;
 	child.state = CHILD_STARTING;
 	child.pid = PID;
 	child.arg = &slot;
