@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import host, shared  # noqa: E402
+from lib.promise import Promise  # noqa: E402
 from lib.takod import Takod  # noqa: E402
 
 TEST_SECONDS = 180  # no test may take longer
@@ -138,6 +139,15 @@ def survives(combo):
     assert answer["stdout"] == "42\n" and answer["exit_code"] == 0, answer
     host.wait_for("no job is running", lambda:
                   combo.stats()["running"] == 0, 10)
+
+
+@pytest.fixture(scope="module")
+def promised(combo):
+    """After the module: the host is as it was before its jobs."""
+    promise = Promise(combo)
+    yield
+    broken = promise.broken()
+    assert not broken, "\n".join(broken)
 
 
 @pytest.fixture

@@ -162,18 +162,15 @@ static void
 check_query(
     struct query *q, const struct param *p, const char *value, struct errors *e)
 {
-	char dst[WORDS_QUERY_MAX];
 	const char *why = NULL;
 
 	if (!utf8_valid(value, strlen(value)))
 		why = "it is no UTF-8";
 	else
-		why = words_query(dst, value, WORDS_FTS5);
+		why = words_query(q->list.query, value);
 	if (why != NULL)
 		errors_field(e, "query", p->name, -1, "value_error",
 		    "Value error, q is no search: %s", why);
-	else
-		strlcpy(q->list.query, value, sizeof(q->list.query));
 }
 
 static void

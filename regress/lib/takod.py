@@ -83,10 +83,10 @@ class Takod:
             keys["database_url"] = shared.postgres_database(self.name)
         else:
             keys["database_url"] = "sqlite:///" + self.data_dir + "/takod.db"
-        if self.engine == "docker":
+        if self.engine == "docker" and not more.get("docker_image"):
             keys["docker_host"] = shared.dockerd().docker_host
             keys["docker_image"] = shared.docker_image()
-        else:
+        elif self.engine != "docker":
             keys["rootfs"] = shared.rootfs()
         keys.update(more)
         return {k: v for k, v in keys.items() if v is not None}

@@ -1,10 +1,11 @@
 /*
- * sqlite_calls.h: what the two halves of the SQLite driver share: the queue of
- * calls (store_sqlite.c) and what each does within its transaction
- * (sqlite_calls.c).
+ * sqlite_store.h: what the files of the SQLite driver share: the queue of
+ * calls (store_sqlite.c), statements (sqlite_statements.c), rows
+ * (sqlite_rows.c), and what each call does within its transaction, a file for
+ * each subject. All run in the parent's loop.
  */
-#ifndef SQLITE_CALLS_H
-#define SQLITE_CALLS_H
+#ifndef SQLITE_STORE_H
+#define SQLITE_STORE_H
 
 #include <sqlite3.h>
 #include <sys/queue.h>
@@ -14,6 +15,7 @@
 enum kind {
 	JOB_CB,
 	PAGE_CB,
+	TEXTS_CB,
 	PLAIN_CB,
 	COUNTS_CB,
 	POSITION_CB,
@@ -43,6 +45,7 @@ struct store_op {
 	union {
 		store_job_cb job;
 		store_page_cb page;
+		store_texts_cb texts;
 		store_cb plain;
 		store_counts_cb counts;
 		store_ids_cb ids;
@@ -86,6 +89,9 @@ struct store_op {
 	struct store_expired *gone;
 	size_t n_gone;
 	struct blob *blob; /* put: what is written */
+	struct store_texts *texts;
+	struct store_words *words; /* that are written, from n1 on */
+	size_t n_texts, n_words;
 	struct artifact_found found[STORE_PLACES];
 	size_t n_found;
 	struct store_counts counts;
@@ -123,9 +129,9 @@ enum statement {
 	S_POSITION,
 	S_UNINDEXED,
 	S_TO_INDEX,
-	S_TO_FORGET,
-	S_INDEX,
 	S_INDEXED,
+	S_WORDS,
+	S_INDEX,
 	S_FORGET,
 	S_IMPORT,
 	S_RUNNING,
@@ -182,16 +188,59 @@ struct store {
 	TAILQ_HEAD(, store_op) resting;
 };
 
+/* ---- sqlite_statements.c ------------------------------------------------- */
+
 /* Prepares every statement; SQLITE_OK or the error. */
 int sqlite_prepare(struct store *);
 /* A statement, ready to be bound. */
 sqlite3_stmt *sqlite_stmt(struct store *, enum statement);
+
+/* ---- sqlite_rows.c: parameters from 1, columns from 0 ---------------------
+ */
+
+/* What they point to must stay until the statement was run. NULL is NULL. */
+void sqlite_put_text(sqlite3_stmt *, int, const char *);
+void sqlite_put_bytes(sqlite3_stmt *, int, const void *, size_t);
+void sqlite_put_blob(sqlite3_stmt *, int, const struct blob *);
+void sqlite_get_text(sqlite3_stmt *, int, char *dst, size_t);
+/* Of any other length it leaves dst as it is. */
+void sqlite_get_digest(sqlite3_stmt *, int, uint8_t dst[TAKO_SHA256]);
+/* 0 for what is no name. */
+int sqlite_get_enum(sqlite3_stmt *, int, int (*byname)(const char *));
+/* The caller's. NULL: no memory, or NULL. */
+struct blob *sqlite_get_blob(sqlite3_stmt *, int);
+
 /* Runs one that gives no row. SQLITE_DONE, or the error. */
 int sqlite_run(sqlite3_stmt *);
 /* Notes and logs a fault; the STORE_ result that it is. */
 enum store_result sqlite_fault(struct store *, int rc);
+/* The number that a statement of one row gives. */
+enum store_result sqlite_number(struct store *, sqlite3_stmt *, int64_t *);
+/* OK when it changed a row, STALE when it did not. */
+enum store_result sqlite_guarded(struct store *, sqlite3_stmt *);
 
+/* The caller's job, by a statement that is bound already, or by its id. */
+enum store_result sqlite_select_job(
+    struct store *, sqlite3_stmt *, struct job **);
+enum store_result sqlite_by_id(struct store *, const char *id, struct job **);
+/* What else of a job there is; S_OUTPUT, or S_ARTIFACTS for no more. */
+enum store_result sqlite_get_payload(struct store *, struct job *);
+enum store_result sqlite_get_output(
+    struct store *, enum statement, struct job *);
+enum store_result sqlite_get_attempts(struct store *, struct job *);
+
+/* What submit and import write alike. */
+int sqlite_texts_valid(const struct job *);
+void sqlite_bind_asked(sqlite3_stmt *, const struct job *);
+enum store_result sqlite_put_payload(struct store *, const struct job *);
+
+/* ---- the calls of store.h -------------------------------------------------
+ */
+
+/* sqlite_submit.c */
 enum store_result call_submit(struct store *, struct store_op *);
+
+/* sqlite_jobs.c */
 enum store_result call_claim(struct store *, struct store_op *);
 enum store_result call_start(struct store *, struct store_op *);
 enum store_result call_release(struct store *, struct store_op *);
@@ -200,17 +249,25 @@ enum store_result call_cancel(struct store *, struct store_op *);
 enum store_result call_get(struct store *, struct store_op *);
 enum store_result call_position(struct store *, struct store_op *);
 enum store_result call_import(struct store *, struct store_op *);
+enum store_result call_expire(struct store *, struct store_op *);
+
+/* sqlite_nodes.c */
 enum store_result call_counts(struct store *, struct store_op *);
 enum store_result call_beat(struct store *, struct store_op *);
 enum store_result call_ended(struct store *, struct store_op *);
 enum store_result call_nodes(struct store *, struct store_op *);
-enum store_result call_expire(struct store *, struct store_op *);
+
+/* sqlite_letters.c */
 enum store_result call_letters(struct store *, struct store_op *);
 enum store_result call_letter_counts(struct store *, struct store_op *);
 enum store_result call_letter_remove(struct store *, struct store_op *);
 enum store_result call_letters_expire(struct store *, struct store_op *);
+
+/* sqlite_tenants.c */
 enum store_result call_set_tenants(struct store *, struct store_op *);
 enum store_result call_tenants(struct store *, struct store_op *);
+
+/* sqlite_artifacts.c */
 enum store_result call_artifact_known(struct store *, struct store_op *);
 enum store_result call_chunk_put(struct store *, struct store_op *);
 enum store_result call_chunk_get(struct store *, struct store_op *);
@@ -222,7 +279,8 @@ enum store_result call_chunk_places(struct store *, struct store_op *);
 struct sqlite_list;
 
 enum store_result call_list(struct store *, struct store_op *);
-enum store_result call_index(struct store *, struct store_op *);
+enum store_result call_to_index(struct store *, struct store_op *);
+enum store_result call_indexed(struct store *, struct store_op *);
 /* The statement of a list, for its plan to be looked at. */
 void sqlite_list_sql(char *, size_t, const struct store_filter *);
 /* The job's words go, before its row does. */
