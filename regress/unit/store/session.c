@@ -178,12 +178,49 @@ t_migrate(void **state)
 	}
 }
 
+/*
+ * The connection of lists is lost: a list is told so, or is asked once there is
+ * another one; jobs go on meanwhile.
+ */
+static void
+t_find_lost(void **state)
+{
+	struct store_filter f = any(10);
+	struct answer list;
+	char id[MAX_JOB_ID + 1];
+	int i, lost = 0;
+
+	(void)state;
+	submit_waiting(id, 0);
+	for (i = 0; i < 5; i++) {
+		memset(&list, 0, sizeof(list));
+		direct("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+		       " WHERE datname = current_database() AND pid IN"
+		       " (SELECT pid FROM pg_stat_activity"
+		       " WHERE application_name LIKE 'takod-%%/find')");
+		w.ops->list(w.store, &f, on_page, &list);
+		submit_waiting(id, 0);
+		run_until(&list.n, 1);
+		assert_true(
+		    list.result == STORE_OK || list.result == STORE_AWAY);
+		lost += list.result == STORE_AWAY;
+	}
+	assert_int_equal(w.downs, 0);
+	assert_counts(6, 0);
+	do {
+		CALL(&list, list(w.store, &f, on_page, &list));
+	} while (list.result == STORE_AWAY);
+	assert_int_equal(list.n_found, 6);
+	assert_true(lost > 0);
+}
+
 int
 session_run(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(t_reopen),
 		BOTH(t_close_answers),
+		PG(t_find_lost),
 		PG(t_migrate),
 		BOTH(t_bad_url),
 	};
