@@ -5,9 +5,11 @@
 #   make demo      from nothing to jobs that ran under gVisor
 #   make check     every test; T=name runs those whose name contains it
 #   make asan      the same on an ASan+UBSan build, in build-asan/
-#   make soak      faults at random for SECONDS, from SEED on
+#   make soak      faults at random for SECONDS or ROUNDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
+#   make analyze   gcc -fanalyzer, clang-tidy, cppcheck (4 minutes)
+#   make sbom      what the programs are made of, CycloneDX, in build/
 #   make deb       a Debian package, in build/deb
 #   make install   DESTDIR= PREFIX=/usr/local
 SHELL = /bin/bash
@@ -30,33 +32,44 @@ pkg = $(shell pkg-config --libs $(1) 2>/dev/null)
 probe = $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) $(1) -Werror -xc - -o /dev/null 2>/dev/null && echo $(1))
 
-WARN = -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
+WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
 	-Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
-	-Wimplicit-fallthrough -Wnull-dereference -Wsign-compare \
+	-Wimplicit-fallthrough -Wnull-dereference -Wconversion \
+	-Wsign-conversion $(call probe,-Wtrampolines) \
+	$(call probe,-Wbidi-chars=any) \
 	-Werror=format-security -Werror=implicit \
 	-Werror=incompatible-pointer-types -Werror=int-conversion
 WERROR ?=
-ifdef FAILPOINTS
-# For regress/fault: moments at which a test ends a process (failpoint.h).
-HARDEN := -O0 -DFAILPOINTS
-else ifndef SAN
+ifdef SAN
+HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -DSANDBOX_NULL
+else ifdef FAILPOINTS
+HARDEN := -O0
+else
 HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
 	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
 	$(call probe,-fzero-call-used-regs=used-gpr) \
-	$(call probe,-fstrict-flex-arrays=3)
-else
-HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-fno-omit-frame-pointer -DSANDBOX_NULL
+	$(call probe,-fstrict-flex-arrays=3) \
+	$(call probe,-fzero-init-padding-bits=all) \
+	$(call probe,-mbranch-protection=standard)
 endif
-CFLAGS_ALL = -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
+ifdef FAILPOINTS
+# For regress/fault: moments at which a test ends a process (failpoint.h).
+HARDEN += -DFAILPOINTS
+endif
+# Two builds in different folders are the same, byte for byte.
+SAME := -ffile-prefix-map='$(CURDIR)'=.
+CFLAGS_ALL := -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
 	-fno-delete-null-pointer-checks -fno-strict-overflow \
-	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -I. -Icommon \
+	-fno-strict-aliasing -fexceptions -fPIE $(SAME) -D_GNU_SOURCE \
+	-I. -Icommon \
 	-DPATH_LIBEXEC='"$(LIBEXECDIR)"' -DPATH_DATA='"$(DATADIR)"' \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
-	-Wl,-z,separate-code -Wl,-z,defs -Wl,--as-needed \
-	$(if $(SAN),-fsanitize=address$(comma)undefined,-Wl$(comma)-z$(comma)nodlopen) \
+	-Wl,-z,separate-code -Wl,-z,defs -Wl,-z,nodlopen -Wl,--as-needed \
+	-Wl,--no-copy-dt-needed-entries -Wl,--fatal-warnings \
+	$(if $(SAN),-fsanitize=address$(comma)undefined) \
 	$(LDFLAGS)
 comma = ,
 
@@ -75,7 +88,7 @@ CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
-.PHONY: all install-completions python install-python install-service deps \
+.PHONY: all analyze sbom install-completions python install-python install-service deps \
 	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
 	regress-programs fuzz-long failpoints soak FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
@@ -84,10 +97,14 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
 
+# The page at /docs is part of the program.
+$(B)/obj/tako-api/docs.o: $(wildcard tako-api/page/*)
+
 # Objects are made anew when the flags change.
+FLAGS = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)
 $(B)/flags: FORCE
 	@mkdir -p $(B)
-	@echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' > $@
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
 $(B)/libcommon.a: $(call objs,$(call srcs,common))
 $(B)/libconf.a: $(call objs,$(CONF_SRCS))
@@ -102,16 +119,23 @@ USES_takoctl = $(B)/libtakod.a
 define program
 $(B)/lib$(1).a: $(call objs,$(filter-out $(1)/main.c,$(call srcs,$(1))))
 $(B)/$(1): $(B)/obj/$(1)/main.o $(B)/lib$(1).a $(USES_$(1)) $(LIB_conf) $(LIB_common)
-	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_COMMON)
+	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -Wl,-Map=$$@.map -o $$@ $$^ \
+	    $$(LIBS_$(1)) $$(LIBS_COMMON)
 endef
 $(foreach p,takod tako-api tako-worker takoctl,$(eval $(call program,$(p))))
 
 # PID 1 of a container: static, so that it runs in any image.
-INIT_FLAGS = -std=gnu11 -g -O2 $(WARN) $(WERROR) -D_GNU_SOURCE -Icommon \
-	-fstack-protector-strong -ftrivial-auto-var-init=zero -fno-strict-aliasing
+INIT_HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
+	-fstack-protector-strong -fstack-clash-protection \
+	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero
+INIT_FLAGS = -std=gnu11 -g $(WARN) $(WERROR) $(INIT_HARDEN) $(SAME) \
+	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -Icommon
+INIT_LDFLAGS = -static-pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
+	-Wl,-z,separate-code -Wl,--fatal-warnings
 $(B)/tako-init: $(call srcs,tako-init) common/stream.c common/stream.h $(B)/flags
 	@mkdir -p $(B)
-	$(CC) $(INIT_FLAGS) -static -o $@ $(filter %.c,$^) -lmd
+	$(CC) $(INIT_FLAGS) $(INIT_LDFLAGS) -Wl,-Map=$@.map -o $@ \
+	    $(filter %.c,$^) -lmd
 
 $(B)/tako-vm: $(B)/takoctl
 	ln -sf takoctl $@
@@ -153,7 +177,7 @@ regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints
 # The daemon once more, with failpoints: regress/fault alone uses it.
 FP = $(B)/failpoints
 failpoints:
-	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 SAN= \
+	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 \
 	    $(addprefix $(FP)/,takod tako-api tako-worker tako-init)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
@@ -163,8 +187,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pip python3-pytest python3-yaml strace zsh lintian systemd \
-	faketime
+	python3-pip python3-pytest python3-pytest-xdist python3-yaml strace \
+	zsh lintian systemd chromium faketime libpython3.11-testsuite
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.
 apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
@@ -198,7 +222,8 @@ asan: check-deps
 soak: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
 	@regress/fault/random_faults.py --build $(B) \
-	    --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	    --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(PAIR),--pair $(PAIR)) $(if $(SEED),--seed $(SEED))
 
 # T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
 # read among.
@@ -219,6 +244,15 @@ lint: check-deps
 	    grep -v 'referenced manual not found'
 	$(MAKE) -s -j2 B=build-lint WERROR=-Werror all
 	@rm -rf build-lint
+
+sbom: all
+	@regress/sbom --build $(B)
+
+ANALYZE_DEPS = clang-tidy cppcheck
+analyze: deps
+	$(call apt,$(ANALYZE_DEPS))
+	@regress/analyze --build build-analyze \
+	    --flags '$(shell pkg-config --cflags $(PKGS))'
 
 format:
 	clang-format -i $(C_FILES)
@@ -312,6 +346,6 @@ deb: deb-deps
 	@ls $(B)/deb/takod_*.deb
 
 clean:
-	rm -rf build build-asan build-lint
+	rm -rf build build-asan build-lint build-analyze
 
 -include $(shell find $(B)/obj $(B)/regress -name '*.d' 2>/dev/null)

@@ -84,6 +84,7 @@ enum msg_fd {
 	U(default_timeout, 1, 86400)                                           \
 	U(production_mode, 0, 1)                                               \
 	U(admit, 0, 1) /* ask REQ_ADMIT for each request */                    \
+	U(keys, 0, 1)  /* API keys are asked for; for the document alone */    \
 	U(max_connections, 1, 65536)                                           \
 	U(max_connections_per_source, 1, 65536)                                \
 	U(header_timeout_ms, 100, 3600000)                                     \

@@ -38,6 +38,13 @@
  * way through an engine: so long until the end of the stream is waited for.
  */
 #define STOP_GRACE_MS 2000
+/*
+ * A parent that stands still ends no job whose time is up. It asks for a sign
+ * every few seconds: after so many looks without a frame of its the job is
+ * ended here. Looks are counted, for this process may have stood still itself.
+ */
+#define LOOK_S	 5
+#define MAX_MUTE 4
 
 enum worker_state {
 	AT_SETUP,
@@ -54,7 +61,8 @@ static struct worker {
 	struct imsgev *parent;
 	struct msg_worker_setup setup;
 	int dir, stream_fd;
-	struct event *rd, *wr, *grace;
+	struct event *rd, *wr, *grace, *look;
+	int mute; /* looks since the parent's last frame */
 	struct stream *stream;
 	struct handover *handover;
 	struct output_text *out, *err;
@@ -360,10 +368,22 @@ grace_over(int fd, short events, void *arg)
 	finish(NULL);
 }
 
+/* The sandbox ends with its stream, which ends with this process. */
+static void
+look(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	if (w.state == AT_RUN && ++w.mute > MAX_MUTE)
+		fatalx("takod says nothing any more: its job ends");
+}
+
 /* Everything is there: shut in from now on, before a byte is read. */
 static void
 stream_begin(void)
 {
+	static const struct timeval every = { LOOK_S, 0 };
 	const struct msg_worker_setup *m = &w.setup;
 	struct stream_caps caps = { .max_artifact = m->max_artifact,
 		.max_result = m->max_result,
@@ -399,8 +419,10 @@ stream_begin(void)
 	w.wr = event_new(
 	    w.base, w.stream_fd, EV_WRITE | EV_PERSIST, stream_writable, NULL);
 	w.grace = evtimer_new(w.base, grace_over, NULL);
+	w.look = event_new(w.base, -1, EV_PERSIST, look, NULL);
 	if (w.stream == NULL || w.handover == NULL || w.rd == NULL ||
-	    w.wr == NULL || w.grace == NULL)
+	    w.wr == NULL || w.grace == NULL || w.look == NULL ||
+	    event_add(w.look, &every) == -1)
 		fatal(NULL);
 	w.out = output_new(m->max_stdout, 0);
 	w.err = output_new(m->max_stderr, 1);
@@ -567,6 +589,7 @@ parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
 	(void)iev;
 	(void)arg;
+	w.mute = 0;
 	switch (f->hdr.type) {
 	case MSG_T_WORKER_SETUP:
 		parent_setup(f, fd);

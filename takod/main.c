@@ -39,9 +39,11 @@
 
 #include "artifact_store.h"
 #include "data_dir.h"
+#include "json_memory.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
+#include "versions.h"
 
 /*
  * After the drain: for the ends of what was interrupted, and again for what is
@@ -49,6 +51,8 @@
  * the next start.
  */
 #define STOP_LIMIT_S 10
+/* How long a start waits for the data directory. */
+#define LOCK_US 2000000
 
 struct takod env;
 
@@ -342,7 +346,9 @@ on_hup(int sig, short events, void *arg)
 static void
 data_open(void)
 {
+	static const struct timespec pause = { 0, 20000000 };
 	const char *dir = env.conf->data_dir;
+	int64_t until = time_mono_us() + LOCK_US;
 	int lock;
 
 	if (data_dir_make(dir) == -1)
@@ -353,8 +359,13 @@ data_open(void)
 	lock = openat(env.data_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (lock == -1)
 		fatal("data_dir: lock");
-	if (flock(lock, LOCK_EX | LOCK_NB) == -1)
-		fatalx("data_dir: %s: another takod works there", dir);
+	/* A child that a killed takod was about to start has it for a moment.
+	 */
+	while (flock(lock, LOCK_EX | LOCK_NB) == -1) {
+		if (time_mono_us() > until)
+			fatalx("data_dir: %s: another takod works there", dir);
+		nanosleep(&pause, NULL);
+	}
 	/* Held, and open, for as long as this process lives. */
 }
 
@@ -436,6 +447,7 @@ main(int argc, char **argv)
 	if (optind != argc)
 		usage();
 	log_init("takod", LOG_LEVEL_INFO, 0);
+	json_memory_init();
 	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
 	reload_init(path);
@@ -464,6 +476,7 @@ main(int argc, char **argv)
 	watch_signal(SIGHUP, on_hup);
 	log_info("takod %s, configuration %s", TAKO_VERSION,
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
+	versions_log();
 	if (listen_open(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
 	    control_open(detail, sizeof(detail)) == -1 ||

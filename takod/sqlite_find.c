@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "sqlite_store.h"
 #include "store_list.h"
@@ -170,6 +171,7 @@ list_steps(struct store *s, struct sqlite_list *l, int64_t until)
 	list_bind(l);
 	l->step = time_cpu_us();
 	while ((rc = sqlite3_step(l->st)) == SQLITE_ROW) {
+		FAILPOINT("takod.listing");
 		place = sqlite3_column_int64(l->st, 0);
 		if (sqlite3_column_int(l->st, 2) && l->skip-- <= 0) {
 			f = &l->items[l->n++];

@@ -316,6 +316,7 @@ struct run {
 	int restart;   /* could not be: again when the store is up */
 	int done;      /* the worker's last word is here */
 	int dead;      /* the container is gone */
+	int inquired;  /* 1: its engine is asked who ended it; 2: answered */
 	int finishing; /* 1: being written, 2: held */
 	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
