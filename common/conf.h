@@ -186,6 +186,11 @@ struct conf {
 	int api_max_connections, api_max_connections_per_source;
 	int api_header_timeout_ms, api_body_timeout_ms;
 	int api_idle_timeout_ms, api_write_timeout_ms;
+	int api_min_rate_bytes;
+	int api_pipeline_depth;
+	int api_max_request_line_bytes, api_max_header_bytes;
+	int api_max_header_fields;
+	uint64_t api_max_memory_bytes;
 };
 
 /* What is wrong with a file or a variable; printed one a line. */

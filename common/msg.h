@@ -89,6 +89,12 @@ enum msg_fd {
 	U(body_timeout_ms, 100, 3600000)                                       \
 	U(idle_timeout_ms, 100, 3600000)                                       \
 	U(write_timeout_ms, 100, 3600000)                                      \
+	U(min_rate, 1, 1048576)                                                \
+	U(pipeline_depth, 1, 1000)                                             \
+	U(max_line, 256, 8192)                                                 \
+	U(max_head, 256, 65536)                                                \
+	U(max_fields, 8, 1000)                                                 \
+	U(max_memory, 1048576, MSG_BLOB)                                       \
 	S(auth_header, 64)                                                     \
 	S(version, 32)
 

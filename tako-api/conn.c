@@ -1,14 +1,14 @@
 /*
- * conn.c: the connections of tako-api, on libevent's bufferevents. Runs in
- * tako-api, faces anybody. Each connection is a parser, a state with at most
- * one deadline, and one answer at a time.
+ * conn.c: the connections of tako-api. Runs in tako-api, faces anybody. Each
+ * connection is a link (link.c), a state with at most one deadline, a parser
+ * while a request comes or is answered, and one answer at a time.
  *
  *	idle -> head -> held -> body -> waiting -> writing -> idle | linger
  *
  * Bytes are read only where they are taken: in idle, head and body, and in
  * linger, where they are dropped. What a client sends ahead stays in the
- * kernel, which slows the client down, so one connection holds no more than
- * READ_MAX bytes of input. Where nothing is read (held, waiting) the descriptor
+ * kernel, which slows the client down, so one connection holds no more
+ * than two reads of input. Where nothing is read (held, waiting) the descriptor
  * is watched, edge-triggered, for a client that goes away.
  *
  * A client that closed its connection and one that only closed its sending
@@ -17,6 +17,7 @@
  * apart: the kernel of the first answers with a reset. So the beginning that
  * every answer has in common is sent ahead when a FIN comes (probe); a client
  * that is there sees an answer whose first bytes come early, nothing else.
+ * Under TLS a client that closes says so, and is gone.
  *
  * The end of an answer that closes: our half is closed, and what the client
  * still sends is dropped for a moment (linger). A reset by unread bytes would
@@ -35,29 +36,19 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
-#include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <event2/util.h>
 
 #include "conn.h"
+#include "link.h"
 #include "log.h"
 #include "util.h"
 
-#define READ_MAX	65536 /* bytes of input that one connection holds */
-#define PROBE_MS	1000  /* from the first probe to the second */
+#define WRITES_MAX	8    /* of one answer, before others have a turn */
+#define PROBE_MS	1000 /* from the first probe to the second */
 #define LINGER_MS	5000
-#define LINGER_DRAIN_MS 500 /* the process waits for it */
-/*
- * Bodies and answers go on beyond their time as long as this many bytes a
- * second come or go, measured over each such time.
- */
-#define RATE_MIN 1024
-/*
- * Answers that clients do not read: what is above it in all is not kept, and
- * a short answer goes out instead.
- */
-#define UNSENT_MAX   (256 << 20)
-#define UNSENT_SMALL 65536 /* an answer below it does not matter */
+#define LINGER_DRAIN_MS 500   /* the process waits for it */
+#define UNSENT_SMALL	65536 /* an answer below it does not matter */
 /* Connections beyond the limit that are told so at one time. */
 #define REFUSED_MAX	16
 #define ACCEPT_PAUSE_MS 100 /* without a descriptor to accept with */
@@ -81,9 +72,10 @@ enum conn_state {
 struct conn {
 	TAILQ_ENTRY(conn) entry;
 	LIST_ENTRY(conn) same; /* of those in one bucket of sources */
-	struct bufferevent *bev;
-	struct http_parser *parser;
-	struct event *timer;
+	struct link link;
+	struct evbuffer *in, *out;
+	struct http_parser *parser; /* NULL between requests */
+	struct event *reader, *writer, *timer;
 	struct event *watcher; /* for the client's end */
 	enum conn_state state;
 	void *data; /* the router's */
@@ -99,7 +91,8 @@ struct conn {
 	int head_only; /* the request is a HEAD */
 	int minor;
 	int expects;  /* the client waits for 100 Continue */
-	int reading;  /* the bufferevent reads */
+	int reading;  /* the reader is on */
+	int writing;  /* the writer is on */
 	int watching; /* the watcher is on */
 	int refused;  /* one too many */
 	int busy;     /* somebody down the stack is at work on it */
@@ -115,7 +108,7 @@ static struct conn_config config;
 static struct evconnlistener *listeners[LISTENERS_MAX];
 static size_t n_listeners;
 static struct event *accept_again;
-static struct evbuffer *answer; /* being put together; empty otherwise */
+static size_t held; /* by the router */
 static int draining;
 
 static void conn_process(struct conn *);
@@ -172,9 +165,16 @@ conn_free(struct conn *c)
 		event_free(c->watcher);
 	if (c->timer != NULL)
 		event_free(c->timer);
-	if (c->bev != NULL)
-		bufferevent_free(c->bev);
+	if (c->reader != NULL)
+		event_free(c->reader);
+	if (c->writer != NULL)
+		event_free(c->writer);
+	if (c->in != NULL)
+		evbuffer_free(c->in);
+	if (c->out != NULL)
+		evbuffer_free(c->out);
 	http_parser_free(c->parser);
+	link_close(&c->link);
 	free(c);
 }
 
@@ -217,10 +217,9 @@ conn_new(evutil_socket_t fd)
 		return (NULL);
 	}
 	c->minor = 1;
-	c->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (c->bev == NULL)
-		close(fd);
-	else if ((c->parser = http_parser_new()) != NULL)
+	if (link_open(&c->link, fd, NULL) == 0 &&
+	    (c->in = evbuffer_new()) != NULL &&
+	    (c->out = evbuffer_new()) != NULL)
 		return (c);
 	conn_free(c);
 	return (NULL);
@@ -231,7 +230,7 @@ conn_new(evutil_socket_t fd)
 static size_t
 unsent(const struct conn *c)
 {
-	return (evbuffer_get_length(bufferevent_get_output(c->bev)));
+	return (evbuffer_get_length(c->out));
 }
 
 /* What of it is in memory. */
@@ -251,28 +250,34 @@ watch_off(struct conn *c)
 	c->watching = 0;
 }
 
+static void
+turn(struct event *ev, int *is, int on)
+{
+	if (on && !*is)
+		event_add(ev, NULL);
+	else if (!on && *is)
+		event_del(ev);
+	*is = on;
+}
+
 /*
- * Reading and watching as the state has it. Never both, nor watching while
- * something is being sent: libevent takes edge-triggered and other events of
- * one descriptor only apart.
+ * Reading, writing and watching as the state has it. Watching is alone:
+ * libevent takes edge-triggered and other events of one descriptor only apart.
  */
 static void
 settle(struct conn *c)
 {
 	int reading = c->state == CONN_IDLE || c->state == CONN_HEAD ||
 		      c->state == CONN_BODY || c->state == CONN_LINGER;
+	int writing = unsent(c) > 0 || (reading && c->link.to_write);
 
-	if (reading) {
+	if (reading || writing)
 		watch_off(c);
-		if (!c->reading)
-			bufferevent_enable(c->bev, EV_READ);
-	} else {
-		if (c->reading)
-			bufferevent_disable(c->bev, EV_READ);
-		if (c->state != CONN_WRITING && unsent(c) == 0 && !c->watching)
-			c->watching = event_add(c->watcher, NULL) == 0;
-	}
-	c->reading = reading;
+	/* TLS that has to write reads nothing before that. */
+	turn(c->reader, &c->reading, reading && !c->link.to_write);
+	turn(c->writer, &c->writing, writing);
+	if (!reading && !writing && c->state != CONN_WRITING && !c->watching)
+		c->watching = event_add(c->watcher, NULL) == 0;
 }
 
 /*
@@ -287,8 +292,8 @@ probe(struct conn *c)
 
 	if (prefix[c->probed] == '\0')
 		return;
-	n = send(bufferevent_getfd(c->bev), prefix + c->probed, 1,
-	    MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = send(
+	    c->link.fd, prefix + c->probed, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n == -1 && errno != EAGAIN && errno != EINTR) {
 		conn_end(c);
 		return;
@@ -304,7 +309,7 @@ is_full(evutil_socket_t fd)
 {
 	int n;
 
-	return (ioctl(fd, FIONREAD, &n) == 0 && n > READ_MAX / 2);
+	return (ioctl(fd, FIONREAD, &n) == 0 && n > LINK_READ / 2);
 }
 
 static void
@@ -317,8 +322,11 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
 	    error != 0)
 		conn_end(c);
-	else if (!evtimer_pending(c->timer, NULL) &&
-		 ((what & EV_CLOSED) || is_full(fd)))
+	else if (!link_plain(&c->link)) {
+		if (what & EV_CLOSED)
+			conn_end(c);
+	} else if (!evtimer_pending(c->timer, NULL) &&
+		   ((what & EV_CLOSED) || is_full(fd)))
 		probe(c);
 }
 
@@ -345,35 +353,40 @@ put_status(struct conn *c, int status, const char *reason)
 	char line[128];
 
 	snprintf(line, sizeof(line), "%s%d %s\r\n", prefix, status, reason);
-	evbuffer_add(answer, line + c->probed, strlen(line) - c->probed);
+	evbuffer_add(c->out, line + c->probed, strlen(line) - c->probed);
 	c->probed = 0;
 }
 
-/* What the kernel takes goes at once, the rest as it can be sent. */
+/*
+ * What the kernel takes goes at once, the rest as it can be sent. -1: the
+ * client is gone.
+ */
 static int
 put_out(struct conn *c)
 {
+	unsigned i;
+
 	watch_off(c);
-	if (unsent(c) == 0 &&
-	    evbuffer_write(answer, bufferevent_getfd(c->bev)) == -1 &&
-	    errno != EAGAIN && errno != EINTR) {
-		evbuffer_drain(answer, evbuffer_get_length(answer));
-		return (-1);
-	}
-	if (evbuffer_get_length(answer) > 0 &&
-	    evbuffer_add_buffer(bufferevent_get_output(c->bev), answer) == -1)
-		fatal(NULL);
+	for (i = 0; i < WRITES_MAX && unsent(c) > 0; i++)
+		if (link_write(&c->link, c->out) == -1)
+			return (errno == EAGAIN || errno == EINTR ? 0 : -1);
 	return (0);
+}
+
+static void
+parser_drop(struct conn *c)
+{
+	http_parser_free(c->parser);
+	c->parser = NULL;
 }
 
 static void
 linger(struct conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(c->bev);
-
+	parser_drop(c);
 	c->state = CONN_LINGER;
-	shutdown(bufferevent_getfd(c->bev), SHUT_WR);
-	evbuffer_drain(in, evbuffer_get_length(in));
+	link_finish(&c->link);
+	evbuffer_drain(c->in, evbuffer_get_length(c->in));
 	deadline(c, draining ? LINGER_DRAIN_MS : LINGER_MS);
 }
 
@@ -387,9 +400,9 @@ answer_sent(struct conn *c)
 		return;
 	}
 	/* One that waited for this answer has not sent ahead. */
-	if (evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
+	if (evbuffer_get_length(c->in) == 0)
 		c->run = 0;
-	http_parser_reset(c->parser);
+	parser_drop(c);
 	c->head_only = 0;
 	c->state = CONN_IDLE;
 	deadline(c, config.idle_ms);
@@ -404,18 +417,18 @@ answer_put(struct conn *c, int status, struct evbuffer *head,
     struct evbuffer *body, size_t len)
 {
 	put_status(c, status, http_reason(status));
-	evbuffer_add_printf(answer, "Date: %s\r\n", date());
+	evbuffer_add_printf(c->out, "Date: %s\r\n", date());
 	if (status != 204 && status != 304)
-		evbuffer_add_printf(answer, "Content-Length: %zu\r\n", len);
+		evbuffer_add_printf(c->out, "Content-Length: %zu\r\n", len);
 	if (c->closes)
-		evbuffer_add_printf(answer, "Connection: close\r\n");
+		evbuffer_add_printf(c->out, "Connection: close\r\n");
 	else if (c->minor == 0)
-		evbuffer_add_printf(answer, "Connection: keep-alive\r\n");
+		evbuffer_add_printf(c->out, "Connection: keep-alive\r\n");
 	if (head != NULL)
-		evbuffer_add_buffer(answer, head);
-	evbuffer_add(answer, "\r\n", 2);
+		evbuffer_add_buffer(c->out, head);
+	evbuffer_add(c->out, "\r\n", 2);
 	if (body != NULL && !c->head_only && status != 204 && status != 304)
-		evbuffer_add_buffer(answer, body);
+		evbuffer_add_buffer(c->out, body);
 	c->state = CONN_WRITING;
 	if (put_out(c) == -1) {
 		conn_end(c);
@@ -451,24 +464,24 @@ conn_fault(struct conn *c, int status, const char *reason)
 
 	c->busy = 1;
 	c->closes = 1;
-	c->head_only = http_request(c->parser)->method == HTTP_HEAD;
+	c->head_only =
+	    c->parser != NULL && http_request(c->parser)->method == HTTP_HEAD;
 	answer_fault(c, status, reason);
 	c->busy = busy;
 	conn_process(c);
 }
 
-/* Is there room for so much more that may stay unsent? */
-static int
-room_for(size_t len)
+int
+conn_room(size_t len)
 {
 	const struct conn *c;
-	size_t all = len;
+	size_t all = len + held;
 
 	if (len < UNSENT_SMALL)
 		return (1);
 	TAILQ_FOREACH (c, &conns, entry)
 		all += unsent_held(c);
-	return (all <= UNSENT_MAX);
+	return (all <= config.max_memory);
 }
 
 static void
@@ -501,7 +514,7 @@ conn_reply(
 {
 	size_t len = body == NULL ? 0 : evbuffer_get_length(body);
 
-	reply(c, status, head, body, len, room_for(len));
+	reply(c, status, head, body, len, conn_room(len));
 }
 
 void
@@ -519,8 +532,9 @@ conn_reply_file(struct conn *c, int status, struct evbuffer *head, int fd,
 	} else {
 		/* The descriptor goes with the buffer's last byte. */
 		if ((body = evbuffer_new()) == NULL ||
-		    evbuffer_set_flags(body, EVBUFFER_FLAG_DRAINS_TO_FD) ==
-			-1 ||
+		    (link_plain(&c->link) &&
+			evbuffer_set_flags(body, EVBUFFER_FLAG_DRAINS_TO_FD) ==
+			    -1) ||
 		    evbuffer_add_file(body, fd, off, (ev_off_t)len) == -1)
 			fatal(NULL);
 		c->filed = len;
@@ -542,7 +556,7 @@ head_complete(struct conn *c)
 	c->head_only = r->method == HTTP_HEAD;
 	c->minor = r->minor;
 	c->expects = r->expect_continue;
-	if (!r->keep_alive || ++c->run >= CONN_PIPELINE)
+	if (!r->keep_alive || ++c->run >= config.pipeline)
 		c->closes = 1;
 	c->state = has_body ? CONN_HELD : CONN_WAITING;
 	/* The router has no deadline here: takod has its own. */
@@ -561,18 +575,16 @@ conn_accept(struct conn *c)
 	c->mark = 0;
 	deadline(c, config.body_ms);
 	/* One that sends already waits for nothing. */
-	if (c->expects &&
-	    evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) {
+	if (c->expects && evbuffer_get_length(c->in) == 0) {
 		put_status(c, 100, "Continue");
-		evbuffer_add(answer, "\r\n", 2);
+		evbuffer_add(c->out, "\r\n", 2);
 		/* That it failed is seen when reading. */
 		put_out(c);
 	}
 	if (!c->busy) {
 		settle(c);
 		/* What came with the head is taken in the loop's next turn. */
-		bufferevent_trigger(c->bev, EV_READ,
-		    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+		event_active(c->reader, EV_READ, 0);
 	}
 }
 
@@ -612,15 +624,21 @@ take_event(struct conn *c, enum http_event ev)
 static int
 take_bytes(struct conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(c->bev);
+	struct evbuffer *in = c->in;
 	struct evbuffer_iovec v = { NULL, 0 };
 	enum http_event ev;
 	size_t used;
 
 	evbuffer_peek(in, -1, NULL, &v, 1);
-	if (v.iov_len > 0 && c->state == CONN_IDLE) {
+	if (c->state == CONN_IDLE) {
+		if (v.iov_len == 0)
+			return (0);
 		c->state = CONN_HEAD;
 		deadline(c, config.header_ms);
+		if ((c->parser = http_parser_new(&config.limits)) == NULL) {
+			c->dead = 1;
+			return (0);
+		}
 	}
 	ev = http_parse(
 	    c->parser, v.iov_base, v.iov_len, &used, config.max_body);
@@ -655,44 +673,59 @@ conn_process(struct conn *c)
 		settle(c);
 }
 
+/* The client's end, or something that is no TLS. */
 static void
-on_read(struct bufferevent *bev, void *arg)
+link_ended(struct conn *c, int error)
 {
-	struct evbuffer *in = bufferevent_get_input(bev);
-	struct conn *c = arg;
+	/* One that closed its half in the middle may read why it fails. */
+	if (error == 0 && (c->state == CONN_HEAD || c->state == CONN_BODY))
+		conn_fault(c, 400, "The request is incomplete");
+	else if (error == EPROTO && !c->link.encrypted) {
+		linger(c);
+		settle(c);
+	} else
+		conn_end(c);
+}
 
-	if (c->state == CONN_LINGER)
-		evbuffer_drain(in, evbuffer_get_length(in));
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	ssize_t n;
+
+	(void)fd;
+	(void)what;
+	if (c->state != CONN_LINGER && evbuffer_get_length(c->in) > 0) {
+		/* What came ahead goes first: there may be no more. */
+		conn_process(c);
+		return;
+	}
+	n = c->state == CONN_LINGER ? link_drop(&c->link)
+				    : link_read(&c->link, c->in);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		link_ended(c, n == 0 ? 0 : errno);
 	else
 		conn_process(c);
 }
 
 static void
-on_write(struct bufferevent *bev, void *arg)
+on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
-	(void)bev;
+	if (c->link.to_write) {
+		on_readable(fd, what, arg);
+		return;
+	}
+	if (put_out(c) == -1) {
+		conn_end(c);
+		return;
+	}
 	if (unsent(c) > 0)
 		return;
 	if (c->state == CONN_WRITING)
 		answer_sent(c);
 	conn_process(c);
-}
-
-static void
-on_event(struct bufferevent *bev, short what, void *arg)
-{
-	struct conn *c = arg;
-
-	(void)bev;
-	c->reading = 0; /* the bufferevent stopped by itself */
-	/* One that closed its half in the middle may read why it fails. */
-	if ((what & BEV_EVENT_EOF) &&
-	    (c->state == CONN_HEAD || c->state == CONN_BODY)) {
-		conn_fault(c, 400, "The request is incomplete");
-	} else
-		conn_end(c);
 }
 
 /* ---- deadlines ----------------------------------------------------------- */
@@ -703,7 +736,7 @@ on_event(struct bufferevent *bev, short what, void *arg)
 static int
 pace(struct conn *c, size_t moved, unsigned ms, size_t mark)
 {
-	if (moved < (uint64_t)RATE_MIN * ms / 1000)
+	if (moved < (uint64_t)config.min_rate * ms / 1000)
 		return (0);
 	c->mark = mark;
 	deadline(c, ms);
@@ -781,13 +814,13 @@ conn_begin(struct conn *c, evutil_socket_t fd)
 	/* An answer is written at one go: nothing is gained by waiting. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	c->timer = evtimer_new(base, on_deadline, c);
+	c->reader = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writer = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
 	c->watcher = event_new(
 	    base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_watch, c);
-	if (c->timer == NULL || c->watcher == NULL)
+	if (c->timer == NULL || c->reader == NULL || c->writer == NULL ||
+	    c->watcher == NULL)
 		fatal(NULL);
-	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, READ_MAX);
-	bufferevent_set_max_single_read(c->bev, READ_MAX);
 	TAILQ_INSERT_TAIL(&conns, c, entry);
 	LIST_INSERT_HEAD(&sources[bucket_of(c->source)], c, same);
 	if (c->refused)
@@ -859,9 +892,7 @@ conn_init(struct event_base *b, const struct conn_ops *o)
 	base = b;
 	ops = o;
 	accept_again = evtimer_new(base, accept_resume, NULL);
-	answer = evbuffer_new();
-	if (accept_again == NULL || answer == NULL ||
-	    evbuffer_set_flags(answer, EVBUFFER_FLAG_DRAINS_TO_FD) == -1)
+	if (accept_again == NULL)
 		fatal(NULL);
 }
 
@@ -916,6 +947,12 @@ unsigned
 conn_count(void)
 {
 	return (n_conns + n_refused);
+}
+
+void
+conn_hold(ssize_t len)
+{
+	held += (size_t)len;
 }
 
 const char *

@@ -28,17 +28,12 @@
 #define CONN_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
 
 #include "http.h"
-
-/*
- * Requests that a client may send without waiting for answers; the answer to
- * the last of them closes the connection.
- */
-#define CONN_PIPELINE 8
 
 struct conn;
 
@@ -63,7 +58,20 @@ struct conn_config {
 	unsigned header_ms;	   /* from its first byte to a head's end */
 	unsigned body_ms, idle_ms; /* a body; between two requests */
 	unsigned write_ms;	   /* an answer, see conn.c for the rate */
-	uint64_t max_body;	   /* bytes, of any request: 413 above */
+	/*
+	 * Bytes a second at which bodies and answers go on beyond their time,
+	 * measured over each such time.
+	 */
+	unsigned min_rate;
+	/*
+	 * Requests that a client may send without waiting for answers; the
+	 * answer to the last of them closes the connection.
+	 */
+	unsigned pipeline;
+	/* Bytes held for all clients together: see conn_room. */
+	size_t max_memory;
+	uint64_t max_body; /* bytes, of any request: 413 above */
+	struct http_limits limits;
 };
 
 /* Before all others; ops stay the caller's. Ends the process on failure. */
@@ -93,6 +101,13 @@ void *conn_data(const struct conn *);
  * nothing when there is no body.
  */
 void conn_accept(struct conn *);
+/*
+ * Is there room for so many more bytes, beside what the router holds and what
+ * clients have not read yet? An answer for which there is none goes out as
+ * 503. conn_hold: the router holds so many more, or less.
+ */
+int conn_room(size_t len);
+void conn_hold(ssize_t len);
 /*
  * Answers the request under way. head: fields, each with its line end, but
  * none of Date, Content-Length and Connection, which are added; body: may be

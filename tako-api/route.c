@@ -16,9 +16,6 @@
 #include "tako-api.h"
 #include "util.h"
 
-/* Bodies that are held at one time, all requests together. */
-#define MAX_BODIES (256 * 1024 * 1024)
-
 #define ROUTE_OPEN (1 << 0) /* to everybody: neither key nor rate */
 #define ROUTE_BODY (1 << 1) /* its body is kept, as JSON */
 #define ROUTE_SYNC (1 << 2) /* /execute: the answer is the job's end */
@@ -90,8 +87,6 @@ static const struct route routes[] = {
 	{ HTTP_DELETE, "/dlq/{name}", handle_letter_remove, FORM_NONE,
 	    API_NO_LETTER, NULL, 0 },
 };
-
-static size_t bodies; /* bytes held now */
 
 /* ---- handlers: the request is complete ---------------------------------- */
 
@@ -266,7 +261,7 @@ submit_ask(struct request *req, const struct submit *s, int fd)
 static void
 body_drop(struct request *req)
 {
-	bodies -= req->body_size;
+	conn_hold(-(ssize_t)req->body_size);
 	free(req->body);
 	req->body = NULL;
 	req->body_len = req->body_size = 0;
@@ -784,10 +779,10 @@ body_add(struct request *req, const uint8_t *data, size_t len)
 		size = size == 0 ? 4096 : size;
 		while (len > size - req->body_len)
 			size *= 2;
-		if (bodies - req->body_size + size > MAX_BODIES ||
+		if (!conn_room(size - req->body_size) ||
 		    (p = realloc(req->body, size)) == NULL)
 			return (-1);
-		bodies += size - req->body_size;
+		conn_hold((ssize_t)(size - req->body_size));
 		req->body = p;
 		req->body_size = size;
 	}

@@ -447,6 +447,12 @@ proc_api_setup(void)
 	setup.body_timeout_ms = (uint64_t)cf->api_body_timeout_ms;
 	setup.idle_timeout_ms = (uint64_t)cf->api_idle_timeout_ms;
 	setup.write_timeout_ms = (uint64_t)cf->api_write_timeout_ms;
+	setup.min_rate = (uint64_t)cf->api_min_rate_bytes;
+	setup.pipeline_depth = (uint64_t)cf->api_pipeline_depth;
+	setup.max_line = (uint64_t)cf->api_max_request_line_bytes;
+	setup.max_head = (uint64_t)cf->api_max_header_bytes;
+	setup.max_fields = (uint64_t)cf->api_max_header_fields;
+	setup.max_memory = cf->api_max_memory_bytes;
 	strlcpy(
 	    setup.auth_header, cf->api_auth_header, sizeof(setup.auth_header));
 	strlcpy(setup.version, TAKO_VERSION, sizeof(setup.version));

@@ -150,6 +150,12 @@ KEYS = {
     "api_header_timeout": [OF + "test_patience"],
     "api_body_timeout": [OF + "test_patience"],
     "api_idle_timeout": [OF + "test_patience"],
+    "api_min_rate_bytes": ["http/test_hostile.py::test_slow_body"],
+    "api_pipeline_depth": ["http/test_hostile.py::test_pipeline"],
+    "api_max_request_line_bytes": ["http/test_hostile.py::test_size_of_a_head"],
+    "api_max_header_bytes": ["http/test_hostile.py::test_size_of_a_head"],
+    "api_max_header_fields": ["http/test_hostile.py::test_size_of_a_head"],
+    "api_max_memory_bytes": ["http/test_hostile.py::test_memory_for_all"],
     "api_write_timeout": [OF + "test_patience_with_a_reader",
                           "http/test_framing.py::test_h41_slow_reader"],
 }

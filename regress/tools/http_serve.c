@@ -42,7 +42,11 @@ static struct conn_config config = {
 	.body_ms = 60000,
 	.idle_ms = 30000,
 	.write_ms = 30000,
+	.min_rate = 1024,
+	.pipeline = 8,
+	.max_memory = 256 << 20,
 	.max_body = 2097152,
+	.limits = { 8192, 16384, 100 },
 };
 
 static const struct {
@@ -55,6 +59,8 @@ static const struct {
 	{ "body_ms", &config.body_ms },
 	{ "idle_ms", &config.idle_ms },
 	{ "write_ms", &config.write_ms },
+	{ "pipeline", &config.pipeline },
+	{ "min_rate", &config.min_rate },
 };
 
 static void
