@@ -99,7 +99,10 @@ enum msg_fd {
 	S(version, 32)
 
 /* A listening socket comes along. */
-#define MSG_API_LISTEN(U, I, S, B, D) S(name, 128)
+#define MSG_API_LISTEN(U, I, S, B, D)                                          \
+	S(name, 160)                                                           \
+	U(tls, 0, 1)                                                           \
+	U(proxy, 0, 1) /* its clients begin with a PROXY header */
 
 /* Stop accepting; end when the last request is answered. */
 #define MSG_API_DRAIN(U, I, S, B, D) U(deadline_ms, 0, 86400000)

@@ -105,7 +105,10 @@ static unsigned n_conns, n_refused, n_files;
 static struct event_base *base;
 static const struct conn_ops *ops;
 static struct conn_config config;
-static struct evconnlistener *listeners[LISTENERS_MAX];
+static struct listener {
+	struct evconnlistener *l;
+	int tls, proxy;
+} listeners[LISTENERS_MAX];
 static size_t n_listeners;
 static struct event *accept_again;
 static size_t held; /* by the router */
@@ -788,6 +791,9 @@ take_peer(struct conn *c, const struct sockaddr *sa)
 	if (sa->sa_family == AF_INET) {
 		s4 = (const struct sockaddr_in *)(const void *)sa;
 		v4 = &s4->sin_addr;
+	} else if (sa->sa_family == AF_UNIX) {
+		strlcpy(c->peer, PEER_UNIX, sizeof(c->peer));
+		c->source[0] = 0xfe;
 	} else if (sa->sa_family == AF_INET6) {
 		s6 = (const struct sockaddr_in6 *)(const void *)sa;
 		if (IN6_IS_ADDR_V4MAPPED(&s6->sin6_addr))
@@ -799,7 +805,7 @@ take_peer(struct conn *c, const struct sockaddr *sa)
 		}
 	}
 	if (v4 != NULL) {
-		/* No source with an IPv6 prefix begins so: ff is multicast. */
+		/* No client's IPv6 prefix begins so (nor with fe and 0). */
 		c->source[0] = 0xff;
 		memcpy(c->source + 4, v4, 4);
 		inet_ntop(AF_INET, v4, c->peer, sizeof(c->peer));
@@ -864,7 +870,7 @@ accept_resume(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	for (i = 0; i < n_listeners; i++)
-		evconnlistener_enable(listeners[i]);
+		evconnlistener_enable(listeners[i].l);
 }
 
 /* No descriptor or memory: the client stays in the backlog for a while. */
@@ -903,8 +909,9 @@ conn_configure(const struct conn_config *c)
 }
 
 void
-conn_listen(int fd)
+conn_listen(int fd, int tls, int proxy)
 {
+	struct listener *to = &listeners[n_listeners];
 	struct evconnlistener *l;
 
 	if (n_listeners == LISTENERS_MAX)
@@ -912,19 +919,22 @@ conn_listen(int fd)
 	if (evutil_make_socket_nonblocking(fd) == -1)
 		fatal("listener");
 	/* It listens already: a backlog of 0 leaves that as it is. */
-	l = evconnlistener_new(base, on_accept, NULL,
+	l = evconnlistener_new(base, on_accept, to,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (l == NULL)
 		fatal("listener");
 	evconnlistener_set_error_cb(l, on_accept_error);
-	listeners[n_listeners++] = l;
+	to->l = l;
+	to->tls = tls;
+	to->proxy = proxy;
+	n_listeners++;
 }
 
 void
 conn_unlisten(void)
 {
 	while (n_listeners > 0)
-		evconnlistener_free(listeners[--n_listeners]);
+		evconnlistener_free(listeners[--n_listeners].l);
 	event_del(accept_again);
 }
 

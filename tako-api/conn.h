@@ -78,8 +78,11 @@ struct conn_config {
 void conn_init(struct event_base *, const struct conn_ops *);
 /* From now on; connections that are over a new limit are kept. */
 void conn_configure(const struct conn_config *);
-/* Accepts from a listening socket, which it takes over. */
-void conn_listen(int fd);
+/*
+ * Accepts from a listening socket, which it takes over: TLS, and after a PROXY
+ * header, as it is told.
+ */
+void conn_listen(int fd, int tls, int proxy);
 /* Closes all listeners; connections go on. */
 void conn_unlisten(void);
 /*
@@ -89,7 +92,10 @@ void conn_unlisten(void);
 void conn_drain(void);
 unsigned conn_count(void);
 
-/* The peer's address without port ("127.0.0.1"; v4-mapped ones as IPv4). */
+/*
+ * The peer's address without port ("127.0.0.1"; v4-mapped ones as IPv4), or
+ * PEER_UNIX.
+ */
 const char *conn_peer(const struct conn *);
 /* The router's own pointer, of the request under way. */
 void conn_set_data(struct conn *, void *);

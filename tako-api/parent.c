@@ -127,7 +127,7 @@ parent_listen(const struct msg_frame *f, int fd)
 			fatal("parent: setup_done");
 	}
 	log_debug("listening on %s", m.name);
-	conn_listen(fd);
+	conn_listen(fd, m.tls != 0, m.proxy != 0);
 }
 
 static void

@@ -39,6 +39,9 @@ is_loopback(const char *address)
 	struct in_addr a4;
 	uint32_t host;
 
+	/* Over a Unix socket: its mode says who may. */
+	if (strcmp(address, PEER_UNIX) == 0)
+		return (1);
 	if (inet_pton(AF_INET, address, &a4) == 1)
 		return ((ntohl(a4.s_addr) >> 24) == 127);
 	if (inet_pton(AF_INET6, address, &a6) != 1)
@@ -135,23 +138,13 @@ admit_open(char *detail, size_t len)
 	const struct conf *cf = env.conf;
 	char key[2 * KEY_BYTES + 2], *old;
 	uint8_t random[KEY_BYTES];
-	const char *name;
 	size_t i, n;
 	int fd;
 
 	env.protected_mode = 0;
-	for (i = 0; i < listen_count(); i++) {
-		char host[128], *colon;
-
-		listen_fd(i, &name);
-		strlcpy(host, name[0] == '[' ? name + 1 : name, sizeof(host));
-		colon = strrchr(host, ':');
-		if (colon != NULL)
-			*(colon > host && colon[-1] == ']' ? colon - 1
-							   : colon) = '\0';
-		if (!is_loopback(host))
+	for (i = 0; i < listen_count(); i++)
+		if (!listen_local(i))
 			env.protected_mode = 1;
-	}
 	if (cf->api_auth_enabled || cf->allow_unauthenticated_network_access)
 		env.protected_mode = 0;
 	if (!env.protected_mode)

@@ -94,16 +94,14 @@ notify(const char *state)
 static void
 check_ready(void)
 {
-	const char *name;
 	size_t i;
 
 	if (env.ready || !recovered || !engine_known)
 		return;
 	env.ready = 1;
-	for (i = 0; i < listen_count(); i++) {
-		listen_fd(i, &name);
-		log_info("ready: serving on %s", name);
-	}
+	for (i = 0; i < listen_count(); i++)
+		log_info("ready: serving on %s%s", listen_at(i)->name,
+		    listen_at(i)->tls ? " with TLS" : "");
 	notify("READY=1");
 	pool_fill();
 	queue_kick();
@@ -435,6 +433,7 @@ main(int argc, char **argv)
 	if (optind != argc)
 		usage();
 	log_init("takod", LOG_LEVEL_INFO, 0);
+	listen_inherit();
 	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
 	reload_init(path);
@@ -483,6 +482,7 @@ main(int argc, char **argv)
 	engine_start();
 	event_base_dispatch(env.base);
 	control_close();
+	listen_close();
 	proc_stop();
 	/* It answers what the artifact stores have asked of it. */
 	env.store_ops->close(env.store);

@@ -425,9 +425,8 @@ proc_api_setup(void)
 	const struct conf *cf = env.conf;
 	struct msg_api_setup setup;
 	struct msg_api_listen l;
-	const char *name;
+	const struct bound *b;
 	size_t i;
-	int fd;
 
 	if (api == NULL)
 		return;
@@ -458,10 +457,12 @@ proc_api_setup(void)
 	strlcpy(setup.version, TAKO_VERSION, sizeof(setup.version));
 	if (proc_send(api, MSG_T_API_SETUP, 0, &setup, -1) == -1)
 		return;
-	for (i = 0; (fd = listen_fd(i, &name)) != -1; i++) {
+	for (i = 0; (b = listen_at(i)) != NULL; i++) {
 		memset(&l, 0, sizeof(l));
-		strlcpy(l.name, name, sizeof(l.name));
-		proc_send(api, MSG_T_API_LISTEN, 0, &l, fd);
+		strlcpy(l.name, b->name, sizeof(l.name));
+		l.tls = b->tls != 0;
+		l.proxy = b->proxy != 0;
+		proc_send(api, MSG_T_API_LISTEN, 0, &l, b->fd);
 	}
 }
 

@@ -88,7 +88,9 @@ static int
 apply(struct reload *r, struct conf *fresh)
 {
 	char again[512];
-	int listen = changed(r, "server_host") || changed(r, "server_port");
+	int listen = changed(r, "server_host") || changed(r, "server_port") ||
+		     changed(r, "server_listen") ||
+		     changed(r, "tls_certificate_file");
 
 	if (changed(r, "shared_code") &&
 	    shared_code_take(fresh, r->detail, sizeof(r->detail)) == -1)

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "bind.h"
 #include "conf.h"
 #include "engine.h"
 #include "imsgev.h"
@@ -141,7 +142,10 @@ void proc_watch(void);	   /* from now on: what hangs is replaced */
 void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
+/* First of all: takes over what systemd passed, if it did. */
+void listen_inherit(void);
 int listen_open(char *detail, size_t);
+void listen_close(void); /* takod ends */
 /*
  * Opens what the configuration says now, beside what is open; then either
  * keep, which lets the former ones go, or back, which returns to them. -1:
@@ -151,8 +155,10 @@ int listen_again(char *detail, size_t);
 void listen_keep(void);
 void listen_back(void);
 size_t listen_count(void);
-/* Those that leave come after the listen_count() others; -1 at the end. */
-int listen_fd(size_t i, const char **name);
+/* Is it one that this host alone reaches? */
+int listen_local(size_t i);
+/* Those that leave come after the listen_count() others; NULL at the end. */
+const struct bound *listen_at(size_t i);
 
 /* ---- dispatch.c: what children may say, and who hears it ----------------- */
 int dispatch_child(

@@ -523,12 +523,19 @@ check_warnings(struct conf_loading *ld)
 {
 	const struct conf *conf = ld->conf;
 	const struct conf_node *node;
+	struct conf_listen l;
 	struct stat st;
 	size_t i;
-	int there;
+	int there, open = 0;
 
-	if (!conf->api_auth_enabled && !host_loopback(conf->server_host))
-		warn(ld, "server_host",
+	for (i = 0; i < conf_listen_count(conf); i++) {
+		conf_listen_get(conf, i, &l);
+		if (l.kind == LISTEN_TCP && !host_loopback(l.host))
+			open = 1;
+	}
+	if (!conf->api_auth_enabled && open)
+		warn(ld,
+		    conf->server_listen.n > 0 ? "server_listen" : "server_host",
 		    conf->allow_unauthenticated_network_access
 			? "other hosts are served without a key: "
 			  "allow_unauthenticated_network_access says that "

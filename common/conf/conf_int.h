@@ -195,6 +195,9 @@ const char *conf_check_s3_prefix(char **);
 const char *conf_check_docker_host(char **);
 const char *conf_check_hostname(char **);
 const char *conf_check_node(char **);
+const char *conf_check_listen(char **);
+const char *conf_check_network(char **);
+const char *conf_check_origin(char **);
 int conf_key_masked(const char *); /* a key as conf_print writes it */
 
 /* conf_url.c */

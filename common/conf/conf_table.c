@@ -421,6 +421,9 @@ const struct conf_key conf_keys[] = {
 	    .def = "268435456", IN(1048576, 17179869184.0), LIVE,
 	    .flags = CK_OWN,
 	    .text = "bytes held of all bodies and unread answers" },
+	{ AT(conf, server_listen), .type = CONF_TEXTS, IN(0, 8), LIVE,
+	    .flags = CK_OWN, .check = conf_check_listen,
+	    .text = "where to listen, instead of server_host" },
 	{ .name = NULL },
 };
 /* clang-format on */

@@ -156,6 +156,7 @@ KEYS = {
     "api_max_header_bytes": ["http/test_hostile.py::test_size_of_a_head"],
     "api_max_header_fields": ["http/test_hostile.py::test_size_of_a_head"],
     "api_max_memory_bytes": ["http/test_hostile.py::test_memory_for_all"],
+    "server_listen": ["http/test_listen.py::test_several", "http/test_listen.py::test_path", "http/test_listen.py::test_systemd"],
     "api_write_timeout": [OF + "test_patience_with_a_reader",
                           "http/test_framing.py::test_h41_slow_reader"],
 }
