@@ -62,9 +62,10 @@ struct conf_tenant {
 };
 
 struct conf_api_key {
-	char *name; /* of the key, and of whoever uses it */
-	char *key;  /* NULL once it was forgotten */
-	int named;  /* by the file; else the name comes of the key */
+	char *name;    /* of the key, and of whoever uses it */
+	char *key;     /* NULL once it was forgotten */
+	int named;     /* by the file; else the name comes of the key */
+	int from_file; /* it is one of api_key_files */
 	uint8_t digest[TAKO_SHA256];
 	struct conf_tenant own; /* -1: as tenant_defaults has it */
 };
@@ -122,7 +123,9 @@ struct conf {
 	uint64_t api_max_payload_bytes;
 	int api_auth_enabled;
 	struct conf_api_key *api_keys;
-	size_t n_api_keys;
+	size_t n_api_keys; /* those of api_key_files included */
+	struct conf_list api_key_files;
+	int api_auth_failures;
 	char *api_auth_header;
 	int api_rate_limit_enabled;
 	int api_rate_limit_requests;

@@ -104,6 +104,21 @@ enum msg_fd {
 	U(tls, 0, 1)                                                           \
 	U(proxy, 0, 1) /* its clients begin with a PROXY header */
 
+/*
+ * Behind API_SETUP, which forgets the former ones: whose word on a client's
+ * address is taken (IPv4 as ::ffff:0:0/96), and which web pages may ask.
+ */
+#define MSG_API_TRUST(U, I, S, B, D)                                           \
+	D(prefix, 16)                                                          \
+	U(bits, 0, 128)                                                        \
+	U(local, 0, 1) /* whoever comes over a Unix socket */
+#define MSG_API_ORIGIN(U, I, S, B, D) S(origin, MAX_ORIGIN)
+
+/* Certificate and key, in PEM, one behind the other in the memfd. */
+#define MSG_API_TLS(U, I, S, B, D)                                             \
+	U(certificate_len, 1, 1048576)                                         \
+	U(key_len, 1, 1048576)
+
 /* Stop accepting; end when the last request is answered. */
 #define MSG_API_DRAIN(U, I, S, B, D) U(deadline_ms, 0, 86400000)
 
@@ -524,6 +539,9 @@ enum msg_fd {
 	X(WORKER_PONG, worker_pong, FROM_WORKER, FD_NONE)                      \
 	X(API_SETUP, api_setup, FROM_PARENT, FD_NONE)                          \
 	X(API_LISTEN, api_listen, FROM_PARENT, FD_REQUIRED)                    \
+	X(API_TRUST, api_trust, FROM_PARENT, FD_NONE)                          \
+	X(API_ORIGIN, api_origin, FROM_PARENT, FD_NONE)                        \
+	X(API_TLS, api_tls, FROM_PARENT, FD_REQUIRED)                          \
 	X(API_DRAIN, api_drain, FROM_PARENT, FD_NONE)                          \
 	X(REQ_ADMIT, req_admit, FROM_API, FD_NONE)                             \
 	X(REP_ADMIT, rep_admit, FROM_PARENT, FD_NONE)                          \

@@ -3,7 +3,8 @@
  * connection is a link (link.c), a state with at most one deadline, a parser
  * while a request comes or is answered, and one answer at a time.
  *
- *	idle -> head -> held -> body -> waiting -> writing -> idle | linger
+ *	[proxy ->] idle -> head -> held -> body -> waiting -> writing -> idle |
+ *linger
  *
  * Bytes are read only where they are taken: in idle, head and body, and in
  * linger, where they are dropped. What a client sends ahead stays in the
@@ -60,6 +61,7 @@
 static const char prefix[] = "HTTP/1.1 ";
 
 enum conn_state {
+	CONN_PROXY,   /* the PROXY protocol's header is coming */
 	CONN_IDLE,    /* no byte of a request yet */
 	CONN_HEAD,    /* a head is coming */
 	CONN_HELD,    /* the head is there, its body is not accepted yet */
@@ -80,10 +82,11 @@ struct conn {
 	enum conn_state state;
 	void *data; /* the router's */
 	char peer[MAX_CLIENT + 1];
-	uint8_t source[8];
-	unsigned run;  /* requests that came without a pause */
-	size_t mark;   /* see pace() */
-	size_t probed; /* bytes of prefix that are sent already */
+	char client[MAX_CLIENT + 1]; /* the peer, or whom it asks for */
+	uint8_t source[8];	     /* the client's */
+	unsigned run;		     /* requests that came without a pause */
+	size_t mark;		     /* see pace() */
+	size_t probed;		     /* bytes of prefix that are sent already */
 	size_t filed;  /* bytes at the answer's end that lie in a file */
 	int request;   /* under way: head was called, no answer yet */
 	int complete;  /* all of the request is here */
@@ -95,6 +98,9 @@ struct conn {
 	int writing;  /* the writer is on */
 	int watching; /* the watcher is on */
 	int refused;  /* one too many */
+	int proxy;    /* the peer is a trusted proxy */
+	int named;    /* a PROXY header says who the peer is */
+	int tls;      /* it begins with a handshake */
 	int busy;     /* somebody down the stack is at work on it */
 	int dead;     /* to be ended when that is done */
 };
@@ -111,7 +117,8 @@ static struct listener {
 } listeners[LISTENERS_MAX];
 static size_t n_listeners;
 static struct event *accept_again;
-static size_t held; /* by the router */
+static size_t held;	/* by the router */
+static SSL_CTX *secure; /* for TLS listeners; NULL: none */
 static int draining;
 
 static void conn_process(struct conn *);
@@ -128,6 +135,22 @@ deadline(struct conn *c, unsigned ms)
 		event_del(c->timer);
 	else
 		event_add(c->timer, &tv);
+}
+
+/* What counts as one source: an IPv4 address, or an IPv6 /64. */
+static void
+source_of(const char *address, uint8_t source[8])
+{
+	struct in6_addr a6;
+
+	memset(source, 0, 8);
+	/* No client's prefix begins with ff (multicast), or fe and 0. */
+	if (inet_pton(AF_INET, address, source + 4) == 1)
+		source[0] = 0xff;
+	else if (inet_pton(AF_INET6, address, &a6) == 1)
+		memcpy(source, &a6, 8);
+	else
+		source[0] = 0xfe;
 }
 
 static unsigned
@@ -147,8 +170,19 @@ count_source(const uint8_t source[8])
 	unsigned n = 0;
 
 	LIST_FOREACH(c, &sources[bucket_of(source)], same)
-	n += !c->refused && memcmp(c->source, source, 8) == 0;
+	n += !c->refused && memcmp(c->source, source, 8) == 0 &&
+	     (!c->proxy || c->request);
 	return (n);
+}
+
+/* It counts for that address from now on. */
+static void
+set_source(struct conn *c, const char *address)
+{
+	strlcpy(c->client, address, sizeof(c->client));
+	LIST_REMOVE(c, same);
+	source_of(address, c->source);
+	LIST_INSERT_HEAD(&sources[bucket_of(c->source)], c, same);
 }
 
 /* The answer's file is closed, or will be with the connection. */
@@ -220,8 +254,8 @@ conn_new(evutil_socket_t fd)
 		return (NULL);
 	}
 	c->minor = 1;
-	if (link_open(&c->link, fd, NULL) == 0 &&
-	    (c->in = evbuffer_new()) != NULL &&
+	link_open(&c->link, fd);
+	if ((c->in = evbuffer_new()) != NULL &&
 	    (c->out = evbuffer_new()) != NULL)
 		return (c);
 	conn_free(c);
@@ -270,8 +304,9 @@ turn(struct event *ev, int *is, int on)
 static void
 settle(struct conn *c)
 {
-	int reading = c->state == CONN_IDLE || c->state == CONN_HEAD ||
-		      c->state == CONN_BODY || c->state == CONN_LINGER;
+	int reading = c->state == CONN_PROXY || c->state == CONN_IDLE ||
+		      c->state == CONN_HEAD || c->state == CONN_BODY ||
+		      c->state == CONN_LINGER;
 	int writing = unsent(c) > 0 || (reading && c->link.to_write);
 
 	if (reading || writing)
@@ -406,6 +441,8 @@ answer_sent(struct conn *c)
 	if (evbuffer_get_length(c->in) == 0)
 		c->run = 0;
 	parser_drop(c);
+	if (c->proxy)
+		set_source(c, c->peer);
 	c->head_only = 0;
 	c->state = CONN_IDLE;
 	deadline(c, config.idle_ms);
@@ -676,6 +713,83 @@ conn_process(struct conn *c)
 		settle(c);
 }
 
+/* From here on it is the client that speaks. */
+static void
+conn_start(struct conn *c)
+{
+	if (c->state == CONN_IDLE && c->tls &&
+	    link_secure(&c->link, secure) == -1) {
+		conn_end(c);
+		return;
+	}
+	conn_process(c);
+}
+
+/*
+ * The header of the PROXY protocol: no byte behind it is taken. -1: it is
+ * none.
+ */
+static int
+proxy_take(struct conn *c)
+{
+	uint8_t buf[TRUST_PROXY_MAX], *head;
+	size_t have = evbuffer_get_length(c->in), need = TRUST_PROXY_HEAD;
+	char client[MAX_CLIENT + 1];
+	ssize_t n;
+	int len;
+
+	if (have >= TRUST_PROXY_HEAD)
+		need += (size_t)trust_proxy_length(evbuffer_pullup(c->in, -1));
+	if (have < need) {
+		n = recv(c->link.fd, buf, need - have, MSG_DONTWAIT);
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return (0);
+		if (n <= 0 || evbuffer_add(c->in, buf, (size_t)n) == -1)
+			return (-1);
+		have += (size_t)n;
+	}
+	if (have < TRUST_PROXY_HEAD)
+		return (0);
+	head = evbuffer_pullup(c->in, -1);
+	if ((len = trust_proxy_length(head)) == -1)
+		return (-1);
+	if (have < TRUST_PROXY_HEAD + (size_t)len)
+		return (0);
+	switch (trust_proxy_client(head, have, client)) {
+	case -1:
+		return (-1);
+	case 1:
+		strlcpy(c->peer, client, sizeof(c->peer));
+		c->named = 1;
+		c->proxy = trust_has(c->peer);
+		set_source(c, c->peer);
+		break;
+	default:
+		break;
+	}
+	evbuffer_drain(c->in, have);
+	c->state = CONN_IDLE;
+	return (1);
+}
+
+static void
+proxy_read(struct conn *c)
+{
+	int r = proxy_take(c);
+
+	if (r == -1) {
+		log_info("%s sent no PROXY header of version 2", c->peer);
+		conn_end(c);
+	} else if (r == 1 && !c->proxy &&
+		   count_source(c->source) > config.max_per_source) {
+		if (c->tls)
+			conn_end(c);
+		else
+			conn_fault(c, 503, "Too many connections");
+	} else if (r == 1)
+		conn_start(c);
+}
+
 /* The client's end, or something that is no TLS. */
 static void
 link_ended(struct conn *c, int error)
@@ -698,6 +812,10 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->state == CONN_PROXY) {
+		proxy_read(c);
+		return;
+	}
 	if (c->state != CONN_LINGER && evbuffer_get_length(c->in) > 0) {
 		/* What came ahead goes first: there may be no more. */
 		conn_process(c);
@@ -770,6 +888,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	case CONN_WAITING:
 		probe(c);
 		return;
+	case CONN_PROXY:
 	case CONN_IDLE:
 	case CONN_LINGER:
 		break;
@@ -779,36 +898,26 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- accepting ----------------------------------------------------------- */
 
-/* What counts as one source: an IPv4 address, or an IPv6 /64. */
 static void
 take_peer(struct conn *c, const struct sockaddr *sa)
 {
 	const struct sockaddr_in6 *s6;
 	const struct sockaddr_in *s4;
-	const void *v4 = NULL;
 
 	strlcpy(c->peer, "unknown", sizeof(c->peer));
-	if (sa->sa_family == AF_INET) {
-		s4 = (const struct sockaddr_in *)(const void *)sa;
-		v4 = &s4->sin_addr;
-	} else if (sa->sa_family == AF_UNIX) {
+	if (sa->sa_family == AF_UNIX)
 		strlcpy(c->peer, PEER_UNIX, sizeof(c->peer));
-		c->source[0] = 0xfe;
+	else if (sa->sa_family == AF_INET) {
+		s4 = (const struct sockaddr_in *)(const void *)sa;
+		inet_ntop(AF_INET, &s4->sin_addr, c->peer, sizeof(c->peer));
 	} else if (sa->sa_family == AF_INET6) {
 		s6 = (const struct sockaddr_in6 *)(const void *)sa;
 		if (IN6_IS_ADDR_V4MAPPED(&s6->sin6_addr))
-			v4 = &s6->sin6_addr.s6_addr[12];
-		else {
-			memcpy(c->source, &s6->sin6_addr, 8);
+			inet_ntop(AF_INET, &s6->sin6_addr.s6_addr[12], c->peer,
+			    sizeof(c->peer));
+		else
 			inet_ntop(
 			    AF_INET6, &s6->sin6_addr, c->peer, sizeof(c->peer));
-		}
-	}
-	if (v4 != NULL) {
-		/* No client's IPv6 prefix begins so (nor with fe and 0). */
-		c->source[0] = 0xff;
-		memcpy(c->source + 4, v4, 4);
-		inet_ntop(AF_INET, v4, c->peer, sizeof(c->peer));
 	}
 }
 
@@ -836,29 +945,51 @@ conn_begin(struct conn *c, evutil_socket_t fd)
 	deadline(c, config.header_ms);
 }
 
+/* Has it as many connections as it may? A proxy's are for others. */
+static int
+is_full_up(const struct conn *c)
+{
+	return (
+	    n_conns >= config.max ||
+	    (!c->proxy && count_source(c->source) >= config.max_per_source));
+}
+
 static void
 on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
     int len, void *arg)
 {
+	const struct listener *from = arg;
 	struct conn *c;
 
 	(void)l;
 	(void)len;
-	(void)arg;
 	if ((c = conn_new(fd)) == NULL)
 		return;
 	take_peer(c, sa);
-	c->refused = n_conns >= config.max ||
-		     count_source(c->source) >= config.max_per_source;
-	if (c->refused && n_refused >= REFUSED_MAX) {
+	strlcpy(c->client, c->peer, sizeof(c->client));
+	source_of(c->peer, c->source);
+	c->proxy = trust_has(c->peer);
+	c->tls = from->tls;
+	c->state = from->proxy ? CONN_PROXY : CONN_IDLE;
+	c->refused = is_full_up(c);
+	if (from->proxy && !c->proxy) {
+		log_info("%s is no trusted proxy", c->peer);
+		conn_free(c);
+		return;
+	}
+	if ((c->refused && n_refused >= REFUSED_MAX) ||
+	    (c->tls && secure == NULL)) {
 		conn_free(c);
 		return;
 	}
 	conn_begin(c, fd);
-	if (c->refused)
+	if (c->refused && !c->tls) {
+		c->state = CONN_IDLE;
 		conn_fault(c, 503, "Too many connections");
+	} else if (c->refused)
+		conn_end(c);
 	else
-		conn_process(c);
+		conn_start(c);
 }
 
 static void
@@ -968,7 +1099,27 @@ conn_hold(ssize_t len)
 const char *
 conn_peer(const struct conn *c)
 {
-	return (c->peer);
+	return (c->client);
+}
+
+int
+conn_forwarded(const struct conn *c)
+{
+	return (c->named || strcmp(c->client, c->peer) != 0);
+}
+
+int
+conn_set_client(struct conn *c, const char *address)
+{
+	set_source(c, address);
+	return (count_source(c->source) > config.max_per_source ? -1 : 0);
+}
+
+void
+conn_set_tls(SSL_CTX *ctx)
+{
+	SSL_CTX_free(secure);
+	secure = ctx;
 }
 
 void

@@ -33,7 +33,10 @@
 #include <event2/buffer.h>
 #include <event2/event.h>
 
+#include <openssl/ssl.h>
+
 #include "http.h"
+#include "tako.h"
 
 struct conn;
 
@@ -91,12 +94,21 @@ void conn_unlisten(void);
  */
 void conn_drain(void);
 unsigned conn_count(void);
+/* For TLS listeners from now on; takes a reference over. */
+void conn_set_tls(SSL_CTX *);
 
 /*
  * The peer's address without port ("127.0.0.1"; v4-mapped ones as IPv4), or
  * PEER_UNIX.
  */
 const char *conn_peer(const struct conn *);
+/* Somebody in between says whom it is from: see trust.c. */
+int conn_forwarded(const struct conn *);
+/*
+ * The request under way is for another client than the peer, a trusted proxy.
+ * 0, or -1 when that client has as many connections as it may.
+ */
+int conn_set_client(struct conn *, const char *address);
 /* The router's own pointer, of the request under way. */
 void conn_set_data(struct conn *, void *);
 void *conn_data(const struct conn *);
@@ -132,5 +144,27 @@ void conn_reply_file(struct conn *, int status, struct evbuffer *head, int fd,
     off_t off, size_t len);
 /* Files that are being sent at one time; one more is answered with 503. */
 #define CONN_FILES 512
+
+/* ---- trust.c: whose word on a client's address is taken -------------------
+ */
+
+/* Is that address (as conn_peer gives it) one of trusted_proxies? */
+int trust_has(const char *address);
+/*
+ * Whom a request is from that came from peer, by its fields. 1 when that is
+ * somebody else than peer.
+ */
+int trust_client(
+    const struct http_request *, const char *peer, char client[MAX_CLIENT + 1]);
+/*
+ * The PROXY protocol's header: TRUST_PROXY_HEAD bytes, which say how many
+ * follow (-1: it is none, or not of version 2), then those.
+ */
+#define TRUST_PROXY_HEAD 16
+#define TRUST_PROXY_MAX	 1024
+int trust_proxy_length(const uint8_t *head);
+/* Of all len bytes: 1 with the client, 0 when it names none, -1. */
+int trust_proxy_client(
+    const uint8_t *head, size_t len, char client[MAX_CLIENT + 1]);
 
 #endif

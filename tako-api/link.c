@@ -20,19 +20,20 @@
 
 static char buf[LINK_READ];
 
-int
-link_open(struct link *l, int fd, SSL_CTX *tls)
+void
+link_open(struct link *l, int fd)
 {
 	l->fd = fd;
 	l->ssl = NULL;
 	l->to_write = l->encrypted = 0;
-	if (tls == NULL)
-		return (0);
+}
+
+int
+link_secure(struct link *l, SSL_CTX *tls)
+{
 	ERR_clear_error();
-	if ((l->ssl = SSL_new(tls)) == NULL || SSL_set_fd(l->ssl, fd) != 1) {
-		link_close(l);
+	if ((l->ssl = SSL_new(tls)) == NULL || SSL_set_fd(l->ssl, l->fd) != 1)
 		return (-1);
-	}
 	SSL_set_accept_state(l->ssl);
 	return (0);
 }

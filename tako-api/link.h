@@ -19,8 +19,10 @@ struct link {
 	int encrypted; /* the handshake is over */
 };
 
-/* Takes fd over. tls: NULL for a plain one; a reference of it is kept. 0, -1 */
-int link_open(struct link *, int fd, SSL_CTX *tls);
+/* Takes fd over; plain. */
+void link_open(struct link *, int fd);
+/* From the next byte on it is TLS. 0, or -1 without memory. */
+int link_secure(struct link *, SSL_CTX *);
 void link_close(struct link *);
 /*
  * Adds what came to in, at most LINK_READ bytes of it. Returns how many, 0 at

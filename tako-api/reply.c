@@ -18,6 +18,7 @@ static const struct {
 	[API_BAD_PATH] = { 400, "Invalid path" },
 	[API_NO_ROUTE] = { 404, "Not Found" },
 	[API_METHOD] = { 405, "Method Not Allowed" },
+	[API_ORIGIN] = { 403, "Pages of this origin may not ask" },
 	[API_KEY] = { 401, "Missing or invalid API key." },
 	[API_RATE] = { 429, "Rate limit exceeded. Try again later." },
 	[API_TOO_LARGE] = { 413, NULL }, /* names the limit */

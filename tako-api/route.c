@@ -628,7 +628,8 @@ route_admit(struct request *req, const struct http_request *h)
 	strlcpy(m.peer, req->client, sizeof(m.peer));
 	put_text(m.host, sizeof(m.host), h->host, "?");
 	strlcpy(m.key, req->key, sizeof(m.key));
-	m.forwarded = http_field(h, "forwarded", NULL) != NULL ||
+	m.forwarded = conn_forwarded(req->conn) ||
+		      http_field(h, "forwarded", NULL) != NULL ||
 		      http_field(h, "x-forwarded-for", NULL) != NULL;
 	m.exempt = (uint64_t)req->open;
 	ask(req, MSG_T_REQ_ADMIT, &m, -1);
@@ -639,7 +640,9 @@ route_admit(struct request *req, const struct http_request *h)
 static int
 route_refuse(struct request *req)
 {
-	if (req->slash)
+	if (req->preflight)
+		cors_preflight(req);
+	else if (req->slash)
 		redirect_slash(req);
 	else if (req->star)
 		rep_options(req);
@@ -740,6 +743,7 @@ request_free(struct request *req)
 		blob_unref(req->former->all);
 	free(req->former);
 	free(req->target);
+	free(req->origin);
 	free(req->range);
 	free(req->if_range);
 	free(req->none_match);
@@ -750,10 +754,14 @@ static void
 on_head(struct conn *c, const struct http_request *h)
 {
 	struct request *req = xcalloc(1, sizeof(*req));
+	int over = 0;
 
 	req->conn = c;
 	req->started = time_mono_us();
 	strlcpy(req->client, conn_peer(c), sizeof(req->client));
+	if (trust_has(req->client) &&
+	    trust_client(h, conn_peer(c), req->client))
+		over = conn_set_client(c, req->client) == -1;
 	take_head(req, h);
 	put_text(req->key, sizeof(req->key), shown_key(h), "");
 	conn_set_data(c, req);
@@ -761,7 +769,11 @@ on_head(struct conn *c, const struct http_request *h)
 	route_choose(req);
 	if (req->route != NULL)
 		req->sync = (req->route->flags & ROUTE_SYNC) != 0;
-	if (api_conf.admit)
+	if (over)
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+	else if (cors_head(req, h) == -1)
+		rep_error(req, API_ORIGIN, NULL, 0, NULL);
+	else if (api_conf.admit)
 		route_admit(req, h);
 	else
 		route_go(req);
@@ -870,6 +882,7 @@ void
 route_answer(struct request *req, int status, struct evbuffer *head,
     struct evbuffer *body)
 {
+	cors_fields(req, head);
 	conn_reply(request_end(req, status), status, head, body);
 }
 
@@ -877,6 +890,7 @@ void
 route_answer_file(struct request *req, int status, struct evbuffer *head,
     int fd, off_t off, size_t len)
 {
+	cors_fields(req, head);
 	conn_reply_file(request_end(req, status), status, head, fd, off, len);
 }
 

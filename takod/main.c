@@ -462,6 +462,9 @@ main(int argc, char **argv)
 	watch_signal(SIGHUP, on_hup);
 	log_info("takod %s, configuration %s", TAKO_VERSION,
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
+	if (tls_take(env.conf, detail, sizeof(detail)) == -1)
+		fatalx("%s", detail);
+	tls_keep();
 	if (listen_open(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
 	    control_open(detail, sizeof(detail)) == -1 ||

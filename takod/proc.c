@@ -425,8 +425,13 @@ proc_api_setup(void)
 	const struct conf *cf = env.conf;
 	struct msg_api_setup setup;
 	struct msg_api_listen l;
+	struct msg_api_trust trust;
+	struct msg_api_origin origin;
+	struct msg_api_tls tls;
+	struct conf_network n;
 	const struct bound *b;
 	size_t i;
+	int fd;
 
 	if (api == NULL)
 		return;
@@ -457,6 +462,22 @@ proc_api_setup(void)
 	strlcpy(setup.version, TAKO_VERSION, sizeof(setup.version));
 	if (proc_send(api, MSG_T_API_SETUP, 0, &setup, -1) == -1)
 		return;
+	memset(&trust, 0, sizeof(trust));
+	for (i = 0; i < cf->trusted_proxies.n; i++) {
+		(void)conf_network_parse(cf->trusted_proxies.items[i], &n);
+		memcpy(trust.prefix, n.prefix, sizeof(trust.prefix));
+		trust.bits = n.bits;
+		trust.local = n.local != 0;
+		proc_send(api, MSG_T_API_TRUST, 0, &trust, -1);
+	}
+	memset(&origin, 0, sizeof(origin));
+	for (i = 0; i < cf->cors_origins.n; i++) {
+		strlcpy(origin.origin, cf->cors_origins.items[i],
+		    sizeof(origin.origin));
+		proc_send(api, MSG_T_API_ORIGIN, 0, &origin, -1);
+	}
+	if ((fd = tls_fd(&tls)) != -1)
+		proc_send(api, MSG_T_API_TLS, 0, &tls, fd);
 	for (i = 0; (b = listen_at(i)) != NULL; i++) {
 		memset(&l, 0, sizeof(l));
 		strlcpy(l.name, b->name, sizeof(l.name));

@@ -160,6 +160,18 @@ int listen_local(size_t i);
 /* Those that leave come after the listen_count() others; NULL at the end. */
 const struct bound *listen_at(size_t i);
 
+/* ---- tls.c: certificate and key of the front ----------------------------- */
+/*
+ * Reads the files that a configuration names; then either keep, which makes
+ * them the front's, or drop. 1 when they are others than those that hold, 0;
+ * -1 with detail: they cannot be used.
+ */
+int tls_take(const struct conf *, char *detail, size_t);
+void tls_keep(void);
+void tls_drop(void);
+/* What the front is sent; lent. -1: no TLS. */
+int tls_fd(struct msg_api_tls *);
+
 /* ---- dispatch.c: what children may say, and who hears it ----------------- */
 int dispatch_child(
     struct imsgev *, const struct msg_frame *, int fd, void *child);

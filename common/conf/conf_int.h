@@ -177,6 +177,10 @@ void conf_list_add(struct conf_list *, char *item); /* takes item */
 void conf_set_builtin(struct conf *);
 void conf_keys_free(struct conf *);
 void conf_keys_add(struct conf *, char *key); /* takes key */
+void conf_keys_add_file(struct conf *, char *key, char *name); /* both */
+
+/* conf_keys.c: those of api_key_files, behind all others. */
+void conf_keys_read(struct conf_loading *);
 
 /* conf_env.c */
 void conf_env_read(struct conf_loading *);

@@ -261,6 +261,34 @@ def test_systemd(shared_things, monkeypatch, how):
     local.close()
 
 
+def test_peers_of_both_kinds(shared_things, monkeypatch):
+    """A socket of systemd that takes IPv4 too: such a peer's address comes as
+    one of IPv6, and counts as what it is."""
+    from conftest import end, make
+    import lib.takod
+    sock = socket.socket(socket.AF_INET6)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    sock.bind(("::", 0))
+    sock.listen()
+    port = sock.getsockname()[1]
+    monkeypatch.setattr(lib.takod, "free_port", lambda: port)
+    popen = Passed([sock], ["web"]).wrap(lib.takod.subprocess.Popen)
+    monkeypatch.setattr(lib.takod.subprocess, "Popen", popen)
+    daemon = make("oci", "runc", config={
+        "warm_pool_size": 0, "server_listen": ["systemd"]})
+    monkeypatch.undo()
+    try:
+        assert ask(("127.0.0.1", port)) == ask(("127.9.9.9", port)) == 200
+        assert ask(("::1", port)) == 200
+        assert ask((host.own_address(), port)) == 401
+        assert ask(("::1", port), name=b"rebound.example") == 401
+        assert " 127.0.0.1 GET /pool/stats" in daemon.log()
+        assert "::ffff:" not in daemon.log()
+    finally:
+        end(daemon)
+        sock.close()
+
+
 @pytest.mark.parametrize("item,wrong", [
     ("", "must not be empty"), ("8000", "must begin with"),
     ("127.0.0.1:0", "port from 1"), ("::1:80", "in brackets"),

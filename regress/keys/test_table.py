@@ -157,6 +157,12 @@ KEYS = {
     "api_max_header_fields": ["http/test_hostile.py::test_size_of_a_head"],
     "api_max_memory_bytes": ["http/test_hostile.py::test_memory_for_all"],
     "server_listen": ["http/test_listen.py::test_several", "http/test_listen.py::test_path", "http/test_listen.py::test_systemd"],
+    "trusted_proxies": ["http/test_proxy.py::test_rate_and_log", "http/test_proxy.py::test_proxy_protocol"],
+    "tls_certificate_file": ["http/test_tls.py::test_versions", "http/test_tls.py::test_reload"],
+    "tls_key_file": ["http/test_tls.py::test_reload"],
+    "cors_origins": ["http/test_cors.py::test_listed", "http/test_cors.py::test_others"],
+    "api_key_files": ["http/test_access.py::test_key_files", "http/test_access.py::test_rotation"],
+    "api_auth_failures": ["http/test_access.py::test_guesses"],
     "api_write_timeout": [OF + "test_patience_with_a_reader",
                           "http/test_framing.py::test_h41_slow_reader"],
 }
