@@ -8,6 +8,8 @@
 #   make soak      faults at random for SECONDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
+#   make analyze   gcc -fanalyzer, clang-tidy, cppcheck (4 minutes)
+#   make sbom      what the programs are made of, CycloneDX, in build/
 #   make deb       a Debian package, in build/deb
 #   make install   DESTDIR= PREFIX=/usr/local
 SHELL = /bin/bash
@@ -30,9 +32,11 @@ pkg = $(shell pkg-config --libs $(1) 2>/dev/null)
 probe = $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) $(1) -Werror -xc - -o /dev/null 2>/dev/null && echo $(1))
 
-WARN = -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
+WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
 	-Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
-	-Wimplicit-fallthrough -Wnull-dereference -Wsign-compare \
+	-Wimplicit-fallthrough -Wnull-dereference -Wconversion \
+	-Wsign-conversion $(call probe,-Wtrampolines) \
+	$(call probe,-Wbidi-chars=any) \
 	-Werror=format-security -Werror=implicit \
 	-Werror=incompatible-pointer-types -Werror=int-conversion
 WERROR ?=
@@ -44,19 +48,25 @@ HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
 	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
 	$(call probe,-fzero-call-used-regs=used-gpr) \
-	$(call probe,-fstrict-flex-arrays=3)
+	$(call probe,-fstrict-flex-arrays=3) \
+	$(call probe,-fzero-init-padding-bits=all) \
+	$(call probe,-mbranch-protection=standard)
 else
 HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
 	-fno-omit-frame-pointer -DSANDBOX_NULL
 endif
-CFLAGS_ALL = -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
+# Two builds in different folders are the same, byte for byte.
+SAME := -ffile-prefix-map='$(CURDIR)'=.
+CFLAGS_ALL := -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
 	-fno-delete-null-pointer-checks -fno-strict-overflow \
-	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -I. -Icommon \
+	-fno-strict-aliasing -fexceptions -fPIE $(SAME) -D_GNU_SOURCE \
+	-I. -Icommon \
 	-DPATH_LIBEXEC='"$(LIBEXECDIR)"' -DPATH_DATA='"$(DATADIR)"' \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
-	-Wl,-z,separate-code -Wl,-z,defs -Wl,--as-needed \
-	$(if $(SAN),-fsanitize=address$(comma)undefined,-Wl$(comma)-z$(comma)nodlopen) \
+	-Wl,-z,separate-code -Wl,-z,defs -Wl,-z,nodlopen -Wl,--as-needed \
+	-Wl,--no-copy-dt-needed-entries -Wl,--fatal-warnings \
+	$(if $(SAN),-fsanitize=address$(comma)undefined) \
 	$(LDFLAGS)
 comma = ,
 
@@ -75,7 +85,7 @@ CONF_SRCS = $(call srcs,common/conf)
 LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
-.PHONY: all install-completions python install-python install-service deps \
+.PHONY: all analyze sbom install-completions python install-python install-service deps \
 	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
 	regress-programs fuzz-long failpoints soak FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
@@ -85,9 +95,10 @@ $(B)/obj/%.o: %.c $(B)/flags
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
 
 # Objects are made anew when the flags change.
+FLAGS = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)
 $(B)/flags: FORCE
 	@mkdir -p $(B)
-	@echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' > $@
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' > $@
 
 $(B)/libcommon.a: $(call objs,$(call srcs,common))
 $(B)/libconf.a: $(call objs,$(CONF_SRCS))
@@ -102,16 +113,23 @@ USES_takoctl = $(B)/libtakod.a
 define program
 $(B)/lib$(1).a: $(call objs,$(filter-out $(1)/main.c,$(call srcs,$(1))))
 $(B)/$(1): $(B)/obj/$(1)/main.o $(B)/lib$(1).a $(USES_$(1)) $(LIB_conf) $(LIB_common)
-	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_COMMON)
+	$$(CC) $$(CFLAGS_ALL) $$(LDFLAGS_ALL) -Wl,-Map=$$@.map -o $$@ $$^ \
+	    $$(LIBS_$(1)) $$(LIBS_COMMON)
 endef
 $(foreach p,takod tako-api tako-worker takoctl,$(eval $(call program,$(p))))
 
 # PID 1 of a container: static, so that it runs in any image.
-INIT_FLAGS = -std=gnu11 -g -O2 $(WARN) $(WERROR) -D_GNU_SOURCE -Icommon \
-	-fstack-protector-strong -ftrivial-auto-var-init=zero -fno-strict-aliasing
+INIT_HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
+	-fstack-protector-strong -fstack-clash-protection \
+	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero
+INIT_FLAGS = -std=gnu11 -g $(WARN) $(WERROR) $(INIT_HARDEN) $(SAME) \
+	-fno-strict-aliasing -fPIE -D_GNU_SOURCE -Icommon
+INIT_LDFLAGS = -static-pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
+	-Wl,-z,separate-code -Wl,--fatal-warnings
 $(B)/tako-init: $(call srcs,tako-init) common/stream.c common/stream.h $(B)/flags
 	@mkdir -p $(B)
-	$(CC) $(INIT_FLAGS) -static -o $@ $(filter %.c,$^) -lmd
+	$(CC) $(INIT_FLAGS) $(INIT_LDFLAGS) -Wl,-Map=$@.map -o $@ \
+	    $(filter %.c,$^) -lmd
 
 $(B)/tako-vm: $(B)/takoctl
 	ln -sf takoctl $@
@@ -121,7 +139,8 @@ $(B)/tako-vm: $(B)/takoctl
 TEST_LIBS = $(B)/libtakod.a $(B)/libtako-api.a $(B)/libtako-worker.a \
 	$(B)/libtakoctl.a $(LIB_conf) $(LIB_common)
 TEST_LDLIBS = -Wl,--start-group $(TEST_LIBS) -Wl,--end-group \
-	$(LIBS_takoctl) $(LIBS_COMMON) $(call pkg,cmocka)
+	$(LIBS_takoctl) $(LIBS_COMMON) \
+	$(call pkg,cmocka libevent libevent_openssl)
 TEST_CFLAGS = $(CFLAGS_ALL) -I. -Wno-missing-prototypes
 UNIT = $(patsubst %.c,$(B)/%,$(call srcs,regress/unit))
 FUZZ = $(patsubst %.c,$(B)/%,$(filter-out %/replay.c,$(call srcs,regress/fuzz)))
@@ -217,6 +236,15 @@ lint: check-deps
 	$(MAKE) -s -j2 B=build-lint WERROR=-Werror all
 	@rm -rf build-lint
 
+sbom: all
+	@regress/sbom --build $(B)
+
+ANALYZE_DEPS = clang-tidy cppcheck
+analyze: deps
+	$(call apt,$(ANALYZE_DEPS))
+	@regress/analyze --build build-analyze \
+	    --flags '$(shell pkg-config --cflags $(PKGS))'
+
 format:
 	clang-format -i $(C_FILES)
 
@@ -309,6 +337,6 @@ deb: deb-deps
 	@ls $(B)/deb/takod_*.deb
 
 clean:
-	rm -rf build build-asan build-lint
+	rm -rf build build-asan build-lint build-analyze
 
 -include $(shell find $(B)/obj $(B)/regress -name '*.d' 2>/dev/null)

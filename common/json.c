@@ -243,7 +243,7 @@ name_hash(const struct scan *s, const struct name *n)
 			sip_word(&h);
 		}
 	while (p < end) {
-		k = n->escaped ? unescape_step(&p, c) : (c[0] = *p++, 1);
+		k = n->escaped ? unescape_step(&p, c) : (c[0] = *p++, 1u);
 		for (i = 0; i < k; i++)
 			sip_byte(&h, c[i]);
 	}
@@ -543,7 +543,8 @@ static int
 string(struct scan *s, struct name *name)
 {
 	size_t first = ++s->at;
-	int c, escaped = 0;
+	unsigned int escaped = 0;
+	int c;
 
 	while ((c = peek(s)) != '"') {
 		if (c < 0x20) /* the end, too */
@@ -559,7 +560,7 @@ string(struct scan *s, struct name *name)
 	}
 	name->off = (uint32_t)first;
 	name->len = (s->at - first) & JSON_MAX_LENGTH;
-	name->escaped = escaped;
+	name->escaped = escaped & 1;
 	s->at++;
 	return (0);
 }

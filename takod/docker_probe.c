@@ -15,6 +15,7 @@
 #include "docker_engine.h"
 #include "log.h"
 #include "util.h"
+#include "versions.h"
 
 #define PROBE_MEMORY (UINT64_C(128) << 20)
 #define PROBE_TMPFS  (UINT64_C(1) << 20)
@@ -63,6 +64,8 @@ probe_end(struct probe *p)
 	if (result.error == ENGINE_OK) {
 		snprintf(e->about, sizeof(e->about), "%s, runtime %s",
 		    result.version, runtime_name(result.runtime));
+		if (strcmp(e->version, result.version) != 0)
+			versions_warn("Docker Engine", result.version);
 		strlcpy(e->version, result.version, sizeof(e->version));
 	}
 	docker_ask_end(&p->ask);

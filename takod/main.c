@@ -42,6 +42,7 @@
 #include "log.h"
 #include "takod.h"
 #include "util.h"
+#include "versions.h"
 
 /*
  * After the drain: for the ends of what was interrupted, and again for what is
@@ -462,6 +463,7 @@ main(int argc, char **argv)
 	watch_signal(SIGHUP, on_hup);
 	log_info("takod %s, configuration %s", TAKO_VERSION,
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
+	versions_log();
 	if (tls_take(env.conf, detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
 	tls_keep();

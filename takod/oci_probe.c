@@ -15,6 +15,7 @@
 #include "log.h"
 #include "oci_engine.h"
 #include "util.h"
+#include "versions.h"
 
 #define PROBE_MEMORY (256 << 20)
 #define PROBE_TMPFS  (1 << 20)
@@ -82,6 +83,9 @@ probe_tell(struct oci_probe *p)
 	if (result.error == ENGINE_OK) {
 		snprintf(p->e->about, sizeof(p->e->about), "OCI, %s; %s",
 		    result.version, result.kernel);
+		if (strcmp(p->e->version, result.version) != 0)
+			versions_warn(
+			    runtime_name(result.runtime), result.version);
 		strlcpy(p->e->version, result.version, sizeof(p->e->version));
 	}
 	probe_free(p);

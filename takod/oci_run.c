@@ -121,7 +121,7 @@ fork_into(int group)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD,
 		.flags = CLONE_INTO_CGROUP,
-		.cgroup = (uint64_t)group };
+		.cgroup = (__u64)group };
 	pid_t pid;
 
 	if (group != -1) {

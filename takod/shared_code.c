@@ -103,7 +103,7 @@ walk_digest_file(struct walk *w, const char *path, const struct stat *st)
 static int
 walk_open(const struct walk *w, const char *path, int flags)
 {
-	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC,
+	struct open_how how = { .flags = (__u64)flags | O_CLOEXEC,
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 
 	long fd;

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 
 import pytest
 
@@ -39,6 +40,24 @@ def test_json(start):
     requests = [o for o in objects if "POST /execute" in o["message"]]
     assert len(requests) == 1 and requests[0]["process"] == "tako-api"
     assert re.fullmatch(r"[0-9a-f-]{36}", requests[0]["correlation_id"])
+
+
+def test_versions(start):
+    """What takod stands on, once; and what is known to be bad of it."""
+    takod = start("oci", "runc")
+    takod.execute("print(1)")
+    said = [line for line in lines(takod) if "libraries: " in line]
+    assert len(said) == 1, said
+    for name in ("libevent", "SQLite", "libpq", "libcurl", "libyaml",
+                 "jansson", "libseccomp", "msgpack-c"):
+        assert re.search(r"\b%s \d+\.\d+" % name, said[0]), said
+    said = [line for line in lines(takod) if " is older than " in line]
+    runc = subprocess.run(["runc", "--version"], capture_output=True,
+                          text=True).stdout.split("\n")[0]
+    number = [int(n) for n in re.findall(r"\d+", runc)[:3]]
+    bad = number < [1, 2, 8] or [1, 3, 0] <= number < [1, 3, 3]
+    assert [runc in line and "CVE-2025-31133" in line
+            for line in said] == [True] * bad, said
 
 
 @pytest.mark.parametrize("level,least", [("WARNING", "WARNING"),
