@@ -125,15 +125,15 @@ enum msg_fd {
 /* ---- api to parent: requests, and their answers ------------------------- */
 
 /*
- * May this request go on? Asked once its head is read, when API_SETUP says so.
+ * May this request go on? Asked once its head is read, when API_SETUP says so
+ * and its path is not open to everybody.
  * key is what the client showed, empty for none.
  */
 #define MSG_REQ_ADMIT(U, I, S, B, D)                                           \
 	S(peer, MAX_CLIENT)                                                    \
 	S(host, 255)                                                           \
 	S(key, 512)                                                            \
-	U(forwarded, 0, 1) /* came with a forwarding header */                 \
-	U(exempt, 0, 1)	   /* a path open to everybody */
+	U(forwarded, 0, 1) /* came with a forwarding header */
 
 #define MSG_REP_ADMIT(U, I, S, B, D)                                           \
 	U(verdict, 0, 2) /* enum admit */                                      \
@@ -230,6 +230,7 @@ enum msg_fd {
 #define MSG_REQ_STATS(U, I, S, B, D) U(reserved, 0, 0)
 
 #define MSG_REP_STATS(U, I, S, B, D)                                           \
+	U(fresh_ms, 0, 1000) /* a health check need not ask again */           \
 	U(ready, 0, 1)                                                         \
 	U(engine_up, 0, 1)                                                     \
 	U(store_up, 0, 1)                                                      \

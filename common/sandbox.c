@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <cap-ng.h>
 #include <linux/landlock.h>
+#include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -164,6 +165,9 @@ seccomp_enter(const struct sandbox *sb)
 		RULE(SCMP_ACT_ALLOW, fcntl, 1, SCMP_A1(SCMP_CMP_EQ, fcntls[i]));
 	/* How much waits on a socket: evbuffer_read asks. */
 	RULE(SCMP_ACT_ALLOW, ioctl, 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
+	/* And how much of an answer its client has not taken. */
+	if (sb->promises & PROMISE_ACCEPT)
+		RULE(SCMP_ACT_ALLOW, ioctl, 1, SCMP_A1(SCMP_CMP_EQ, SIOCOUTQ));
 	/* abort(3) signals itself. */
 	RULE(SCMP_ACT_ALLOW, tgkill, 1,
 	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));

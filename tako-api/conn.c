@@ -36,6 +36,7 @@
 #include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <linux/sockios.h>
 
 #include <event2/listener.h>
 #include <event2/util.h>
@@ -270,6 +271,17 @@ unsent(const struct conn *c)
 	return (evbuffer_get_length(c->out));
 }
 
+/* With what the kernel holds: what the client has not taken yet. */
+static size_t
+untaken(const struct conn *c)
+{
+	int n = 0;
+
+	if (ioctl(c->link.fd, SIOCOUTQ, &n) == -1 || n < 0)
+		n = 0;
+	return (unsent(c) + (size_t)n);
+}
+
 /* What of it is in memory. */
 static size_t
 unsent_held(const struct conn *c)
@@ -474,8 +486,8 @@ answer_put(struct conn *c, int status, struct evbuffer *head,
 		conn_end(c);
 		return;
 	}
-	c->mark = unsent(c);
-	if (c->mark == 0)
+	c->mark = untaken(c);
+	if (unsent(c) == 0)
 		answer_sent(c);
 	else
 		deadline(c, config.write_ms);
@@ -868,6 +880,7 @@ static void
 on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
+	size_t left;
 
 	(void)fd;
 	(void)what;
@@ -880,7 +893,9 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		conn_fault(c, 408, "The request came too slowly");
 		return;
 	case CONN_WRITING:
-		if (pace(c, c->mark - unsent(c), config.write_ms, unsent(c)))
+		left = untaken(c);
+		if (left <= c->mark &&
+		    pace(c, c->mark - left, config.write_ms, left))
 			return;
 		log_debug("%s does not read its answer", c->peer);
 		break;

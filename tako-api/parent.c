@@ -109,6 +109,7 @@ parent_setup(const struct msg_frame *f, int fd)
 	(void)fd;
 	READ(api_setup, f, &api_conf);
 	trust_clear();
+	health_forget();
 	cors_clear();
 	if (state == ST_START)
 		state = ST_SETUP;

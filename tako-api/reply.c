@@ -330,6 +330,14 @@ rep_stats(struct request *req, const struct msg_rep_stats *m)
 		rep_send(req, 503, "Retry-After: 1\r\n", body);
 		return;
 	}
+	if (route_form(req->route) == FORM_HEALTH && m->fresh_ms > 0)
+		health_keep(body, (unsigned)m->fresh_ms);
+	rep_send(req, 200, "", body);
+}
+
+void
+rep_health(struct request *req, struct evbuffer *body)
+{
 	rep_send(req, 200, "", body);
 }
 

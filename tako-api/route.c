@@ -106,8 +106,13 @@ ask(struct request *req, uint32_t type, const void *m, int fd)
 static void
 handle_stats(struct request *req)
 {
+	struct evbuffer *body;
 	struct msg_req_stats m;
 
+	if (req->route->form == FORM_HEALTH && (body = health_kept()) != NULL) {
+		rep_health(req, body);
+		return;
+	}
 	memset(&m, 0, sizeof(m));
 	ask(req, MSG_T_REQ_STATS, &m, -1);
 }
@@ -631,7 +636,6 @@ route_admit(struct request *req, const struct http_request *h)
 	m.forwarded = conn_forwarded(req->conn) ||
 		      http_field(h, "forwarded", NULL) != NULL ||
 		      http_field(h, "x-forwarded-for", NULL) != NULL;
-	m.exempt = (uint64_t)req->open;
 	ask(req, MSG_T_REQ_ADMIT, &m, -1);
 	explicit_bzero(m.key, sizeof(m.key));
 }
@@ -773,7 +777,7 @@ on_head(struct conn *c, const struct http_request *h)
 		rep_error(req, API_BUSY, NULL, 0, NULL);
 	else if (cors_head(req, h) == -1)
 		rep_error(req, API_ORIGIN, NULL, 0, NULL);
-	else if (api_conf.admit)
+	else if (api_conf.admit && !req->open)
 		route_admit(req, h);
 	else
 		route_go(req);
@@ -791,6 +795,9 @@ body_add(struct request *req, const uint8_t *data, size_t len)
 		size = size == 0 ? 4096 : size;
 		while (len > size - req->body_len)
 			size *= 2;
+		/* No more than was declared, if it was. */
+		if (req->length > 0 && size > (size_t)req->length)
+			size = (size_t)req->length;
 		if (!conn_room(size - req->body_size) ||
 		    (p = realloc(req->body, size)) == NULL)
 			return (-1);

@@ -235,6 +235,11 @@ void cors_fields(const struct request *, struct evbuffer *head);
 /* Ends a request that only asks whether another one would be let in. */
 void cors_preflight(struct request *);
 
+/* health.c: an answer that is fresh for some time */
+void health_keep(struct evbuffer *body, unsigned fresh_ms);
+struct evbuffer *health_kept(void); /* the caller's, or NULL */
+void health_forget(void);
+
 /* route.c */
 extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
@@ -277,6 +282,7 @@ void rep_list(struct request *, const struct msg_rep_list *);
 void rep_submit(struct request *, const struct msg_rep_submit *);
 void rep_cancel(struct request *, const struct msg_rep_cancel *);
 void rep_stats(struct request *, const struct msg_rep_stats *);
+void rep_health(struct request *, struct evbuffer *body); /* takes body */
 void rep_json(struct request *, const struct section *);
 void rep_refused(struct request *, const struct msg_rep_error *);
 

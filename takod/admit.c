@@ -184,13 +184,15 @@ admit_open(char *detail, size_t len)
 /* ---- rate -------------------------------------------------------------- */
 
 /*
- * A window begins with the first request in it. What the one before had counts
- * for the part of it that a window which slides along still covers.
+ * A window begins with the first request in it. What the one before had, spread
+ * evenly from its first request to its last, counts as far as a window that
+ * slides along still covers it.
  */
 struct bucket {
 	uint64_t id;   /* 0: free */
 	int64_t began; /* of the current window, us */
 	unsigned now, before;
+	int64_t span, span_before; /* us from the first one to the last */
 };
 static struct bucket buckets[RATE_SETS][RATE_WAYS];
 static uint64_t rate_seed;
@@ -229,10 +231,22 @@ rate_bucket(uint64_t id, int64_t length, int64_t now)
 		b->began = now;
 	} else if (windows == 1) {
 		b->before = b->now;
+		b->span_before = b->span;
 		b->now = 0;
+		b->span = 0;
 		b->began += length;
 	}
 	return (b);
+}
+
+/*
+ * us of a window after which of count in the former one, spread over span, no
+ * more than rest are covered: where (span - it) * count / span = rest.
+ */
+static int64_t
+rate_from(int64_t count, int64_t span, int64_t rest)
+{
+	return (count <= rest ? 0 : span - rest * span / count);
 }
 
 /* us until one more would be within limit; 0: it is now. */
@@ -242,16 +256,11 @@ rate_wait(const struct bucket *b, int64_t limit, int64_t length, int64_t now)
 	int64_t gone = now - b->began, from;
 
 	if (b->now < limit) {
-		/* before * (length - from) / length + now + 1 = limit */
-		from = b->before == 0
-			   ? 0
-			   : length - (limit - b->now - 1) * length / b->before;
-		if (from <= length)
-			return (from > gone ? from - gone : 0);
+		from = rate_from(b->before, b->span_before, limit - b->now - 1);
+		return (from > gone ? from - gone : 0);
 	}
-	/* Not in this window; in the next one, this one's are the former. */
-	from = length - (limit - 1) * length / b->now;
-	return (length - gone + (from > 0 ? from : 0));
+	/* Not in this window; in the next one, these are the former. */
+	return (length - gone + rate_from(b->now, b->span, limit - 1));
 }
 
 /* Counts one more, if it may be: 0, else the seconds to wait. */
@@ -264,6 +273,7 @@ rate_over(const char *what, const char *who, int64_t limit, int64_t seconds)
 	if ((wait = rate_wait(b, limit, length, now)) > 0)
 		return ((unsigned)((wait + 999999) / 1000000));
 	b->now++;
+	b->span = now - b->began;
 	return (0);
 }
 
@@ -319,8 +329,6 @@ admit_request(const struct msg_req_admit *m, struct msg_rep_admit *rep)
 
 	memset(rep, 0, sizeof(*rep));
 	rep->verdict = ADMIT_OK;
-	if (m->exempt)
-		return;
 	if (name == NULL && m->key[0] != '\0' &&
 	    (cf->api_auth_enabled || env.protected_mode))
 		wait = wrong_key(m->peer);

@@ -119,7 +119,7 @@ def test_guesses(daemon, loose):
         return
     assert got[:5] == [(401, None)] * 5
     assert [status for status, _ in got[5:]] == [429] * 3
-    assert all(50 <= wait <= 75 for _, wait in got[5:])
+    assert all(50 <= wait <= 61 for _, wait in got[5:])
     assert ask(daemon, KEYS["carl"], source)[0] == 200
     assert ask(daemon, None, source)[0] == 401
     assert ask(daemon, "guess-0", "127.0.0.23")[0] == 401
@@ -134,15 +134,15 @@ def test_rate_at_its_bounds(daemon):
     began = time.monotonic()
     got = [ask(daemon, None, "127.0.0.31") for _ in range(6)]
     assert [status for status, _ in got] == [200] * 4 + [429] * 2
-    # Half a second into the next window a fourth of the former is gone.
-    assert {wait for _, wait in got[4:]} == {3}
+    assert {wait for _, wait in got[4:]} == {2}
 
     def again():
         return ask(daemon, None, "127.0.0.31")[0] == 200
     host.wait_for("one more", again, 10, 0.02)
-    assert time.monotonic() - began >= 2.5
-    # One alone: the next is not yet let in.
-    assert ask(daemon, None, "127.0.0.31")[0] == 429
+    assert time.monotonic() - began >= 2
+    # By now all of them are gone, and so many are let in again.
+    assert [ask(daemon, None, "127.0.0.31")[0] for _ in range(4)] == [
+        200] * 3 + [429]
     # Another one is not concerned.
     assert ask(daemon, None, "127.0.0.32")[0] == 200
     # And without limits nothing of it holds.

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
@@ -46,10 +47,15 @@ main(int argc, char **argv)
 	struct sockaddr_in sin;
 	socklen_t len = sizeof(sin);
 	SSL_CTX *ctx;
+	int on = 1;
 
 	bound = evhttp_bind_socket_with_handle(http, "127.0.0.1", 0);
-	if (bound == NULL || getsockname(evhttp_bound_socket_get_fd(bound),
-				 (struct sockaddr *)(void *)&sin, &len) == -1)
+	/* Clients inherit it; else TLS waits for acknowledgements. */
+	if (bound == NULL ||
+	    setsockopt(evhttp_bound_socket_get_fd(bound), IPPROTO_TCP,
+		TCP_NODELAY, &on, sizeof(on)) == -1 ||
+	    getsockname(evhttp_bound_socket_get_fd(bound),
+		(struct sockaddr *)(void *)&sin, &len) == -1)
 		err(1, "bind");
 	if (argc == 3) {
 		ctx = SSL_CTX_new(TLS_server_method());
