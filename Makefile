@@ -5,7 +5,7 @@
 #   make demo      from nothing to jobs that ran under gVisor
 #   make check     every test; T=name runs those whose name contains it
 #   make asan      the same on an ASan+UBSan build, in build-asan/
-#   make soak      faults at random for SECONDS, from SEED on
+#   make soak      faults at random for SECONDS or ROUNDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
 #   make analyze   gcc -fanalyzer, clang-tidy, cppcheck (4 minutes)
@@ -40,10 +40,12 @@ WARN := -Wall -Wextra -Wformat=2 -Wshadow -Wvla -Walloca -Wcast-qual \
 	-Werror=format-security -Werror=implicit \
 	-Werror=incompatible-pointer-types -Werror=int-conversion
 WERROR ?=
-ifdef FAILPOINTS
-# For regress/fault: moments at which a test ends a process (failpoint.h).
-HARDEN := -O0 -DFAILPOINTS
-else ifndef SAN
+ifdef SAN
+HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -DSANDBOX_NULL
+else ifdef FAILPOINTS
+HARDEN := -O0
+else
 HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	-fstack-protector-strong -fstack-clash-protection \
 	$(call probe,-fcf-protection=full) -ftrivial-auto-var-init=zero \
@@ -51,9 +53,10 @@ HARDEN := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 \
 	$(call probe,-fstrict-flex-arrays=3) \
 	$(call probe,-fzero-init-padding-bits=all) \
 	$(call probe,-mbranch-protection=standard)
-else
-HARDEN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	-fno-omit-frame-pointer -DSANDBOX_NULL
+endif
+ifdef FAILPOINTS
+# For regress/fault: moments at which a test ends a process (failpoint.h).
+HARDEN += -DFAILPOINTS
 endif
 # Two builds in different folders are the same, byte for byte.
 SAME := -ffile-prefix-map='$(CURDIR)'=.
@@ -93,6 +96,9 @@ all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
+
+# The page at /docs is part of the program.
+$(B)/obj/tako-api/docs.o: $(wildcard tako-api/page/*)
 
 # Objects are made anew when the flags change.
 FLAGS = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)
@@ -148,7 +154,10 @@ TOOLS = $(patsubst %.c,$(B)/%,$(call srcs,regress/tools))
 
 $(B)/regress/unit/%: regress/unit/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
+	    $(TEST_LDLIBS)
+# Its cases, a file for each subject.
+$(B)/regress/unit/store_conformance: $(call srcs,regress/unit/store)
 $(B)/regress/tools/%: regress/tools/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(TEST_LDLIBS)
@@ -169,7 +178,7 @@ regress-programs: all $(UNIT) $(FUZZ) $(TOOLS) fuzz-long failpoints
 # The daemon once more, with failpoints: regress/fault alone uses it.
 FP = $(B)/failpoints
 failpoints:
-	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 SAN= \
+	+@$(MAKE) --no-print-directory -s B=$(FP) FAILPOINTS=1 \
 	    $(addprefix $(FP)/,takod tako-api tako-worker tako-init)
 
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
@@ -179,8 +188,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pip python3-pytest python3-yaml strace zsh lintian systemd \
-	faketime
+	python3-pip python3-pytest python3-pytest-xdist python3-yaml strace \
+	zsh lintian systemd chromium faketime libpython3.11-testsuite
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.
 apt = @missing=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(1) \
@@ -214,7 +223,8 @@ asan: check-deps
 soak: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
 	@regress/fault/random_faults.py --build $(B) \
-	    --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+	    --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(PAIR),--pair $(PAIR)) $(if $(SEED),--seed $(SEED))
 
 # T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
 # read among.
@@ -227,7 +237,7 @@ bench: check-deps
 MAN = $(wildcard man/*.[1-9])
 C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \
 	tako-api/*.[ch] tako-worker/*.[ch] tako-init/*.[ch] takoctl/*.[ch] \
-	regress/*/*.[ch])
+	regress/*/*.[ch] regress/unit/store/*.[ch])
 lint: check-deps
 	clang-format --dry-run --Werror $(C_FILES)
 	@# Pages that refer to each other before they are installed are fine.

@@ -8,11 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define POINTS 16
 
@@ -38,6 +41,9 @@ struct failpoints {
 	int32_t malloc_fails; /* so many of them, one behind the other */
 	int32_t malloc_failed;
 	int32_t unused;
+	char io_path[48]; /* files with this in their path cannot be written */
+	int32_t io_errno; /* why; 0: they can */
+	int32_t io_failed;
 	int64_t clock_us;
 };
 
@@ -101,12 +107,18 @@ failpoint_clock(void)
 }
 
 /* ---- allocations ------------------------------------------------------------
- * These take the place of libc's for the program and all its libraries.
+ * These take the place of libc's, or the sanitizer's, for the program and all
+ * its libraries.
  */
 
-void *__libc_malloc(size_t);
-void *__libc_calloc(size_t, size_t);
-void *__libc_realloc(void *, size_t);
+#ifdef __SANITIZE_ADDRESS__
+#define REAL(name) __interceptor_##name
+#else
+#define REAL(name) __libc_##name
+#endif
+void *REAL(malloc)(size_t);
+void *REAL(calloc)(size_t, size_t);
+void *REAL(realloc)(void *, size_t);
 
 static int
 allocation_fails(void)
@@ -126,18 +138,110 @@ allocation_fails(void)
 void *
 malloc(size_t size)
 {
-	return (allocation_fails() ? NULL : __libc_malloc(size));
+	return (allocation_fails() ? NULL : REAL(malloc)(size));
 }
 
 void *
 calloc(size_t n, size_t size)
 {
-	return (allocation_fails() ? NULL : __libc_calloc(n, size));
+	return (allocation_fails() ? NULL : REAL(calloc)(n, size));
 }
 
 void *
 realloc(void *p, size_t size)
 {
-	return (allocation_fails() ? NULL : __libc_realloc(p, size));
+	return (allocation_fails() ? NULL : REAL(realloc)(p, size));
+}
+
+/* ---- files ------------------------------------------------------------------
+ * These take the place of libc's likewise. A path is that of the descriptor,
+ * as the kernel shows it, with the name behind it; a process without /proc (a
+ * worker) has no files but those of its spool folder.
+ */
+
+static int
+io_fails(int fd, const char *name)
+{
+	char path[4096] = "", link[32];
+	struct stat st;
+	ssize_t n;
+
+	if (fp == NULL || fp->io_errno == 0)
+		return (0);
+	if (fd >= 0) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, path, sizeof(path) - 1);
+		if (n != -1)
+			path[n] = '\0';
+		else if (name != NULL ||
+			 (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+			     st.st_nlink > 0)) /* no memfd */
+			strcpy(path, "/spool/");
+	}
+	if (name != NULL) {
+		n = (ssize_t)strlen(path);
+		snprintf(path + n, sizeof(path) - (size_t)n, "/%s", name);
+	}
+	if (strstr(path, (const char *)(uintptr_t)fp->io_path) == NULL)
+		return (0);
+	__atomic_add_fetch(&fp->io_failed, 1, __ATOMIC_SEQ_CST);
+	errno = fp->io_errno;
+	return (1);
+}
+
+#define IO(type, call, number, fd, name, params, ...)                          \
+	type call params;                                                      \
+	type call params                                                       \
+	{                                                                      \
+		if (io_fails(fd, name))                                        \
+			return (-1);                                           \
+		return ((type)syscall(number, __VA_ARGS__));                   \
+	}
+
+IO(ssize_t, write, SYS_write, fd, NULL, (int fd, const void *p, size_t n), fd,
+    p, n)
+IO(ssize_t, pwrite64, SYS_pwrite64, fd, NULL,
+    (int fd, const void *p, size_t n, off64_t at), fd, p, n, at)
+IO(int, fsync, SYS_fsync, fd, NULL, (int fd), fd)
+IO(int, fdatasync, SYS_fdatasync, fd, NULL, (int fd), fd)
+IO(int, ftruncate64, SYS_ftruncate, fd, NULL, (int fd, off64_t n), fd, n)
+IO(int, mkdirat, SYS_mkdirat, fd, name, (int fd, const char *name, mode_t m),
+    fd, name, m)
+IO(int, renameat, SYS_renameat, to_fd, to,
+    (int fd, const char *name, int to_fd, const char *to), fd, name, to_fd, to)
+
+static int
+io_open(int fd, const char *name, int flags, va_list ap)
+{
+	mode_t mode = 0;
+
+	if (flags & O_CREAT)
+		mode = va_arg(ap, mode_t);
+	if ((flags & (O_CREAT | O_WRONLY | O_RDWR)) && io_fails(fd, name))
+		return (-1);
+	return ((int)syscall(SYS_openat, fd, name, flags, mode));
+}
+
+int
+openat(int fd, const char *name, int flags, ...)
+{
+	va_list ap;
+
+	va_start(ap, flags);
+	fd = io_open(fd, name, flags, ap);
+	va_end(ap);
+	return (fd);
+}
+
+int
+open64(const char *name, int flags, ...)
+{
+	va_list ap;
+	int fd;
+
+	va_start(ap, flags);
+	fd = io_open(AT_FDCWD, name, flags, ap);
+	va_end(ap);
+	return (fd);
 }
 #endif

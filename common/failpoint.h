@@ -1,8 +1,8 @@
 /*
  * failpoint.h: named moments at which a test may end or stop a process, make
- * its next allocations fail, or shift its wall clock. Only in the build that
- * `make check` makes with FAILPOINTS for regress/fault; in any other build
- * nothing of it is left.
+ * its next allocations or what it writes to some files fail, or shift its wall
+ * clock. Only in the build that `make check` makes with FAILPOINTS for
+ * regress/fault; in any other build nothing of it is left.
  *
  * What is to happen stands in the file `failpoints` beside the program, which
  * every process maps at its start, before its sandbox: a test can change it

@@ -29,6 +29,7 @@ static enum log_form {
 } log_form = FORM_TEXT;
 static char log_correlation[MAX_CORRELATION + 1];
 static unsigned log_lost; /* lines that nobody took */
+static int log_torn;	  /* of the last one a part was taken */
 
 /* systemd says by device and inode which stream is the journal's. */
 static int
@@ -189,6 +190,7 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 	char raw[LOG_LINE / 2], text[LOG_LINE - 512], line[2 * LOG_LINE];
 	char when[33], quoted[LOG_LINE];
 	int saved = errno, n;
+	ssize_t taken;
 	size_t used;
 
 	if (level < log_level)
@@ -226,9 +228,13 @@ log_line(enum log_level level, const char *fmt, va_list ap, int with_errno)
 	if (n > 0) {
 		if ((size_t)n >= sizeof(line))
 			n = (int)sizeof(line) - 1;
+		if (log_torn && write(STDERR_FILENO, "\n", 1) == 1)
+			log_torn = 0;
 		/* A sink that is full or gone loses the line, not the job. */
-		if (write(STDERR_FILENO, line, (size_t)n) != n)
+		if ((taken = write(STDERR_FILENO, line, (size_t)n)) != n) {
+			log_torn |= taken > 0;
 			log_lost++;
+		}
 	}
 	errno = saved;
 }

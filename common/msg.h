@@ -46,6 +46,7 @@ enum msg_sender {
 	FROM_PARENT,
 	FROM_API,
 	FROM_WORKER,
+	FROM_WORDS,
 	FROM_CTL
 };
 
@@ -66,7 +67,7 @@ enum msg_fd {
 /* Log level of a child changes. */
 #define MSG_LOG_LEVEL(U, I, S, B, D) U(level, 0, 4)
 
-/* Does it still turn? Answered at once, by API_PONG or WORKER_PONG. */
+/* Does it still turn? Answered at once, by the PONG of its kind. */
 #define MSG_CHILD_PING(U, I, S, B, D)  U(reserved, 0, 0)
 #define MSG_API_PONG(U, I, S, B, D)    U(reserved, 0, 0)
 #define MSG_WORKER_PONG(U, I, S, B, D) U(reserved, 0, 0)
@@ -83,6 +84,7 @@ enum msg_fd {
 	U(default_timeout, 1, 86400)                                           \
 	U(production_mode, 0, 1)                                               \
 	U(admit, 0, 1) /* ask REQ_ADMIT for each request */                    \
+	U(keys, 0, 1)  /* API keys are asked for; for the document alone */    \
 	U(max_connections, 1, 65536)                                           \
 	U(max_connections_per_source, 1, 65536)                                \
 	U(header_timeout_ms, 100, 3600000)                                     \
@@ -207,7 +209,7 @@ enum msg_fd {
 	S(job_type, MAX_JOB_TYPE)	  /* empty: any, as below */           \
 	S(parent_id, MAX_JOB_ID)                                               \
 	S(key, MAX_IDEMPOTENCY)                                                \
-	S(query, MAX_QUERY)                                                    \
+	S(query, MAX_TERMS)                                                    \
 	I(since, 0, MS_MAX_TIME)                                               \
 	I(until, 0, MS_MAX_TIME) /* 0: no bound */                             \
 	I(after, 0, INT64_MAX)	 /* a place; 0: from the newest on */          \
@@ -406,6 +408,28 @@ enum msg_fd {
 	U(artifacts_lost, 0, 1)	   /* one could not be written */              \
 	U(output_incomplete, 0, 1) /* the stream broke early */
 
+/* ---- the words of records: tako-worker in its other role ---------------- */
+
+/* Take texts apart from now on, and nothing else. */
+#define MSG_WORDS_SETUP(U, I, S, B, D)	    U(reserved, 0, 0)
+#define MSG_WORDS_SETUP_DONE(U, I, S, B, D) U(pid, 1, 4194304)
+#define MSG_WORDS_PONG(U, I, S, B, D)	    U(reserved, 0, 0)
+
+/* The texts of a record, one behind the other in the memfd; number counts. */
+#define MSG_WORDS_TEXT(U, I, S, B, D)                                          \
+	U(number, 1, UINT64_MAX)                                               \
+	U(error_len, 0, 65536)                                                 \
+	U(code_len, 0, 65536)                                                  \
+	U(stderr_len, 0, 65536)                                                \
+	U(stderr_end_len, 0, 65536)                                            \
+	U(stdout_len, 0, 65536)                                                \
+	U(stdout_end_len, 0, 65536)
+
+/* Their words, as words.h writes them; the memfd that comes along is sealed. */
+#define MSG_WORDS_DONE(U, I, S, B, D)                                          \
+	U(number, 1, UINT64_MAX)                                               \
+	U(len, 0, MAX_WORDS_LEN)
+
 /* ---- takoctl to takod, and the answers ---------------------------------- */
 
 #define MSG_CTL_HELLO(U, I, S, B, D)   S(version, 32)
@@ -504,7 +528,7 @@ enum msg_fd {
 
 /* A child, one frame each. */
 #define MSG_CTL_CHILD(U, I, S, B, D)                                           \
-	S(name, 32)	   /* tako-api, tako-worker */                         \
+	S(name, 32)	   /* tako-api, tako-worker, tako-words */             \
 	U(pid, 0, 4194304) /* 0: being replaced */                             \
 	U(uid, 0, UINT32_MAX)                                                  \
 	S(state, 16)                                                           \
@@ -576,6 +600,11 @@ enum msg_fd {
 	X(JOB_OUTPUT, job_output, FROM_WORKER, FD_REQUIRED)                    \
 	X(JOB_ARTIFACT, job_artifact, FROM_WORKER, FD_NONE)                    \
 	X(JOB_DONE, job_done, FROM_WORKER, FD_NONE)                            \
+	X(WORDS_SETUP, words_setup, FROM_PARENT, FD_NONE)                      \
+	X(WORDS_SETUP_DONE, words_setup_done, FROM_WORDS, FD_NONE)             \
+	X(WORDS_PONG, words_pong, FROM_WORDS, FD_NONE)                         \
+	X(WORDS_TEXT, words_text, FROM_PARENT, FD_REQUIRED)                    \
+	X(WORDS_DONE, words_done, FROM_WORDS, FD_REQUIRED)                     \
 	X(CTL_HELLO, ctl_hello, FROM_CTL, FD_NONE)                             \
 	X(CTL_STATUS, ctl_status, FROM_CTL, FD_NONE)                           \
 	X(CTL_WORKERS, ctl_workers, FROM_CTL, FD_NONE)                         \

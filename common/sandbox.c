@@ -232,7 +232,9 @@ sandbox_enter(const struct sandbox *sb)
 	if (sb->as != 0)
 		limit(RLIMIT_AS, sb->as);
 #endif
+#ifndef LANDLOCK_NULL
 	landlock_enter(sb);
+#endif
 #ifndef SANDBOX_NULL
 	seccomp_enter(sb);
 #endif

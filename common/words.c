@@ -1,9 +1,9 @@
 /*
- * words.c: the words of a text, and queries for them. Runs in takod, on bytes
- * from anybody: like a hash it goes over them once, byte by byte, and nothing
- * in them is a length or an order. So that a query means the same whichever
- * store there is, this file and not the stores decides what a word is: SQLite
- * is given words with blanks between, PostgreSQL words with their places.
+ * words.c: the words of a text, and queries for them. Texts are taken apart in
+ * tako-worker, on bytes from anybody; takod sees words alone, which it checks.
+ * So that a query means the same whichever store there is, this file and not
+ * the stores decides what a word is: SQLite is given words with blanks between,
+ * PostgreSQL words with their places.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -155,23 +155,69 @@ words_text(const struct words *w, size_t *len)
 	return (w->text == NULL ? "" : w->text);
 }
 
-char *
-words_vector(const struct words *w)
+/* The length of what stands before the next blank. */
+static size_t
+until_blank(const char *p, size_t len)
 {
-	size_t size = w->len + (size_t)w->n * 9 + 1, out = 0, i, n;
+	const char *end = memchr(p, ' ', len);
+
+	return (end == NULL ? len : (size_t)(end - p));
+}
+
+/* Is it one that next_word gives? */
+static int
+is_word(const char *word, size_t len)
+{
+	size_t i;
+
+	if (len == 0 || len > MAX_WORD)
+		return (0);
+	for (i = 0; i < len; i++)
+		if ((uint8_t)word[i] < 0x80 &&
+		    (word_char((const uint8_t *)word + i, 1) == 0 ||
+			(word[i] >= 'A' && word[i] <= 'Z')))
+			return (0);
+	return (utf8_valid(word, len));
+}
+
+int
+words_valid(const void *text, size_t len)
+{
+	const char *p = text;
+	size_t i = 0, n, count = 0;
+
+	while (len > 0) {
+		n = until_blank(p + i, len - i);
+		if (++count > MAX_WORDS + 8 ||
+		    (!is_word(p + i, n) && !(n == 1 && p[i] == '\xff')))
+			return (0);
+		if ((i += n) == len)
+			break;
+		i++;
+	}
+	return (1);
+}
+
+char *
+words_vector(const char *text, size_t len)
+{
+	size_t size = 1, out = 0, i, n;
 	unsigned place = 0;
 	char *v;
 
+	for (i = 0; i < len; i += n + 1) {
+		n = until_blank(text + i, len - i);
+		size += n + sizeof("'':99999 ");
+	}
 	if ((v = malloc(size)) == NULL)
 		return (NULL);
-	for (i = 0; i < w->len; i += n + 1) {
-		for (n = 0; i + n < w->len && w->text[i + n] != ' '; n++)
-			;
+	for (i = 0; i < len; i += n + 1) {
+		n = until_blank(text + i, len - i);
 		place++;
-		if (w->text[i] == '\xff')
+		if (text[i] == '\xff')
 			continue;
 		v[out++] = '\'';
-		memcpy(v + out, w->text + i, n);
+		memcpy(v + out, text + i, n);
 		out += n;
 		out += (size_t)snprintf(v + out, size - out, "':%u ", place);
 	}
@@ -182,12 +228,12 @@ words_vector(const struct words *w)
 /* ---- queries ------------------------------------------------------------ */
 
 /*
- * Appends the phrase of a term's words; the number of them. word_left is
+ * Appends a term's words behind its sign; the number of them. words_left is
  * lowered by it, below 0 when they are too many.
  */
 static unsigned
-put_term(char *dst, size_t *out, const char *term, size_t len,
-    enum words_dialect dialect, int *words_left)
+put_term(char *terms, size_t *out, const char *term, size_t len, char sign,
+    int *words_left)
 {
 	char word[MAX_WORD];
 	size_t off = 0, n;
@@ -196,19 +242,11 @@ put_term(char *dst, size_t *out, const char *term, size_t len,
 	while ((n = next_word(word, (const uint8_t *)term, len, &off)) > 0) {
 		if (--*words_left < 0)
 			return (count);
-		if (dialect == WORDS_FTS5)
-			*out += (size_t)snprintf(dst + *out,
-			    WORDS_QUERY_MAX - *out, "%s%.*s",
-			    count == 0 ? "\"" : " ", (int)n, word);
-		else
-			*out += (size_t)snprintf(dst + *out,
-			    WORDS_QUERY_MAX - *out, "%s'%.*s'",
-			    count == 0 ? "(" : " <-> ", (int)n, word);
-		count++;
+		terms[(*out)++] = count++ == 0 ? sign : ' ';
+		memcpy(terms + *out, word, n);
+		*out += n;
 	}
-	if (count > 0)
-		dst[(*out)++] = dialect == WORDS_FTS5 ? '"' : ')';
-	dst[*out] = '\0';
+	terms[*out] = '\0';
 	return (count);
 }
 
@@ -241,45 +279,71 @@ next_term(const char **p, size_t *len, int * not, const char **why)
 }
 
 const char *
-words_query(char *dst, const char *query, enum words_dialect dialect)
+words_query(char terms[MAX_TERMS + 1], const char *query)
 {
 	const char *p, *term, *why = NULL;
-	int left = MAX_QUERY_WORD, not, pass, n_terms[2] = { 0, 0 };
-	size_t out = 0, len = 0, mark;
+	int left = MAX_QUERY_WORD, not, pass, found = 0;
+	size_t out = 0, len = 0;
 
 	if (strlen(query) > MAX_QUERY)
 		return ("it is longer than 512 bytes");
-	/* What must be found goes before what must not. */
 	for (pass = 0; pass < 2; pass++) {
 		p = query;
 		while ((term = next_term(&p, &len, &not, &why)) != NULL) {
-			if (not != pass)
-				continue;
-			mark = out;
-			if (pass == 1)
-				out += (size_t)snprintf(dst + out,
-				    WORDS_QUERY_MAX - out, "%s",
-				    dialect == WORDS_FTS5 ? " NOT " : " & !");
-			else if (n_terms[0] > 0)
-				out += (size_t)snprintf(dst + out,
-				    WORDS_QUERY_MAX - out, "%s",
-				    dialect == WORDS_FTS5 ? " AND " : " & ");
-			else
-				dst[out++] = '(';
-			if (put_term(dst, &out, term, len, dialect, &left) == 0)
-				out = mark; /* of signs alone */
-			else
-				n_terms[pass]++;
+			if (not == pass && put_term(terms, &out, term, len,
+					       not ? '-' : '+', &left) > 0)
+				found |= !not ;
 			if (left < 0)
 				return ("it has more than 64 words");
 		}
 		if (why != NULL)
 			return (why);
-		if (pass == 0 && n_terms[0] == 0)
-			return ("it names no word that is to be found");
-		if (pass == 0)
-			dst[out++] = ')';
 	}
-	dst[out] = '\0';
-	return (NULL);
+	return (found ? NULL : "it names no word that is to be found");
+}
+
+/* How the dialects write a term between others, and its words. */
+static const struct {
+	const char *open, *quote, *next, *close, *with, *without;
+} dialects[] = {
+	[WORDS_FTS5] = { "\"", "", " ", "\"", " AND ", " NOT " },
+	[WORDS_TSQUERY] = { "(", "'", " <-> ", ")", " & ", " & !" },
+};
+
+int
+words_asked(char dst[WORDS_ASKED_MAX], const char *terms, enum words_dialect d)
+{
+	size_t out = 0, n, words = 0;
+	const char *p = terms;
+	int negated = 0;
+
+	/* The first that must be found; after the last of these, the others. */
+	if (*p != '+' || strlen(terms) > MAX_TERMS)
+		return (-1);
+#define PUT(...)                                                               \
+	out += (size_t)snprintf(dst + out, WORDS_ASKED_MAX - out, __VA_ARGS__)
+	PUT("(%s", dialects[d].open);
+	for (p++;; p++) {
+		n = strcspn(p, " +-");
+		if (!is_word(p, n) || ++words > MAX_QUERY_WORD)
+			return (-1);
+		PUT("%s%.*s%s", dialects[d].quote, (int)n, p,
+		    dialects[d].quote);
+		p += n;
+		if (*p == ' ') {
+			PUT("%s", dialects[d].next);
+			continue;
+		}
+		PUT("%s", dialects[d].close);
+		if (!negated && *p != '+')
+			PUT(")");
+		if (*p == '\0')
+			return (0);
+		if (*p == '+' && negated)
+			return (-1);
+		negated = *p == '-';
+		PUT("%s%s", negated ? dialects[d].without : dialects[d].with,
+		    dialects[d].open);
+	}
+#undef PUT
 }

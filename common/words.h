@@ -1,7 +1,8 @@
 /*
  * words.h: what full text search takes for a word, and a query's language.
- * Used by takod, which has both stores keep and look for the same words, and
- * by tako-api and takoctl, which refuse a query before takod is asked.
+ * Used by tako-worker, which takes texts apart; by takod, which has both stores
+ * keep and look for the same words; and by tako-api and takoctl, which refuse a
+ * query before takod is asked.
  *
  * A word is a run of letters, digits and underscores of ASCII and of
  * characters outside ASCII other than punctuation (U+0080 to U+00BF, U+2000
@@ -39,20 +40,35 @@ int words_add(struct words *, const void *text, size_t len);
  * parts. Of the words' own memory.
  */
 const char *words_text(const struct words *, size_t *len);
-/* The same as PostgreSQL's tsvector is written; malloc'ed; NULL: no memory. */
-char *words_vector(const struct words *);
+#define MAX_WORDS_LEN ((MAX_WORDS + 8) * (MAX_WORD + 1))
+/*
+ * Are these bytes a document as words_text writes it? So that what somebody
+ * else wrote can be given to a store.
+ */
+int words_valid(const void *, size_t len);
+/*
+ * Such a document as PostgreSQL's tsvector is written; malloc'ed; NULL: no
+ * memory.
+ */
+char *words_vector(const char *text, size_t len);
 
-/* How a query is written for the one and the other store. */
+/*
+ * Takes a query apart into its terms, those that must be found first: each is a
+ * + or a -, then its words with blanks between (MAX_TERMS bytes, and the NUL).
+ * NULL, or what is wrong with it: a constant text.
+ */
+#define MAX_TERMS (MAX_QUERY + MAX_QUERY_WORD)
+const char *words_query(char terms[MAX_TERMS + 1], const char *query);
+
+/* How terms are written for the one and the other store. */
 enum words_dialect {
 	WORDS_FTS5,
 	WORDS_TSQUERY
 };
-/* The longest that a query becomes, NUL included. */
-#define WORDS_QUERY_MAX (MAX_QUERY * 4 + MAX_QUERY_WORD * 16)
-/*
- * Puts a query into dst (WORDS_QUERY_MAX bytes). NULL, or what is wrong with
- * it: a constant text.
- */
-const char *words_query(char *dst, const char *query, enum words_dialect);
+/* The longest that they become, NUL included. */
+#define WORDS_ASKED_MAX (MAX_QUERY * 4 + MAX_QUERY_WORD * 16)
+/* -1: they are none, which is told from their bytes alone. */
+int words_asked(
+    char dst[WORDS_ASKED_MAX], const char *terms, enum words_dialect);
 
 #endif

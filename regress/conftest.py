@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import host, shared  # noqa: E402
+from lib.promise import Promise  # noqa: E402
 from lib.takod import Takod  # noqa: E402
 
 TEST_SECONDS = 180  # no test may take longer
@@ -51,6 +52,10 @@ CONFIG = {
     "job_types": JOB_TYPES,
 }
 CANARY = shared.CANARY
+# Begin with these when two run at a time.
+LONG = ("oci-", "docker-", "ship", "fault/", "store/")
+# And end with this, which looks at what the others saw.
+LAST = "http/test_openapi"
 # Without regress/run the scratch folder is ours to remove.
 OWN_SCRATCH = "TAKO_REGRESS_SCRATCH" not in os.environ
 made = []  # every daemon of the session, for reports of failures
@@ -61,6 +66,16 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+def lane_of(item):
+    """What has to run one after the other: the tests of one combo, those that
+    share the roots of regress/ship, those of one file."""
+    params = getattr(item, "callspec", None)
+    if params and "combo" in params.params:
+        return "-".join(params.params["combo"])
+    folder = os.path.basename(item.path.parent)
+    return folder if folder == "ship" else "%s/%s" % (folder, item.path.name)
+
+
 def pytest_collection_modifyitems(config, items):
     # NAME of regress/run.
     only = os.environ.get("TAKO_REGRESS_ONLY", "")
@@ -68,6 +83,18 @@ def pytest_collection_modifyitems(config, items):
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if only in item.nodeid]
+    # For two at a time (xdist). What takes long begins first.
+    lanes = {}
+    for item in items:
+        lane = lane_of(item)
+        item.add_marker(pytest.mark.xdist_group(lane))
+        lanes.setdefault(lane, []).append(item)
+    late = [lane for lane in lanes if not lane.startswith(LONG)]
+    late.sort(key=lambda lane: lane.startswith(LAST))
+    order = [lane for lane in lanes if lane.startswith(LONG)] + late
+    if config.pluginmanager.hasplugin("dsession") or hasattr(
+            config, "workerinput"):
+        items[:] = [item for lane in order for item in lanes[lane]]
 
 
 def make(engine="oci", runtime="runsc", store="sqlite", **more):
@@ -114,6 +141,15 @@ def survives(combo):
                   combo.stats()["running"] == 0, 10)
 
 
+@pytest.fixture(scope="module")
+def promised(combo):
+    """After the module: the host is as it was before its jobs."""
+    promise = Promise(combo)
+    yield
+    broken = promise.broken()
+    assert not broken, "\n".join(broken)
+
+
 @pytest.fixture
 def start():
     mine = []
@@ -139,10 +175,10 @@ def shared_things():
     for daemon in list(made):
         daemon.discard()
     shared.close()
-    left = host.leftovers(host.scratch())
     if OWN_SCRATCH:
+        left = host.leftovers(host.scratch())
         host.clean(host.scratch())
-    assert not left, "\n".join(left)
+        assert not left, "\n".join(left)
 
 
 @pytest.hookimpl(hookwrapper=True)

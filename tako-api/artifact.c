@@ -103,10 +103,11 @@ artifact_handle(struct request *req)
 /* ---- conditions and ranges --------------------------------------------------
  */
 
-/* "*", or a list of entity tags, weak or not, of which one is etag. */
-static int
-none_match(const char *list, const char *etag)
+/* Of the tags, each may be weak. */
+int
+artifact_none_match(const char *list, const char *etag)
 {
+	size_t len = strlen(etag);
 	const char *end;
 
 	if (strcmp(list, "*") == 0)
@@ -117,8 +118,8 @@ none_match(const char *list, const char *etag)
 			list += 2;
 		if (*list != '"' || (end = strchr(list + 1, '"')) == NULL)
 			return (0);
-		if (end + 1 - list == ETAG_LEN &&
-		    strncmp(list, etag, ETAG_LEN) == 0)
+		if ((size_t)(end + 1 - list) == len &&
+		    strncmp(list, etag, len) == 0)
 			return (1);
 		list = end + 1;
 	}
@@ -257,7 +258,8 @@ artifact_reply(struct request *req, const struct msg_rep_artifact *m, int fd)
 	snprintf(etag, sizeof(etag), "\"%s\"",
 	    hex_encode(hex, m->sha256, TAKO_SHA256));
 	http_date(date, (time_t)(m->ended_at / 1000000));
-	if (req->none_match != NULL && none_match(req->none_match, etag))
+	if (req->none_match != NULL &&
+	    artifact_none_match(req->none_match, etag))
 		status = 304;
 	else if (req->method == HTTP_GET && fd == -1) {
 		/* Now its bytes: the condition does not hold. */

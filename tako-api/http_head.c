@@ -47,6 +47,7 @@ static const char *const methods[HTTP_METHOD_MAX] = {
 	[HTTP_PATCH] = "PATCH",
 	[HTTP_OPTIONS] = "OPTIONS",
 	[HTTP_TRACE] = "TRACE",
+	[HTTP_QUERY] = "QUERY",
 	[HTTP_CONNECT] = "CONNECT",
 };
 

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "json_memory.h"
 #include "log.h"
 #include "sandbox.h"
 #include "tako-api.h"
@@ -79,6 +80,7 @@ api_configure(void)
 	conf.max_body = INT64_MAX;
 	conn_configure(&conf);
 	conn_unlisten();
+	docs_configure();
 }
 
 /* Ends the process once the last client has its answer, or at the deadline. */
@@ -110,6 +112,7 @@ main(int argc, char **argv)
 	struct event_base *base;
 
 	log_init_child("tako-api", argc, argv);
+	json_memory_init();
 	sandbox_check_start("tako-api");
 	/* libc reads the time zone's file once: now, while it can. */
 	tzset();

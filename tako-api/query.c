@@ -1,6 +1,7 @@
 /*
- * query.c: the parameters of a query, one table for each route that has any.
- * Runs in tako-api on bytes from anybody. Errors are those of 0.3: told in the
+ * query.c: the parameters of a query, one table for each route that has any,
+ * which its check and the document at /openapi.json go by. Runs in tako-api on
+ * bytes from anybody. Errors are those of 0.3: told in the
  * order of the table, all at once.
  */
 #include <ctype.h>
@@ -51,32 +52,37 @@ float_of(const char *s, double *v)
 }
 
 static void
-check_wait(struct query *q, const char *value, struct errors *e)
+check_wait(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
 	if ((q->wait = bool_of(value)) == -1)
-		errors_field(e, "query", "wait", -1, "bool_parsing",
+		errors_field(e, "query", p->name, -1, "bool_parsing",
 		    "Input should be a valid boolean, unable to interpret "
 		    "input");
 }
 
 static void
-check_timeout(struct query *q, const char *value, struct errors *e)
+check_timeout(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
 	if (float_of(value, &q->timeout) == -1)
-		errors_field(e, "query", "timeout", -1, "float_parsing",
+		errors_field(e, "query", p->name, -1, "float_parsing",
 		    "Input should be a valid number, unable to parse string "
 		    "as a number");
-	else if (q->timeout < 1)
-		errors_field(e, "query", "timeout", -1, "greater_than_equal",
-		    "Input should be greater than or equal to 1");
-	else if (!(q->timeout <= 300)) /* and what is no number */
-		errors_field(e, "query", "timeout", -1, "less_than_equal",
-		    "Input should be less than or equal to 300");
+	else if (q->timeout < (double)p->min)
+		errors_field(e, "query", p->name, -1, "greater_than_equal",
+		    "Input should be greater than or equal to %" PRId64,
+		    p->min);
+	else if (!(q->timeout <= (double)p->max)) /* and what is no number */
+		errors_field(e, "query", p->name, -1, "less_than_equal",
+		    "Input should be less than or equal to %" PRId64, p->max);
 }
 
 static void
-check_view(struct query *q, const char *value, struct errors *e)
+check_view(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
+	(void)p;
 	(void)e;
 	q->full = strcmp(value, "full") == 0;
 }
@@ -84,17 +90,18 @@ check_view(struct query *q, const char *value, struct errors *e)
 /* ---- lists -------------------------------------------------------------- */
 
 static void
-check_int(const char *name, const char *value, int64_t min, int64_t max,
-    int64_t *v, struct errors *e)
+check_int(
+    const struct param *p, const char *value, int64_t *v, struct errors *e)
 {
-	if (text_integer(value, v, e, "query", name) == -1)
+	if (text_integer(value, v, e, "query", p->name) == -1)
 		return;
-	if (*v < min)
-		errors_field(e, "query", name, -1, "greater_than_equal",
-		    "Input should be greater than or equal to %" PRId64, min);
-	else if (*v > max)
-		errors_field(e, "query", name, -1, "less_than_equal",
-		    "Input should be less than or equal to %" PRId64, max);
+	if (*v < p->min)
+		errors_field(e, "query", p->name, -1, "greater_than_equal",
+		    "Input should be greater than or equal to %" PRId64,
+		    p->min);
+	else if (*v > p->max)
+		errors_field(e, "query", p->name, -1, "less_than_equal",
+		    "Input should be less than or equal to %" PRId64, p->max);
 }
 
 /* A name of ours, or one that no record has. */
@@ -117,125 +124,195 @@ check_text(struct query *q, const char *value, char *dst, size_t size)
 }
 
 static void
-check_status(struct query *q, const char *value, struct errors *e)
+check_status(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
+	(void)p;
 	(void)e;
 	check_name(q, value, &q->list.status, job_status_byname);
 }
 
 static void
-check_type(struct query *q, const char *value, struct errors *e)
+check_type(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
+	(void)p;
 	(void)e;
 	check_text(q, value, q->list.job_type, sizeof(q->list.job_type));
 }
 
 static void
-check_limit(struct query *q, const char *value, struct errors *e)
+check_limit(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
 	int64_t v = 0;
 
-	check_int("limit", value, 1, 1000, &v, e);
+	check_int(p, value, &v, e);
 	q->list.limit = (uint64_t)v;
 }
 
 static void
-check_offset(struct query *q, const char *value, struct errors *e)
+check_offset(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
-	check_int("offset", value, 0, INT64_MAX - 1, &q->list.offset, e);
+	check_int(p, value, &q->list.offset, e);
 }
 
 static void
-check_query(struct query *q, const char *value, struct errors *e)
+check_query(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
-	char dst[WORDS_QUERY_MAX];
 	const char *why = NULL;
 
 	if (!utf8_valid(value, strlen(value)))
 		why = "it is no UTF-8";
 	else
-		why = words_query(dst, value, WORDS_FTS5);
+		why = words_query(q->list.query, value);
 	if (why != NULL)
-		errors_field(e, "query", "q", -1, "value_error",
+		errors_field(e, "query", p->name, -1, "value_error",
 		    "Value error, q is no search: %s", why);
-	else
-		strlcpy(q->list.query, value, sizeof(q->list.query));
 }
 
 static void
-check_time(const char *name, const char *value, int64_t *v, struct errors *e)
+check_time(
+    const struct param *p, const char *value, int64_t *v, struct errors *e)
 {
 	if (time_parse(value, v) == -1)
-		errors_field(e, "query", name, -1, "datetime_parsing",
+		errors_field(e, "query", p->name, -1, "datetime_parsing",
 		    "Input should be a time in ISO 8601, or seconds since "
 		    "1970");
 }
 
 static void
-check_since(struct query *q, const char *value, struct errors *e)
+check_since(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
-	check_time("since", value, &q->list.since, e);
+	check_time(p, value, &q->list.since, e);
 }
 
 static void
-check_until(struct query *q, const char *value, struct errors *e)
+check_until(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
-	check_time("until", value, &q->list.until, e);
+	check_time(p, value, &q->list.until, e);
 	if (q->list.until == 0)
 		q->list.until = 1; /* 0 is no bound */
 }
 
 static void
-check_exit(struct query *q, const char *value, struct errors *e)
+check_exit(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
-	check_int("exit_code", value, -1, 255, &q->list.exit_code, e);
+	check_int(p, value, &q->list.exit_code, e);
 }
 
 static void
-check_error(struct query *q, const char *value, struct errors *e)
+check_error(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
+	(void)p;
 	(void)e;
 	check_name(q, value, &q->list.error, job_error_byname);
 }
 
 static void
-check_parent(struct query *q, const char *value, struct errors *e)
+check_parent(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
+	(void)p;
 	(void)e;
 	check_text(q, value, q->list.parent_id, sizeof(q->list.parent_id));
 }
 
 static void
-check_key(struct query *q, const char *value, struct errors *e)
+check_key(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
+	(void)p;
 	(void)e;
 	check_text(q, value, q->list.key, sizeof(q->list.key));
 }
 
 static void
-check_after(struct query *q, const char *value, struct errors *e)
+check_after(
+    struct query *q, const struct param *p, const char *value, struct errors *e)
 {
 	const char *error;
 
 	q->list.after = strtonum(value, 1, INT64_MAX, &error);
 	if (error != NULL)
-		errors_field(e, "query", "after", -1, "value_error",
+		errors_field(e, "query", p->name, -1, "value_error",
 		    "Value error, after is not the next of a list");
 }
 
+/* ---- the tables --------------------------------------------------------- */
+
+#define BOOL_PATTERN                                                           \
+	"^([01]|[oO][nN]|[oO][fF][fF]|[tT]([rR][uU][eE])?|"                    \
+	"[fF]([aA][lL][sS][eE])?|[yY]([eE][sS])?|[nN][oO]?)$"
+#define TIME_PATTERN                                                           \
+	"^([0-3]?[0-9]{1,9}(\\.[0-9]+)?|(19[7-9][0-9]|20[0-9]{2})-"            \
+	"(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])([Tt ]([01][0-9]|2[0-3]):"    \
+	"[0-5][0-9](:([0-5][0-9]|60)(\\.[0-9]+)?)?"                            \
+	"([Zz]|[-+]([01][0-9]|2[0-3]):?[0-5][0-9])?)?)$"
+#define VIEW                                                                   \
+	{                                                                      \
+		"view", check_view, "string", 0, 0, NULL, "\"slim\"",          \
+		    "full: all of each record."                                \
+	}
+#define LIMIT                                                                  \
+	{                                                                      \
+		"limit", check_limit, "integer", 1, 1000, NULL, "100",         \
+		    "How many at most."                                        \
+	}
+#define OFFSET                                                                 \
+	{                                                                      \
+		"offset", check_offset, "integer", 0, INT64_MAX - 1, NULL,     \
+		    "0", "How many are passed over."                           \
+	}
+#define ERROR_TYPE                                                             \
+	{                                                                      \
+		"error_type", check_error, "string", 0, 0, NULL, NULL,         \
+		    "Only those of this error; of a name that none has, none." \
+	}
+#define END                                                                    \
+	{                                                                      \
+		NULL, NULL, NULL, 0, 0, NULL, NULL, NULL                       \
+	}
+
 /* The parameters, in the order in which their errors are told. */
-const struct param params_result[] = { { "wait", check_wait },
-	{ "timeout", check_timeout }, { "view", check_view }, { NULL, NULL } };
-const struct param params_list[] = { { "status", check_status },
-	{ "job_type", check_type }, { "limit", check_limit },
-	{ "offset", check_offset }, { "view", check_view },
-	{ "q", check_query }, { "since", check_since },
-	{ "until", check_until }, { "exit_code", check_exit },
-	{ "error_type", check_error }, { "parent", check_parent },
-	{ "key", check_key }, { "after", check_after }, { NULL, NULL } };
-const struct param params_record[] = { { "view", check_view }, { NULL, NULL } };
-const struct param params_letters[] = { { "error_type", check_error },
-	{ "limit", check_limit }, { "offset", check_offset }, { NULL, NULL } };
+const struct param params_result[] = { { "wait", check_wait, "boolean", 0, 0,
+					   BOOL_PATTERN, "false",
+					   "Answer when it has ended." },
+	{ "timeout", check_timeout, "number", 1, 300, NULL, "30",
+	    "For so many seconds at most; 408 after that." },
+	VIEW, END };
+const struct param params_list[] = {
+	{ "status", check_status, "string", 0, 0, NULL, NULL,
+	    "Only those in this state; of a name that none has, none." },
+	{ "job_type", check_type, "string", 0, 0, NULL, NULL,
+	    "Only those of this type." },
+	LIMIT, OFFSET, VIEW,
+	{ "q", check_query, "string", 0, 0, NULL, NULL,
+	    "Words that are in the code, the outputs or the error; \"words in "
+	    "quotes\" that follow each other; -words that are not there." },
+	{ "since", check_since, "string", 0, 0, TIME_PATTERN, NULL,
+	    "Created then or later: ISO 8601, or seconds since 1970." },
+	{ "until", check_until, "string", 0, 0, TIME_PATTERN, NULL,
+	    "Created before." },
+	{ "exit_code", check_exit, "integer", -1, 255, NULL, NULL,
+	    "Only those that ended with it." },
+	ERROR_TYPE,
+	{ "parent", check_parent, "string", 0, 0, NULL, NULL,
+	    "Reruns and forks of this job." },
+	{ "key", check_key, "string", 0, 0, NULL, NULL,
+	    "The job of this idempotency key." },
+	{ "after", check_after, "string", 0, 0, "^[1-9][0-9]{0,17}$", NULL,
+	    "Those behind this place: the next of another page." },
+	END
+};
+const struct param params_record[] = { VIEW, END };
+const struct param params_letters[] = { ERROR_TYPE, LIMIT, OFFSET, END };
 
 /*
  * Value of a parameter in a query, decoded into buf; NULL: not there. The
@@ -285,5 +362,5 @@ query_check(struct query *q, const struct param *params, const char *target,
 	for (; params->name != NULL; params++)
 		if ((value = query_value(
 			 query + 1, params->name, buf, sizeof(buf))) != NULL)
-			params->check(q, value, e);
+			params->check(q, params, value, e);
 }

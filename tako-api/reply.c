@@ -10,19 +10,23 @@
 #include "tako-api.h"
 #include "util.h"
 
-/* Every error that a client can meet, validation lists excepted. */
+/*
+ * Every error that a client can meet, validation lists excepted. common: any
+ * request may, whatever its route; the others are those that a route names.
+ */
 static const struct {
 	int status;
 	const char *detail;
+	int common;
 } errors[API_ERROR_MAX] = {
-	[API_BAD_PATH] = { 400, "Invalid path" },
-	[API_NO_ROUTE] = { 404, "Not Found" },
-	[API_METHOD] = { 405, "Method Not Allowed" },
-	[API_ORIGIN] = { 403, "Pages of this origin may not ask" },
-	[API_KEY] = { 401, "Missing or invalid API key." },
-	[API_RATE] = { 429, "Rate limit exceeded. Try again later." },
-	[API_TOO_LARGE] = { 413, NULL }, /* names the limit */
-	[API_ENCODING] = { 415, "Content-Encoding is not supported" },
+	[API_BAD_PATH] = { 400, "Invalid path", 1 },
+	[API_NO_ROUTE] = { 404, "Not Found", 1 },
+	[API_METHOD] = { 405, "Method Not Allowed", 1 },
+	[API_ORIGIN] = { 403, "Pages of this origin may not ask", 1 },
+	[API_KEY] = { 401, "Missing or invalid API key.", 1 },
+	[API_RATE] = { 429, "Rate limit exceeded. Try again later.", 1 },
+	[API_TOO_LARGE] = { 413, NULL, 1 }, /* names the limit */
+	[API_ENCODING] = { 415, "Content-Encoding is not supported", 1 },
 	[API_NO_JOB] = { 404, "Job not found" },
 	[API_NO_EXECUTION] = { 404, "Execution not found" },
 	[API_NO_CANCEL] = { 404, "Job not found or already completed" },
@@ -41,10 +45,10 @@ static const struct {
 	    "Too many jobs of this client are waiting, try again later" },
 	[API_SPENT] = { 429,
 	    "Budget of this client is used up, try again later" },
-	[API_UNAVAILABLE] = { 503, "Service temporarily unavailable" },
-	[API_STARTING] = { 503, "Server is not ready yet" },
-	[API_BUSY] = { 503, "Too many requests are under way" },
-	[API_INTERNAL] = { 500, "Internal server error" },
+	[API_UNAVAILABLE] = { 503, "Service temporarily unavailable", 1 },
+	[API_STARTING] = { 503, "Server is not ready yet", 1 },
+	[API_BUSY] = { 503, "Too many requests are under way", 1 },
+	[API_INTERNAL] = { 500, "Internal server error", 1 },
 };
 
 /* The parent's word for it, and a client's. */
@@ -64,6 +68,24 @@ static const enum api_error refusals[REP_MAX] = {
 	[REP_DENIED] = API_KEY, /* its key was taken away meanwhile */
 	[REP_INTERNAL] = API_INTERNAL,
 };
+
+int
+rep_status(enum api_error error)
+{
+	return (errors[error].status);
+}
+
+const char *
+rep_detail(enum api_error error)
+{
+	return (errors[error].detail);
+}
+
+int
+rep_common(enum api_error error)
+{
+	return (errors[error].common);
+}
 
 /* Seconds after which a client may come again, where nobody knows better. */
 #define RETRY_AFTER 1
@@ -349,6 +371,29 @@ rep_json(struct request *req, const struct section *json)
 
 	render_bytes(body, json->data, json->len);
 	rep_send(req, 200, NO_STORE, body);
+}
+
+void
+rep_page(struct request *req, const char *type, const char *more,
+    const char *etag, const struct section *data)
+{
+	struct evbuffer *head = body_new(), *body;
+
+	rep_head(head, req->correlation);
+	/* It may be kept, and is asked for anew each time. */
+	render_printf(head,
+	    "Cache-Control: no-cache\r\n"
+	    "ETag: %s\r\n%s",
+	    etag, more);
+	if (req->none_match != NULL &&
+	    artifact_none_match(req->none_match, etag)) {
+		route_answer(req, 304, head, NULL);
+		return;
+	}
+	render_printf(head, "Content-Type: %s\r\n", type);
+	body = body_new();
+	render_bytes(body, data->data, data->len);
+	route_answer(req, 200, head, body);
 }
 
 void

@@ -26,9 +26,18 @@
 #define MAX_INT_DIGITS	4300 /* as in 0.3: longer ones are no numbers */
 
 #define JOB_TYPE_PATTERN "^[a-zA-Z0-9_-]+(@[a-zA-Z0-9_.@:-]+)?$"
+#define JOB_TYPE_ABOUT	 "One of /job-types; null: default."
 #define KEY_PATTERN	 "^[a-zA-Z0-9_-]+$"
-#define MAX_CODE_CHARS	 100000
-#define MAX_INPUT_CHARS	 1048576
+/* For the document alone: what check_code() and requirement.c judge. */
+#define CODE_PATTERN "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+#define NAME_PATTERN "[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+#define CLAUSE_PATTERN                                                         \
+	"((==|!=)" NAME_PATTERN "(\\.\\*)?|([<>~]=|<|>)" NAME_PATTERN ")"
+#define REQUIREMENT_PATTERN                                                    \
+	"^" NAME_PATTERN "(\\[" NAME_PATTERN "(," NAME_PATTERN ")*\\])?"       \
+	"(" CLAUSE_PATTERN "(," CLAUSE_PATTERN ")*)?$"
+#define MAX_CODE_CHARS	100000
+#define MAX_INPUT_CHARS 1048576
 
 /* ---- the list of errors ------------------------------------------------- */
 
@@ -273,8 +282,9 @@ take_digits(const char *s, size_t len, int us, int64_t *v, size_t *digits)
 		if (!isdigit((unsigned char)s[i]))
 			break;
 		++*digits;
-		*v = *v > INT64_MAX / 10 - 1 ? INT64_MAX
-					     : *v * 10 + (s[i] - '0');
+		*v = *v > (INT64_MAX - (s[i] - '0')) / 10
+			 ? INT64_MAX
+			 : *v * 10 + (s[i] - '0');
 	}
 	return (i > 0 && s[i - 1] == '_' ? i - 1 : i);
 }
@@ -339,56 +349,48 @@ number_of_json(const char *s, int64_t *v)
 
 /* ---- bodies ------------------------------------------------------------- */
 
-/*
- * What kinds of fields there are; field_check() has the rule of each. min and
- * max bound an integer's value, a string's characters or a list's items.
- */
-enum field_kind {
-	FIELD_CODE,
-	FIELD_INPUT,
-	FIELD_INT,
-	FIELD_STRING,
-	FIELD_REQUIREMENTS
-};
-
 /* A value as it stands in the body. */
 struct value {
 	enum json_type type;
 	struct section raw;
 };
 
-struct field {
-	const char *name;
-	enum field_kind kind;
-	int required;
-	int nullable;
-	int64_t min, max;
-	int (*match)(const char *);
-	const char *pattern;
-	size_t offset; /* of its member of struct submit */
-};
-
 #define AT(m) offsetof(struct submit, m)
 static const struct field submit_fields[] = {
-	{ "code", FIELD_CODE, 1, 0, 1, MAX_CODE_CHARS, NULL, NULL, AT(code) },
+	{ "code", FIELD_CODE, 1, 0, 1, MAX_CODE_CHARS, NULL, CODE_PATTERN,
+	    AT(code), "The Python code; not blank, and without NUL." },
 	{ "input_data", FIELD_INPUT, 0, 0, 0, MAX_INPUT_CHARS, NULL, NULL,
-	    AT(input) },
-	{ "timeout", FIELD_INT, 0, 1, 1, 86400, NULL, NULL, AT(timeout) },
+	    AT(input), "What the code finds in /input/data.json." },
+	{ "timeout", FIELD_INT, 0, 1, 1, 86400, NULL, NULL, AT(timeout),
+	    "Seconds that the code may run; null: those of its job type." },
 	{ "startup_timeout", FIELD_INT, 0, 1, 10, 600, NULL, NULL,
-	    AT(startup_timeout) },
+	    AT(startup_timeout),
+	    "Seconds that the start and packages may take before." },
 	{ "job_type", FIELD_STRING, 0, 1, 0, MAX_JOB_TYPE, match_job_type,
-	    JOB_TYPE_PATTERN, AT(job_type) },
+	    JOB_TYPE_PATTERN, AT(job_type), JOB_TYPE_ABOUT },
 	{ "idempotency_key", FIELD_STRING, 0, 1, 8, MAX_IDEMPOTENCY, match_key,
-	    KEY_PATTERN, AT(idempotency_key) },
-	{ "requirements", FIELD_REQUIREMENTS, 0, 1, 0, 50, NULL, NULL,
-	    AT(requirements) },
+	    KEY_PATTERN, AT(idempotency_key),
+	    "The same key and the same job is the same job, run once." },
+	{ "requirements", FIELD_REQUIREMENTS, 0, 1, 0, 50, NULL,
+	    REQUIREMENT_PATTERN, AT(requirements),
+	    "Packages that it needs: names with extras and versions, no "
+	    "options, paths or links." },
 };
 static const struct field fork_fields[] = {
-	{ "code", FIELD_CODE, 1, 0, 1, MAX_CODE_CHARS, NULL, NULL, AT(code) },
+	{ "code", FIELD_CODE, 1, 0, 1, MAX_CODE_CHARS, NULL, CODE_PATTERN,
+	    AT(code), "The code in the place of the other one's." },
 	{ "job_type", FIELD_STRING, 0, 1, 0, MAX_JOB_TYPE, match_job_type,
-	    JOB_TYPE_PATTERN, AT(job_type) },
-	{ "timeout", FIELD_INT, 0, 1, 1, 86400, NULL, NULL, AT(timeout) },
+	    JOB_TYPE_PATTERN, AT(job_type), JOB_TYPE_ABOUT },
+	{ "timeout", FIELD_INT, 0, 1, 1, 86400, NULL, NULL, AT(timeout),
+	    "Seconds that the code may run; null: those of the other one." },
 };
+/* A rerun says what a fork does, but for the code. */
+const struct body body_submit = { "Submit", "A job to be run.", submit_fields,
+	nitems(submit_fields) };
+const struct body body_fork = { "Fork", "What is to be another than before.",
+	fork_fields, nitems(fork_fields) };
+const struct body body_rerun = { "Rerun", "What is to be another than before.",
+	fork_fields + 1, nitems(fork_fields) - 1 };
 #undef AT
 
 /* One body being checked. */
@@ -396,8 +398,7 @@ struct check {
 	struct submit *out;
 	struct errors *e;
 	const struct msg_api_setup *conf;
-	const struct field *fields;
-	size_t n_fields;
+	const struct body *body;
 };
 
 static void *
@@ -584,7 +585,6 @@ check_string(struct check *c, const struct field *f, const struct value *v)
 	free(s);
 }
 
-#define MAX_REQUIREMENT 256
 static void
 check_requirement(struct check *c, const struct field *f, int index,
     const struct value *v, struct evbuffer *list)
@@ -681,22 +681,22 @@ check_fields(struct check *c, const uint8_t *text, const struct json_doc *doc)
 	struct value v;
 	size_t i, k;
 
-	for (i = 0; i < c->n_fields; i++) {
-		if ((part = json_find(doc, c->fields[i].name)) != NULL) {
+	for (i = 0; i < c->body->n_fields; i++) {
+		if ((part = json_find(doc, c->body->fields[i].name)) != NULL) {
 			v = value_of(text, part);
-			check_field(c, &c->fields[i], &v);
-		} else if (c->fields[i].required)
-			FIELD_ERROR(
-			    c, &c->fields[i], "missing", "Field required");
+			check_field(c, &c->body->fields[i], &v);
+		} else if (c->body->fields[i].required)
+			FIELD_ERROR(c, &c->body->fields[i], "missing",
+			    "Field required");
 	}
 	for (k = 0; k < doc->n_parts; k++) {
 		part = &doc->parts[k];
-		for (i = 0; i < c->n_fields; i++)
-			if (strlen(c->fields[i].name) == part->name_len &&
-			    memcmp(c->fields[i].name, part->name,
+		for (i = 0; i < c->body->n_fields; i++)
+			if (strlen(c->body->fields[i].name) == part->name_len &&
+			    memcmp(c->body->fields[i].name, part->name,
 				part->name_len) == 0)
 				break;
-		if (i == c->n_fields)
+		if (i == c->body->n_fields)
 			errors_unknown(c->e, part->name, part->name_len);
 	}
 }
@@ -745,18 +745,16 @@ void
 submit_check(struct submit *out, const struct section *body, int json,
     const struct msg_api_setup *conf, struct errors *e)
 {
-	struct check c = { out, e, conf, submit_fields, nitems(submit_fields) };
+	struct check c = { out, e, conf, &body_submit };
 
 	check_body(&c, body, json);
 }
 
-/* A rerun says what a fork does, but for the code. */
 void
 rerun_check(struct submit *out, int fork, const struct section *body, int json,
     const struct msg_api_setup *conf, struct errors *e)
 {
-	struct check c = { out, e, conf, fork_fields + !fork,
-		nitems(fork_fields) - (size_t)!fork };
+	struct check c = { out, e, conf, fork ? &body_fork : &body_rerun };
 
 	check_body(&c, body, json);
 }
@@ -788,6 +786,22 @@ submit_free(struct submit *s)
 	free(s->code);
 	free(s->requirements);
 	s->code = s->requirements = NULL;
+}
+
+int64_t
+field_max(const struct field *f, const struct msg_api_setup *conf)
+{
+	uint64_t max = (uint64_t)f->max;
+
+	if (f->kind == FIELD_CODE) /* characters are at most its bytes */
+		max = conf->max_code;
+	else if (f->kind == FIELD_INPUT)
+		max = conf->max_input;
+	else if (f->offset == offsetof(struct submit, timeout))
+		max = conf->max_timeout;
+	else if (f->offset == offsetof(struct submit, startup_timeout))
+		max = conf->max_startup_timeout;
+	return (max < (uint64_t)f->max ? (int64_t)max : f->max);
 }
 
 /*

@@ -1,7 +1,8 @@
 /*
  * route.c: from a request's head to the question that it asks the parent. Runs
  * in tako-api on what conn.c took apart. The table of routes is the one place
- * where an endpoint is named; to add one, add its row and its handler.
+ * where an endpoint is named; to add one, add its row and its handler. The
+ * document at /openapi.json is made from it.
  *
  * The order is that of api.md: identity and rate first (the parent judges),
  * then path and method, then the body.
@@ -13,23 +14,8 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "tako-api.h"
+#include "route.h"
 #include "util.h"
-
-#define ROUTE_OPEN (1 << 0) /* to everybody: neither key nor rate */
-#define ROUTE_BODY (1 << 1) /* its body is kept, as JSON */
-#define ROUTE_SYNC (1 << 2) /* /execute: the answer is the job's end */
-
-struct route {
-	enum http_method method;
-	/* {id}: a job's; {name}: any; each a segment of its own */
-	const char *pattern;
-	void (*handler)(struct request *);
-	enum form form;
-	enum api_error not_found;
-	const struct param *params;
-	unsigned flags;
-};
 
 static void handle_root(struct request *);
 static void handle_stats(struct request *);
@@ -46,46 +32,287 @@ static void handle_letters(struct request *);
 static void handle_letter_stats(struct request *);
 static void handle_letter_remove(struct request *);
 
-static const struct route routes[] = {
-	{ HTTP_GET, "/", handle_root, FORM_NONE, API_NO_ROUTE, NULL, 0 },
-	{ HTTP_GET, "/health", handle_stats, FORM_HEALTH, API_NO_ROUTE, NULL,
-	    ROUTE_OPEN },
-	{ HTTP_GET, "/pool/stats", handle_stats, FORM_POOL, API_NO_ROUTE, NULL,
-	    0 },
-	{ HTTP_POST, "/execute", handle_submit, FORM_EXECUTE, API_NO_JOB, NULL,
-	    ROUTE_BODY | ROUTE_SYNC },
-	{ HTTP_POST, "/execute/async", handle_submit, FORM_NONE, API_NO_JOB,
-	    NULL, ROUTE_BODY },
-	{ HTTP_GET, "/jobs/{id}", handle_get, FORM_STATUS, API_NO_JOB, NULL,
-	    0 },
-	{ HTTP_GET, "/jobs/{id}/result", handle_get, FORM_RECORD, API_NO_JOB,
-	    params_result, 0 },
-	{ HTTP_POST, "/jobs/{id}/cancel", handle_cancel, FORM_NONE,
-	    API_NO_CANCEL, NULL, 0 },
-	{ HTTP_POST, "/jobs/{id}/rerun", handle_rerun, FORM_NONE, API_NO_JOB,
-	    NULL, ROUTE_BODY },
-	{ HTTP_POST, "/jobs/{id}/fork", handle_fork, FORM_NONE, API_NO_JOB,
-	    NULL, ROUTE_BODY },
-	{ HTTP_GET, "/jobs/{id}/artifacts/{name}", artifact_handle, FORM_NONE,
-	    API_NO_JOB, NULL, 0 },
-	{ HTTP_GET, "/executions", handle_list, FORM_LIST, API_NO_EXECUTION,
-	    params_list, 0 },
-	{ HTTP_GET, "/executions/{id}/diff/{id}", handle_diff, FORM_DIFF,
-	    API_NO_EXECUTION, NULL, 0 },
-	{ HTTP_GET, "/executions/{id}", handle_get, FORM_RECORD,
-	    API_NO_EXECUTION, params_record, 0 },
-	{ HTTP_GET, "/job-types", handle_job_types, FORM_NONE, API_NO_JOB_TYPE,
-	    NULL, 0 },
-	{ HTTP_GET, "/job-types/{name}", handle_job_types, FORM_NONE,
-	    API_NO_JOB_TYPE, NULL, 0 },
-	{ HTTP_POST, "/job-types/{name}/build", handle_build, FORM_NONE,
-	    API_NO_JOB_TYPE, NULL, 0 },
-	{ HTTP_GET, "/dlq/stats", handle_letter_stats, FORM_NONE, API_NO_LETTER,
-	    NULL, 0 },
-	{ HTTP_GET, "/dlq", handle_letters, FORM_NONE, API_NO_LETTER,
-	    params_letters, 0 },
-	{ HTTP_DELETE, "/dlq/{name}", handle_letter_remove, FORM_NONE,
-	    API_NO_LETTER, NULL, 0 },
+/* What may keep a job from being run, new or once more. */
+#define RUN_ERRORS                                                             \
+	API_INVALID, API_QUEUE_FULL, API_FILLED, API_SPENT, API_UNAVAILABLE
+#define SUBMIT_ERRORS API_CONFLICT, RUN_ERRORS
+
+#define ANSWER(...)                                                            \
+	(const struct answer[])                                                \
+	{                                                                      \
+		__VA_ARGS__,                                                   \
+		{                                                              \
+			0                                                      \
+		}                                                              \
+	}
+#define ERRORS(...)                                                            \
+	(const enum api_error[])                                               \
+	{                                                                      \
+		__VA_ARGS__, API_NONE                                          \
+	}
+
+const struct route routes[] = {
+	{ .method = HTTP_POST,
+	    .pattern = "/execute",
+	    .handler = handle_submit,
+	    .form = FORM_EXECUTE,
+	    .not_found = API_NO_JOB,
+	    .body = &body_submit,
+	    .flags = ROUTE_SYNC,
+	    .id = "execute",
+	    .tag = "Execution",
+	    .summary = "Run code and wait for its end",
+	    .about = "The job is cancelled when its client goes away, unless "
+		     "it has an idempotency key.",
+	    .answers = ANSWER(
+		{ 200, "ExecuteResult", NULL, "It has ended, well or not." }),
+	    .errors = ERRORS(SUBMIT_ERRORS) },
+	{ .method = HTTP_POST,
+	    .pattern = "/execute/async",
+	    .handler = handle_submit,
+	    .not_found = API_NO_JOB,
+	    .body = &body_submit,
+	    .id = "executeAsync",
+	    .tag = "Execution",
+	    .summary = "Queue code",
+	    .answers = ANSWER({ 200, "Submitted", NULL,
+		"It is stored, or is the job of its key." }),
+	    .errors = ERRORS(SUBMIT_ERRORS) },
+	{ .method = HTTP_GET,
+	    .pattern = "/jobs/{job_id}",
+	    .handler = handle_get,
+	    .form = FORM_STATUS,
+	    .not_found = API_NO_JOB,
+	    .id = "getJob",
+	    .tag = "Jobs",
+	    .summary = "A job's state",
+	    .answers = ANSWER({ 200, "JobState", NULL, "Its state." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/jobs/{job_id}/result",
+	    .handler = handle_get,
+	    .form = FORM_RECORD,
+	    .not_found = API_NO_JOB,
+	    .params = params_result,
+	    .id = "getJobResult",
+	    .tag = "Jobs",
+	    .summary = "A job's record, at once or when it has ended",
+	    .answers = ANSWER({ 200, "Record", NULL, "The record." }),
+	    .errors = ERRORS(API_WAIT) },
+	{ .method = HTTP_POST,
+	    .pattern = "/jobs/{job_id}/cancel",
+	    .handler = handle_cancel,
+	    .not_found = API_NO_CANCEL,
+	    .id = "cancelJob",
+	    .tag = "Jobs",
+	    .summary = "End a job",
+	    .about = "A waiting one never runs; a running one is killed.",
+	    .answers = ANSWER({ 200, "Cancelled", NULL, "It is ended." }) },
+	{ .method = HTTP_POST,
+	    .pattern = "/jobs/{job_id}/rerun",
+	    .handler = handle_rerun,
+	    .not_found = API_NO_JOB,
+	    .body = &body_rerun,
+	    .id = "rerunJob",
+	    .tag = "Jobs",
+	    .summary = "Run a job once more that has ended",
+	    .about = "With its code, input, requirements and timeouts, unless "
+		     "others are given.",
+	    .answers = ANSWER({ 200, "Submitted", NULL, "The new job." }),
+	    .errors = ERRORS(API_NOT_ENDED, RUN_ERRORS) },
+	{ .method = HTTP_POST,
+	    .pattern = "/jobs/{job_id}/fork",
+	    .handler = handle_fork,
+	    .not_found = API_NO_JOB,
+	    .body = &body_fork,
+	    .id = "forkJob",
+	    .tag = "Jobs",
+	    .summary = "Run other code with all else of a job",
+	    .answers = ANSWER({ 200, "Submitted", NULL, "The new job." }),
+	    .errors = ERRORS(RUN_ERRORS) },
+	{ .method = HTTP_GET,
+	    .pattern = "/jobs/{job_id}/artifacts/{artifact_name}",
+	    .handler = artifact_handle,
+	    .not_found = API_NO_JOB,
+	    .flags = ROUTE_FILE,
+	    .id = "getArtifact",
+	    .tag = "Jobs",
+	    .summary = "A file that a job left",
+	    .about = "With conditions and one range (RFC 9110).",
+	    .answers = ANSWER({ 200, NULL, "*/*", "All of it." },
+		{ 206, NULL, "*/*", "The part that was asked for." }),
+	    .errors = ERRORS(API_NO_ARTIFACT, API_RANGE, API_UNAVAILABLE) },
+	{ .method = HTTP_GET,
+	    .pattern = "/executions",
+	    .handler = handle_list,
+	    .form = FORM_LIST,
+	    .not_found = API_NO_EXECUTION,
+	    .params = params_list,
+	    .id = "listExecutions",
+	    .tag = "Records",
+	    .summary = "Records, the newest first",
+	    .about = "A page is 16 MiB of output at most: while has_more is "
+		     "true there are others.",
+	    .answers = ANSWER({ 200, "RecordPage", NULL, "A page of them." }),
+	    .errors = ERRORS(API_INVALID) },
+	{ .method = HTTP_GET,
+	    .pattern = "/executions/{a}/diff/{b}",
+	    .handler = handle_diff,
+	    .form = FORM_DIFF,
+	    .not_found = API_NO_EXECUTION,
+	    .id = "diffExecutions",
+	    .tag = "Records",
+	    .summary = "In what two records differ",
+	    .answers = ANSWER({ 200, "Diff", NULL, "Their differences." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/executions/{execution_id}",
+	    .handler = handle_get,
+	    .form = FORM_RECORD,
+	    .not_found = API_NO_EXECUTION,
+	    .params = params_record,
+	    .id = "getExecution",
+	    .tag = "Records",
+	    .summary = "One record",
+	    .answers = ANSWER({ 200, "Record", NULL, "The record." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/job-types",
+	    .handler = handle_job_types,
+	    .not_found = API_NO_JOB_TYPE,
+	    .id = "listJobTypes",
+	    .tag = "Job types",
+	    .summary = "What jobs may be run as",
+	    .answers = ANSWER({ 200, "[]JobType", NULL, "All of them." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/job-types/{name}",
+	    .handler = handle_job_types,
+	    .not_found = API_NO_JOB_TYPE,
+	    .id = "getJobType",
+	    .tag = "Job types",
+	    .summary = "One of them",
+	    .answers = ANSWER({ 200, "JobType", NULL, "The job type." }) },
+	{ .method = HTTP_POST,
+	    .pattern = "/job-types/{name}/build",
+	    .handler = handle_build,
+	    .not_found = API_NO_JOB_TYPE,
+	    .id = "buildJobType",
+	    .tag = "Job types",
+	    .summary = "Make the image of a type with packages",
+	    .about = "This takod cannot, and says so with 500.",
+	    .answers = ANSWER({ 200, "Built", NULL, "It is made." }),
+	    .errors = ERRORS(API_FAILED) },
+	{ .method = HTTP_GET,
+	    .pattern = "/dlq/stats",
+	    .handler = handle_letter_stats,
+	    .not_found = API_NO_LETTER,
+	    .id = "dlqStats",
+	    .tag = "Dead letters",
+	    .summary = "How many dead letters there are, of which errors",
+	    .answers = ANSWER({ 200, "LetterStats", NULL, "Their counts." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/dlq",
+	    .handler = handle_letters,
+	    .not_found = API_NO_LETTER,
+	    .params = params_letters,
+	    .id = "listDlq",
+	    .tag = "Dead letters",
+	    .summary = "Dead letters, the newest first",
+	    .answers = ANSWER({ 200, "LetterPage", NULL, "A page of them." }) },
+	{ .method = HTTP_DELETE,
+	    .pattern = "/dlq/{entry_id}",
+	    .handler = handle_letter_remove,
+	    .not_found = API_NO_LETTER,
+	    .id = "removeDlqEntry",
+	    .tag = "Dead letters",
+	    .summary = "Remove a dead letter",
+	    .answers = ANSWER({ 200, "Removed", NULL, "It is removed." }),
+	    .errors = ERRORS(API_INVALID) },
+	{ .method = HTTP_GET,
+	    .pattern = "/health",
+	    .handler = handle_stats,
+	    .form = FORM_HEALTH,
+	    .flags = ROUTE_OPEN,
+	    .id = "health",
+	    .tag = "Daemon",
+	    .summary = "Whether takod is healthy",
+	    .about = "Open to everybody. It is answered from what timers last "
+		     "saw.",
+	    .answers =
+		ANSWER({ 200, "Health", NULL, "It serves, maybe degraded." },
+		    { 503, "Starting", NULL, "It is not ready yet." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/pool/stats",
+	    .handler = handle_stats,
+	    .form = FORM_POOL,
+	    .id = "poolStats",
+	    .tag = "Daemon",
+	    .summary = "The queue and the pool",
+	    .answers = ANSWER({ 200, "PoolStats", NULL, "Their figures." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/",
+	    .handler = handle_root,
+	    .id = "root",
+	    .tag = "Documentation",
+	    .summary = "To /docs",
+	    .answers = ANSWER({ 307, NULL, NULL, "Go to /docs." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/docs",
+	    .handler = docs_handle,
+	    .form = FORM_HTML,
+	    .flags = ROUTE_OPEN | ROUTE_PAGE,
+	    .id = "docs",
+	    .tag = "Documentation",
+	    .summary = "A page that shows all of this and tries it",
+	    .answers = ANSWER({ 200, NULL, "text/html", "The page." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/redoc",
+	    .handler = docs_handle,
+	    .form = FORM_HTML,
+	    .flags = ROUTE_OPEN | ROUTE_PAGE,
+	    .id = "redoc",
+	    .tag = "Documentation",
+	    .summary = "The same page",
+	    .answers = ANSWER({ 200, NULL, "text/html", "The page." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/docs/page.js",
+	    .handler = docs_handle,
+	    .form = FORM_SCRIPT,
+	    .flags = ROUTE_OPEN | ROUTE_PAGE,
+	    .id = "docsScript",
+	    .tag = "Documentation",
+	    .summary = "What the page does",
+	    .answers = ANSWER({ 200, NULL, "text/javascript", "A script." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/docs/page.css",
+	    .handler = docs_handle,
+	    .form = FORM_STYLE,
+	    .flags = ROUTE_OPEN | ROUTE_PAGE,
+	    .id = "docsStyle",
+	    .tag = "Documentation",
+	    .summary = "How the page looks",
+	    .answers = ANSWER({ 200, NULL, "text/css", "A style sheet." }) },
+	{ .method = HTTP_GET,
+	    .pattern = "/openapi.json",
+	    .handler = docs_handle,
+	    .form = FORM_OPENAPI,
+	    .flags = ROUTE_OPEN | ROUTE_PAGE,
+	    .id = "openapi",
+	    .tag = "Documentation",
+	    .summary = "This document",
+	    .about = "OpenAPI 3.1, with the limits of the configuration that "
+		     "is in force.",
+	    .answers = ANSWER({ 200, "object", NULL, "The document." }) },
+};
+const size_t n_routes = nitems(routes);
+
+static const struct place places[] = {
+	{ "job_id", 1, "string", "The id of a job." },
+	{ "execution_id", 1, "string",
+	    "The id of a record, which is its job's." },
+	{ "a", 1, "string", "The id of the first record." },
+	{ "b", 1, "string", "The id of the second record." },
+	{ "artifact_name", 0, "string",
+	    "The name of the file, as its record lists it." },
+	{ "name", 0, "string", "The name of a job type." },
+	{ "entry_id", 0, "integer", "The id of a dead letter, a number." },
 };
 
 /* ---- handlers: the request is complete ---------------------------------- */
@@ -367,7 +594,7 @@ handle_fork(struct request *req)
 	rerun_ask(req, REL_FORK);
 }
 
-/* {name} of the path as text; -1 with what is wrong answered. */
+/* The name in the path as text; -1 with what is wrong answered. */
 static int
 name_text(struct request *req, char *text, size_t size)
 {
@@ -466,10 +693,23 @@ handle_letter_remove(struct request *req)
 /* What stands in the path in the places of a pattern's names. */
 struct found {
 	char id[MAX_JOB_ID + 1];       /* "" when it is no job's */
-	char other_id[MAX_JOB_ID + 1]; /* of a second {id} */
+	char other_id[MAX_JOB_ID + 1]; /* of a second such place */
 	const char *name;	       /* not decoded: it may be any bytes */
 	size_t name_len;
 };
+
+const struct place *
+route_place(const char *pattern, size_t *len)
+{
+	size_t i, n = strcspn(pattern, "}") - 1;
+
+	*len = n + 2;
+	for (i = 0; i < nitems(places); i++)
+		if (strlen(places[i].name) == n &&
+		    strncmp(places[i].name, pattern + 1, n) == 0)
+			return (&places[i]);
+	fatalx("%s: no such place", pattern);
+}
 
 /*
  * Does a path (not decoded, len bytes) have the form of a pattern? -1 when a
@@ -479,6 +719,7 @@ static int
 path_match(const char *pattern, const char *path, size_t len, struct found *f)
 {
 	const char *end = path + len;
+	const struct place *place;
 	char segment[256];
 	size_t n, k;
 	int first = 1;
@@ -488,9 +729,10 @@ path_match(const char *pattern, const char *path, size_t len, struct found *f)
 		pattern++;
 		path++;
 		k = strcspn(pattern, "/");
+		place = *pattern == '{' ? route_place(pattern, &k) : NULL;
 		for (n = 0; path + n < end && path[n] != '/'; n++)
 			;
-		if (k == 6 && strncmp(pattern, "{name}", 6) == 0 && n > 0) {
+		if (place != NULL && !place->id && n > 0) {
 			f->name = path;
 			f->name_len = n;
 			pattern += k;
@@ -502,7 +744,7 @@ path_match(const char *pattern, const char *path, size_t len, struct found *f)
 			return (0);
 		if (http_decode(segment, sizeof(segment), path, n, 0) == -1)
 			return (-1);
-		if (k == 4 && strncmp(pattern, "{id}", 4) == 0) {
+		if (place != NULL) {
 			if (*segment == '\0')
 				return (0);
 			if (job_id_valid(segment))
@@ -520,7 +762,8 @@ path_match(const char *pattern, const char *path, size_t len, struct found *f)
 
 /*
  * Sets route, or allow where a path is known but not with this method. Returns
- * 1 when the path is known, -1 when it is none.
+ * 1 when the path is known, -1 when it is none. One that is a route by its own
+ * letters is none by what a place takes: they stand before those in the table.
  */
 static int
 route_find(struct request *req, size_t len)
@@ -528,16 +771,19 @@ route_find(struct request *req, size_t len)
 	enum http_method method =
 	    req->method == HTTP_HEAD ? HTTP_GET : req->method;
 	struct found f;
-	int found = 0, m;
+	int found = 0, literal = 0, m;
 	size_t i;
 
-	for (i = 0; i < nitems(routes); i++) {
+	for (i = 0; i < n_routes; i++) {
+		if (literal && strchr(routes[i].pattern, '{') != NULL)
+			continue;
 		m = path_match(routes[i].pattern, req->target, len, &f);
 		if (m == -1)
 			return (-1);
 		if (m == 0)
 			continue;
 		found = 1;
+		literal |= strchr(routes[i].pattern, '{') == NULL;
 		if (routes[i].flags & ROUTE_OPEN)
 			req->open = 1;
 		if (routes[i].method == method) {
@@ -824,8 +1070,7 @@ on_body(struct conn *c, const uint8_t *data, size_t len)
 	}
 	req->body_seen += len;
 	/* Where no body is wanted, nobody reads it. */
-	if ((req->route->flags & ROUTE_BODY) != 0 &&
-	    body_add(req, data, len) == -1)
+	if (req->route->body != NULL && body_add(req, data, len) == -1)
 		rep_error(req, API_BUSY, NULL, 0, NULL);
 }
 

@@ -70,7 +70,11 @@ enum form {
 	FORM_LIST,
 	FORM_DIFF,
 	FORM_HEALTH,
-	FORM_POOL
+	FORM_POOL,
+	FORM_HTML,
+	FORM_SCRIPT,
+	FORM_STYLE,
+	FORM_OPENAPI
 };
 
 /* One request, from its head to its answer or its client's end. */
@@ -186,12 +190,49 @@ struct submit {
 	char job_type[MAX_JOB_TYPE + 1];
 	char idempotency_key[MAX_IDEMPOTENCY + 1];
 };
+
+/*
+ * What kinds of fields there are; request.c has the rule of each. min and max
+ * bound an integer's value, a string's characters or a list's items.
+ */
+enum field_kind {
+	FIELD_CODE,
+	FIELD_INPUT,
+	FIELD_INT,
+	FIELD_STRING,
+	FIELD_REQUIREMENTS
+};
+
+#define MAX_REQUIREMENT 256 /* characters of one */
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	int required;
+	int nullable;
+	int64_t min, max;
+	int (*match)(const char *);
+	const char *pattern; /* of a list: of its items */
+	size_t offset;	     /* of its member of struct submit */
+	const char *about;   /* for the document at /openapi.json */
+};
+
+/* A kind of body: what it is called, and its fields. */
+struct body {
+	const char *name, *about;
+	const struct field *fields;
+	size_t n_fields;
+};
+extern const struct body body_submit, body_rerun, body_fork;
+
 void submit_check(struct submit *, const struct section *body, int json,
     const struct msg_api_setup *, struct errors *);
 /* The same of POST /jobs/{id}/rerun, or of fork with 1. */
 void rerun_check(struct submit *, int fork, const struct section *body,
     int json, const struct msg_api_setup *, struct errors *);
 void submit_free(struct submit *);
+/* The most that a field may be by what is configured too. */
+int64_t field_max(const struct field *, const struct msg_api_setup *);
 /* A ceiling that a well-formed body is above: its text, or NULL. */
 const char *submit_ceiling(
     const struct submit *, const struct msg_api_setup *, char *, size_t);
@@ -214,7 +255,13 @@ struct query {
 };
 struct param {
 	const char *name;
-	void (*check)(struct query *, const char *value, struct errors *);
+	void (*check)(struct query *, const struct param *, const char *value,
+	    struct errors *);
+	const char *type; /* as JSON Schema calls it */
+	int64_t min, max; /* of a number; of both being 0, none */
+	const char *pattern;
+	const char *initial; /* what holds without it, as JSON; or NULL */
+	const char *about;
 };
 extern const struct param params_result[], params_record[], params_list[],
     params_letters[];
@@ -254,13 +301,27 @@ void route_answer(
 void route_answer_file(struct request *, int status, struct evbuffer *head,
     int fd, off_t off, size_t len);
 
+/* openapi.c: the document that tells of all this, by api_conf. */
+void openapi_write(struct evbuffer *);
+
+/* docs.c: that document and the page that shows it. */
+void docs_configure(void); /* api_conf is new */
+void docs_handle(struct request *);
+
 /* artifact.c: downloads */
+/* If-None-Match: "*", or a list of tags of which one is etag. */
+int artifact_none_match(const char *list, const char *etag);
 void artifact_head(struct request *, const struct http_request *);
 void artifact_handle(struct request *);
 /* Ends the request, or asks the parent once more. Takes fd over. */
 void artifact_reply(struct request *, const struct msg_rep_artifact *, int fd);
 
 /* reply.c: each ends the request. */
+/* An error's status, and its text or NULL where that is made each time. */
+int rep_status(enum api_error);
+const char *rep_detail(enum api_error);
+/* May any request meet it, whatever its route? */
+int rep_common(enum api_error);
 /* What every answer carries. */
 void rep_head(struct evbuffer *head, const char *correlation);
 void rep_range(struct request *, uint64_t size); /* 416 */
@@ -284,6 +345,12 @@ void rep_cancel(struct request *, const struct msg_rep_cancel *);
 void rep_stats(struct request *, const struct msg_rep_stats *);
 void rep_health(struct request *, struct evbuffer *body); /* takes body */
 void rep_json(struct request *, const struct section *);
+/*
+ * What is ours and seldom changes; more: further fields, each with its line
+ * end. The data stays the caller's and has to last.
+ */
+void rep_page(struct request *, const char *type, const char *more,
+    const char *etag, const struct section *);
 void rep_refused(struct request *, const struct msg_rep_error *);
 
 /* render.c: JSON, appended. A name with '{' before it opens its object. */

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -491,8 +492,21 @@ finish(void)
 	_exit(0);
 }
 
+/* The soft limit of open files, where the engine could not set it. */
+static void
+limit_files(const char *soft)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == -1)
+		_exit(1);
+	r.rlim_cur = strtoul(soft, NULL, 10);
+	if (setrlimit(RLIMIT_NOFILE, &r) == -1)
+		_exit(1);
+}
+
 int
-main(void)
+main(int argc, char *argv[])
 {
 	struct {
 		uint32_t version, pid;
@@ -504,6 +518,8 @@ main(void)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		_exit(1);
+	if (argc > 1)
+		limit_files(argv[1]);
 	/*
 	 * What the engine gave as stderr goes: gVisor lets a job open the
 	 * descriptors of this process anew, if they are no sockets.

@@ -11,6 +11,9 @@
  *	RUN	the job was handed over
  *	DONE	the last word was said; the parent closes the channel
  *
+ * Told WORDS_SETUP instead, it is no job's: from then on it takes the texts of
+ * records apart (words.c), in state WORDS.
+ *
  * The parent is trusted: a wrong frame of its is a bug, and ends this process.
  * The stream is hostile: whatever is wrong there is the job's own fault, which
  * is reported as a sandbox that was lost, with what came until then.
@@ -35,13 +38,21 @@
  * way through an engine: so long until the end of the stream is waited for.
  */
 #define STOP_GRACE_MS 2000
+/*
+ * A parent that stands still ends no job whose time is up. It asks for a sign
+ * every few seconds: after so many looks without a frame of its the job is
+ * ended here. Looks are counted, for this process may have stood still itself.
+ */
+#define LOOK_S	 5
+#define MAX_MUTE 4
 
 enum worker_state {
 	AT_SETUP,
 	AT_BOOT,
 	AT_READY,
 	AT_RUN,
-	AT_DONE
+	AT_DONE,
+	AT_WORDS
 };
 
 static struct worker {
@@ -50,7 +61,8 @@ static struct worker {
 	struct imsgev *parent;
 	struct msg_worker_setup setup;
 	int dir, stream_fd;
-	struct event *rd, *wr, *grace;
+	struct event *rd, *wr, *grace, *look;
+	int mute; /* looks since the parent's last frame */
 	struct stream *stream;
 	struct handover *handover;
 	struct output_text *out, *err;
@@ -356,10 +368,22 @@ grace_over(int fd, short events, void *arg)
 	finish(NULL);
 }
 
+/* The sandbox ends with its stream, which ends with this process. */
+static void
+look(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	if (w.state == AT_RUN && ++w.mute > MAX_MUTE)
+		fatalx("takod says nothing any more: its job ends");
+}
+
 /* Everything is there: shut in from now on, before a byte is read. */
 static void
 stream_begin(void)
 {
+	static const struct timeval every = { LOOK_S, 0 };
 	const struct msg_worker_setup *m = &w.setup;
 	struct stream_caps caps = { .max_artifact = m->max_artifact,
 		.max_result = m->max_result,
@@ -395,8 +419,10 @@ stream_begin(void)
 	w.wr = event_new(
 	    w.base, w.stream_fd, EV_WRITE | EV_PERSIST, stream_writable, NULL);
 	w.grace = evtimer_new(w.base, grace_over, NULL);
+	w.look = event_new(w.base, -1, EV_PERSIST, look, NULL);
 	if (w.stream == NULL || w.handover == NULL || w.rd == NULL ||
-	    w.wr == NULL || w.grace == NULL)
+	    w.wr == NULL || w.grace == NULL || w.look == NULL ||
+	    event_add(w.look, &every) == -1)
 		fatal(NULL);
 	w.out = output_new(m->max_stdout, 0);
 	w.err = output_new(m->max_stderr, 1);
@@ -487,7 +513,7 @@ parent_job_stop(const struct msg_frame *f)
 	if (msg_job_stop_read(f, &m, &why) == -1)
 		bug(why);
 	token_check(m.token);
-	if (w.state == AT_SETUP)
+	if (w.state == AT_SETUP || w.state == AT_WORDS)
 		bug("JOB_STOP is not due");
 	if (w.state != AT_DONE)
 		event_add(w.grace, &tv);
@@ -508,12 +534,54 @@ static void
 parent_ping(const struct msg_frame *f)
 {
 	struct msg_worker_pong pong = { 0 };
+	struct msg_words_pong words_pong = { 0 };
 	struct msg_child_ping m;
 	const char *why;
 
 	if (msg_child_ping_read(f, &m, &why) == -1)
 		bug(why);
-	tell(MSG_T_WORKER_PONG, &pong, -1);
+	if (w.state == AT_WORDS)
+		tell(MSG_T_WORDS_PONG, &words_pong, -1);
+	else
+		tell(MSG_T_WORKER_PONG, &pong, -1);
+}
+
+static void
+parent_words_setup(const struct msg_frame *f)
+{
+	struct msg_words_setup_done done = { .pid = (uint64_t)getpid() };
+	struct msg_words_setup m;
+	const char *why;
+
+	if (w.state != AT_SETUP || w.dir != -1)
+		bug("WORDS_SETUP is not due");
+	if (msg_words_setup_read(f, &m, &why) == -1)
+		bug(why);
+	words_begin();
+	w.state = AT_WORDS;
+	tell(MSG_T_WORDS_SETUP_DONE, &done, -1);
+}
+
+static void
+parent_words_text(const struct msg_frame *f, int fd)
+{
+	struct msg_words_done done;
+	struct msg_words_text m;
+	const char *why;
+	size_t len;
+
+	if (w.state != AT_WORDS)
+		bug("WORDS_TEXT is not due");
+	if (msg_words_text_read(f, &m, &why) == -1)
+		bug(why);
+	const uint64_t lens[] = { m.error_len, m.code_len, m.stderr_len,
+		m.stderr_end_len, m.stdout_len, m.stdout_end_len };
+
+	fd = words_take(fd, lens, nitems(lens), &len);
+	done.number = m.number;
+	done.len = len;
+	tell(MSG_T_WORDS_DONE, &done, fd);
+	close_fd(&fd);
 }
 
 static int
@@ -521,6 +589,7 @@ parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
 	(void)iev;
 	(void)arg;
+	w.mute = 0;
 	switch (f->hdr.type) {
 	case MSG_T_WORKER_SETUP:
 		parent_setup(f, fd);
@@ -536,6 +605,12 @@ parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		break;
 	case MSG_T_CHILD_PING:
 		parent_ping(f);
+		break;
+	case MSG_T_WORDS_SETUP:
+		parent_words_setup(f);
+		break;
+	case MSG_T_WORDS_TEXT:
+		parent_words_text(f, fd);
 		break;
 	case MSG_T_LOG_LEVEL:
 		parent_log_level(f);

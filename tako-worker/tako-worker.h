@@ -152,4 +152,16 @@ enum job_error classify(enum job_end, unsigned code, const uint8_t *err,
 void classify_sanitise(
     char message[MAX_JOB_MESSAGE + 1], const char *text, size_t len);
 
+/* ---- words.c: the other role ----------------------------------------------
+ */
+
+/* Shuts this process in for it. */
+void words_begin(void);
+/*
+ * The words of n texts, which lie one behind the other in fd, in a sealed memfd
+ * of *len bytes, the caller's; takes fd over. Ends the process when that cannot
+ * be done.
+ */
+int words_take(int fd, const uint64_t *lens, size_t n, size_t *len);
+
 #endif

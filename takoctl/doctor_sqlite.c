@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 
 #include "doctor.h"
-#include "takod/sqlite_calls.h"
+#include "takod/sqlite_store.h"
 #include "takod/store_schema.h"
 #include "util.h"
 

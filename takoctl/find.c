@@ -67,16 +67,14 @@ static const char *
 take_query(struct msg_ctl_list *m, const char *text)
 {
 	static char why[128];
-	char dst[WORDS_QUERY_MAX];
 	const char *wrong;
 
 	if (!utf8_valid(text, strlen(text)))
 		return ("the query is no UTF-8");
-	if ((wrong = words_query(dst, text, WORDS_FTS5)) != NULL) {
+	if ((wrong = words_query(m->query, text)) != NULL) {
 		snprintf(why, sizeof(why), "no query: %s", wrong);
 		return (why);
 	}
-	strlcpy(m->query, text, sizeof(m->query));
 	return (NULL);
 }
 

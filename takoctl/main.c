@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "image.h"
+#include "json_memory.h"
 #include "log.h"
 #include "takoctl.h"
 #include "util.h"
@@ -156,6 +157,7 @@ main(int argc, char **argv)
 	name =
 	    strrchr(argv[0], '/') != NULL ? strrchr(argv[0], '/') + 1 : argv[0];
 	log_init(name, LOG_LEVEL_WARNING, 0);
+	json_memory_init();
 	if (strcmp(name, "tako-vm") == 0)
 		return (vm_main(argc, argv));
 	/* A leading + stops at the command: its flags are its own. */

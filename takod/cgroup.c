@@ -19,12 +19,14 @@
 
 #define MAX_HIERARCHIES 32
 #define MAX_CGROUP_FILE 4096
+#define FIND_DEPTH	8
 
 struct hierarchy {
 	char *mount;
 	char *options; /* v1: the controllers, among others */
 	int v2;
-	int memory, cpuacct; /* v1: the controllers of interest in it */
+	/* v1: the controllers of interest in it */
+	int memory, cpuacct, freezer;
 };
 
 struct cgroups {
@@ -77,6 +79,7 @@ add_mount(struct cgroups *cg, char *line)
 	h->v2 = strcmp(type, "cgroup2") == 0;
 	h->memory = !h->v2 && in_list(options, "memory");
 	h->cpuacct = !h->v2 && in_list(options, "cpuacct");
+	h->freezer = !h->v2 && in_list(options, "freezer");
 }
 
 /* v2: groups have memory.swap.max by default; v1: swap accounting is on. */
@@ -212,6 +215,17 @@ cgroup_make(const struct cgroups *cg, const char *path)
 	return (-1);
 }
 
+static void
+write_word(int dir, const char *name, const char *word)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+
+	if (fd == -1)
+		return;
+	(void)!write(fd, word, strlen(word));
+	close(fd);
+}
+
 /* Kills each process of one group's list; returns how many there were. */
 static unsigned
 kill_listed(int dir)
@@ -248,21 +262,89 @@ cgroup_kill(const struct cgroups *cg, const char *path)
 {
 	unsigned most = 0, n;
 	size_t i;
-	int dir, fd;
+	int dir;
 
 	for (i = 0; i < cg->n; i++) {
 		if ((dir = open_group(&cg->h[i], path)) == -1)
 			continue;
-		if (cg->h[i].v2 && (fd = openat(dir, "cgroup.kill",
-					O_WRONLY | O_CLOEXEC)) != -1) {
-			(void)!write(fd, "1", 1);
-			close(fd);
-		}
+		if (cg->h[i].v2)
+			write_word(dir, "cgroup.kill", "1");
 		n = kill_listed(dir);
+		/* On v1 what is paused dies once it is not any more. */
+		if (cg->h[i].freezer)
+			write_word(dir, "freezer.state", "THAWED");
 		close(dir);
 		most = n > most ? n : most;
 	}
 	return (most);
+}
+
+int
+cgroup_frozen(const struct cgroups *cg, const char *path)
+{
+	char *state;
+	int dir, frozen = 0;
+	size_t i, len;
+
+	for (i = 0; i < cg->n && !frozen; i++) {
+		const struct hierarchy *h = &cg->h[i];
+
+		if (!(h->v2 || h->freezer) || (dir = open_group(h, path)) == -1)
+			continue;
+		state =
+		    read_file(dir, h->v2 ? "cgroup.freeze" : "freezer.state",
+			MAX_CGROUP_FILE, &len);
+		frozen = state != NULL &&
+			 (state[0] == '1' || strncmp(state, "FR", 2) == 0);
+		free(state);
+		close(dir);
+	}
+	return (frozen);
+}
+
+/* Below the group that path names now, to which it appends what it finds. */
+static int
+find_below(const struct hierarchy *h, const char *word, char *path, size_t len,
+    int depth)
+{
+	size_t n = strlen(path);
+	int fd, ret = -1;
+	struct dirent *d;
+	DIR *dir;
+
+	if (depth == 0 || (fd = open_group(h, path)) == -1)
+		return (-1);
+	if ((dir = fdopendir(fd)) == NULL) {
+		close(fd);
+		return (-1);
+	}
+	while (ret == -1 && (d = readdir(dir)) != NULL) {
+		if (d->d_type != DT_DIR || d->d_name[0] == '.' ||
+		    (size_t)snprintf(path + n, len - n, "/%s", d->d_name) >=
+			len - n)
+			continue;
+		if (strstr(d->d_name, word) != NULL)
+			ret = 0;
+		else
+			ret = find_below(h, word, path, len, depth - 1);
+	}
+	closedir(dir);
+	if (ret == -1)
+		path[n] = '\0';
+	return (ret);
+}
+
+int
+cgroup_find(const struct cgroups *cg, const char *word, char *path, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < cg->n; i++) {
+		path[0] = '\0';
+		if (find_below(&cg->h[i], word, path, len, FIND_DEPTH) == 0)
+			return (0);
+	}
+	return (-1);
 }
 
 int

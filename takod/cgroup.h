@@ -31,9 +31,18 @@ int cgroup_make(const struct cgroups *, const char *path);
 
 /*
  * path is one below the hierarchies' roots: "/takod-x/name". SIGKILL to all
- * that is in it; returns how many processes were there: 0 says it is empty.
+ * that is in it, paused or not; returns how many processes were there: 0 says
+ * it is empty.
  */
 unsigned cgroup_kill(const struct cgroups *, const char *path);
+/* Whether all that is in it is paused. */
+int cgroup_frozen(const struct cgroups *, const char *path);
+/*
+ * The path of a group whose own name contains word, wherever it is; -1: there
+ * is none. It goes through all groups: for what happens seldom.
+ */
+int cgroup_find(
+    const struct cgroups *, const char *word, char *path, size_t len);
 /* Whether a process is in it (a hierarchy is enough). */
 int cgroup_has(const char *path, pid_t);
 /* Limits in force; -1: there is none, or it cannot be read. */

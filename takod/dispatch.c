@@ -381,6 +381,43 @@ worker_done(struct child *c, const struct msg_frame *f, int fd)
 	return (NULL);
 }
 
+/* ---- words --------------------------------------------------------------- */
+
+static const char *
+words_setup_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_words_setup_done m;
+
+	READ(words_setup_done, m);
+	if (m.pid != (uint64_t)c->pid)
+		return ("not its own pid");
+	c->state = CHILD_SERVING;
+	proc_deadline(c, 0);
+	index_child_ready(c);
+	return (NULL);
+}
+
+static const char *
+words_pong(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_words_pong m;
+
+	READ(words_pong, m);
+	if (c->asked == 0)
+		return ("was not asked");
+	c->asked = 0;
+	return (NULL);
+}
+
+static const char *
+words_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_words_done m;
+
+	READ(words_done, m);
+	return (index_words(c, &m, fd));
+}
+
 /* What a worker may say of a job: from the hand-over to its last word. */
 #define AT_WORK (CHILD_RUNNING | CHILD_COLLECTING)
 
@@ -412,6 +449,9 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_JOB_ARTIFACT] = { CHILD_COLLECTING, 0, worker_artifact },
 	[MSG_T_JOB_DONE] = { CHILD_IDLE | CHILD_READY | AT_WORK, ONCE,
 	    worker_done },
+	[MSG_T_WORDS_SETUP_DONE] = { CHILD_STARTING, ONCE, words_setup_done },
+	[MSG_T_WORDS_PONG] = { CHILD_SERVING, 0, words_pong },
+	[MSG_T_WORDS_DONE] = { CHILD_SERVING, 0, words_done },
 };
 
 int

@@ -54,6 +54,9 @@ struct container {
 	int of_probe;	      /* no slot waits for its end */
 	int killed;	      /* by a signal, once */
 	int stuck;	      /* its removal failed, and that was said */
+	int outside;	      /* somebody else paused or ended it */
+	engine_done_cb inquired;
+	void *inquired_arg;
 	struct container_facts facts;
 };
 

@@ -80,7 +80,7 @@ spec_ulimits(const struct conf_limits *l)
 	add_ulimit(
 	    list, "nproc", (uint64_t)l->nproc_soft, (uint64_t)l->nproc_hard);
 	add_ulimit(list, "fsize", l->fsize, l->fsize);
-	add_ulimit(list, "core", 0, 0);
+	add_ulimit(list, "core", CORE_LIMIT, CORE_LIMIT);
 	return (list);
 }
 
@@ -162,15 +162,28 @@ spec_mounts(const struct docker_spec *d)
 }
 
 static json_t *
+words_json(const char *const *words, size_t n)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		json_array_append_new(list, json_string(words[i]));
+	return (list);
+}
+
+static json_t *
 spec_host(const struct docker_spec *d)
 {
+	static const char *const masked[] = { MASKED_PATHS };
+	static const char *const readonly[] = { READONLY_PATHS };
 	const struct container_spec *s = d->spec;
 	int headroom = s->runtime == RUNTIME_RUNSC ? PIDS_HEADROOM_RUNSC
 						   : PIDS_HEADROOM_RUNC;
 	json_t *host;
 
 	host = json_pack("{s:I s:I s:I s:I s:o s:b s:o s:s s:s s:s s:o s:i"
-			 " s:{s:s} s:{s:s} s:b s:s s:o}",
+			 " s:{s:s} s:{s:s} s:b s:s s:o s:o s:o}",
 	    "Memory", (json_int_t)s->memory, "MemorySwap",
 	    (json_int_t)s->memory, "PidsLimit", (json_int_t)s->pids + headroom,
 	    "NanoCpus", (json_int_t)(s->cpus * 1e9), "Ulimits",
@@ -179,7 +192,9 @@ spec_host(const struct docker_spec *d)
 	    "IpcMode", "private", "CgroupnsMode", "private", "SecurityOpt",
 	    spec_security(d), "OomScoreAdj", 1000, "LogConfig", "Type", "none",
 	    "RestartPolicy", "Name", "no", "AutoRemove", 0, "Runtime",
-	    runtime_name(s->runtime), "Mounts", spec_mounts(d));
+	    runtime_name(s->runtime), "Mounts", spec_mounts(d), "MaskedPaths",
+	    words_json(masked, nitems(masked)), "ReadonlyPaths",
+	    words_json(readonly, nitems(readonly)));
 	/* The job has no root in there: caps off only widens the bound. */
 	if (host != NULL && s->caps)
 		json_object_set_new(host, "CapDrop", json_pack("[s]", "ALL"));

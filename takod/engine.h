@@ -60,22 +60,42 @@ struct container_spec {
 	int seccomp, caps, userns; /* the enable_ switches */
 };
 
+/*
+ * Bytes of a core. A program that core_pattern names gets one whatever the
+ * limit is, but for a limit of 1; and no file is that small.
+ */
+#define CORE_LIMIT 1
 /* Where tako-init is mounted, read-only, in every container. */
 #define PATH_CONTAINER_INIT "/.tako/init"
 /* Where a job finds what its type shares: the module and its folder. */
 #define PYTHONPATH_SHARED "PYTHONPATH=/app/shared_code:/app"
+/*
+ * What of /proc and /sys a job finds empty, for it tells about the host, and
+ * what it finds read-only, for it sets the host. Without namespaces of their
+ * own; what the kernel does not have is passed over.
+ */
+#define MASKED_PATHS                                                           \
+	"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms",    \
+	    "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats",  \
+	    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",             \
+	    "/proc/timer_stats", "/sys/devices/virtual/powercap",              \
+	    "/sys/firmware"
+#define READONLY_PATHS                                                         \
+	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"
 /* Inside a container a job has these ids (Docker with runc: see the driver). */
 #define CONTAINER_UID 1000
 #define CONTAINER_GID 1000
 
 /*
  * Ids on the host: a takod owns IDS_PER_TAKOD from its base on (priv.c says
- * how the base is chosen): tako-api, then a worker per slot, then two per slot
- * for containers (root of a user namespace, and the job).
+ * how the base is chosen): tako-api, then a worker per slot; the one that
+ * takes records apart into words; then two per slot for containers (root of a
+ * user namespace, and the job).
  */
 #define IDS_PER_TAKOD		 1024
 #define ID_API(base)		 (base)
 #define ID_WORKER(base, s)	 ((base) + 1 + (uid_t)(s))
+#define ID_WORDS(base)		 ((base) + 255)
 #define ID_SANDBOX_ROOT(base, s) ((base) + 256 + 2 * (uid_t)(s))
 #define ID_SANDBOX_JOB(base, s)	 ((base) + 257 + 2 * (uid_t)(s))
 
@@ -84,6 +104,7 @@ struct container_facts {
 	int64_t oom_kills;
 	int64_t memory_peak; /* bytes */
 	int64_t cpu_us;
+	int outside; /* someone but takod or the job paused or ended it */
 };
 
 /* What was found out about the runtime by running it. */
@@ -137,6 +158,13 @@ struct engine_ops {
 	int (*facts)(
 	    struct engine *, struct container *, struct container_facts *);
 	/*
+	 * Finds out who ended a container whose first process is gone: then
+	 * facts says so. Not called back once it is removed. NULL: no such
+	 * engine could know.
+	 */
+	void (*inquire)(
+	    struct engine *, struct container *, engine_done_cb, void *);
+	/*
 	 * What a container is under, as the engine and the kernel show it now:
 	 * a new object, the caller's, in which null is what cannot be read;
 	 * NULL: nothing can. Asked once, before a job comes.
@@ -169,6 +197,8 @@ extern const struct engine_ops engine_oci, engine_docker;
 const struct engine_ops *engine_choose(const struct conf *);
 /* Whether a probe of runtime that ended so is followed by one of runc. */
 int engine_falls_back(const struct conf *, enum runtime, enum engine_error);
+/* CORE_LIMIT; 0 where this process may not give as much. */
+uint64_t engine_core_limit(void);
 /* What to do when strict mode finds no gVisor. */
 extern const char engine_how_to_install[];
 

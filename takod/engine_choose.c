@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -15,6 +16,16 @@ const char engine_how_to_install[] =
     "install gVisor (Debian: apt-get install runsc; else "
     "https://gvisor.dev/docs/user_guide/install/), or allow runc by "
     "security_mode: permissive";
+
+uint64_t
+engine_core_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_CORE, &r) == -1 || r.rlim_max < CORE_LIMIT)
+		return (0);
+	return (CORE_LIMIT);
+}
 
 /* Somebody listens there; one who is too busy to accept does, too. */
 static int

@@ -38,6 +38,7 @@
 #define SWEEPS	      10      /* that find nothing, until doubt ends */
 #define SWEEP_DETAIL  256
 #define BUILD_COMMAND "takoctl image build"
+#define KILLED	      137 /* the exit code of who was killed */
 
 struct sweep {
 	struct ask ask;
@@ -220,18 +221,54 @@ make_no_memory(struct container *c)
 }
 
 static void
+exit_tell(struct container *c)
+{
+	engine_done_cb cb = c->inquired;
+
+	if (c->state != CONTAINER_ENDED) {
+		c->state = CONTAINER_ENDED;
+		c->exit_cb(c, c->arg);
+	} else if (cb != NULL) {
+		c->inquired = NULL;
+		cb(ENGINE_OK, "", c->inquired_arg);
+	}
+}
+
+/*
+ * Whether somebody else ended it. The kernel keeps a job's SIGKILL from the
+ * first process of its own container; under gVisor that is the kernel's word
+ * no more, and the job's own doing looks the same.
+ */
+static int
+exit_outside(const struct container *c, const json_t *state)
+{
+	const char *status =
+	    json_string_value(json_object_get(state, "Status"));
+	json_int_t code =
+	    json_integer_value(json_object_get(state, "ExitCode"));
+
+	if (status != NULL && strcmp(status, "removing") == 0)
+		return (1);
+	return (code == KILLED && c->runtime != RUNTIME_RUNSC && !c->killed &&
+		c->facts.oom_kills <= 0);
+}
+
+static void
 exit_facts(const struct docker_answer *a, void *arg)
 {
 	struct container *c = arg;
 	json_t *state = json_object_get(a->json, "State");
 
 	c->call = NULL;
-	/* Better than nothing: the engine tells whether, not how often. */
-	if (a->error == ENGINE_OK && json_is_object(state))
-		c->facts.oom_kills =
-		    json_is_true(json_object_get(state, "OOMKilled"));
-	c->state = CONTAINER_ENDED;
-	c->exit_cb(c, c->arg);
+	if (a->error == ENGINE_OK && json_is_object(state)) {
+		/* The engine tells whether, not how often. */
+		if (c->facts.oom_kills == -1)
+			c->facts.oom_kills =
+			    json_is_true(json_object_get(state, "OOMKilled"));
+		c->outside |= exit_outside(c, state);
+	} else if (a->status == 404)
+		c->outside = 1;
+	exit_tell(c);
 }
 
 static void
@@ -242,25 +279,43 @@ exit_waited(const struct docker_answer *a, void *arg)
 	c->call = NULL;
 	/* Gone altogether (404) is an end too; without a word, ask again. */
 	if (a->error != ENGINE_OK && a->status != 404) {
-		container_later(c, RETRY_US);
+		if (c->state == CONTAINER_ENDED)
+			exit_tell(c);
+		else
+			container_later(c, RETRY_US);
 		return;
 	}
 	c->call = container_call(c, "GET", "", "/json",
 	    docker_deadline(ENGINE_CALL_TIMEOUT, 0), exit_facts);
-	if (c->call == NULL) {
-		c->state = CONTAINER_ENDED;
-		c->exit_cb(c, c->arg);
-	}
+	if (c->call == NULL)
+		exit_tell(c);
 }
 
-/* Asks the engine to say when it ended: no deadline, a job may take long. */
+/*
+ * Asks the engine to say when it ended: no deadline, a job may take long; but
+ * where it has ended, the engine is only to take note of it.
+ */
 static void
 watch_wait(struct container *c)
 {
-	c->call = container_call(
-	    c, "POST", "", "/wait?condition=not-running", 0, exit_waited);
+	int64_t deadline = c->state == CONTAINER_ENDED
+			       ? docker_deadline(ENGINE_CALL_TIMEOUT, 0)
+			       : 0;
+
+	c->call = container_call(c, "POST", "", "/wait?condition=not-running",
+	    deadline, exit_waited);
 	if (c->call == NULL)
 		container_later(c, RETRY_US);
+}
+
+static void
+docker_inquire(
+    struct engine *e, struct container *c, engine_done_cb cb, void *arg)
+{
+	(void)e;
+	c->inquired = cb;
+	c->inquired_arg = arg;
+	watch_wait(c);
 }
 
 static void
@@ -501,9 +556,11 @@ kill_done(const struct docker_answer *a, void *arg)
 static void
 docker_kill(struct engine *e, struct container *c)
 {
-	(void)e;
 	if (c->state != CONTAINER_UP || c->kill_call != NULL)
 		return;
+	if (!c->killed && c->group[0] != '\0' &&
+	    cgroup_frozen(e->cgroups, c->group))
+		c->outside = 1;
 	/* A second time the engine is asked: it may have been paused. */
 	if (c->pidfd != -1 &&
 	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0 && !c->killed) {
@@ -522,6 +579,7 @@ docker_facts(
 	if (c->state == CONTAINER_UP)
 		docker_facts_read(c->e->cgroups, c->group, &c->facts);
 	*facts = c->facts;
+	facts->outside = c->outside;
 	return (facts->oom_kills == -1 ? -1 : 0);
 }
 
@@ -549,6 +607,29 @@ docker_proof(struct engine *e, struct container *c)
 	return (o);
 }
 
+/*
+ * An engine that was killed within a start may know of no process of a
+ * container that it starts no more, and remove that: its processes go on. They
+ * are ours by the container's id, which is in the name of their control group.
+ */
+static void
+remove_orphans(struct container *c)
+{
+	struct engine *e = c->e;
+	unsigned n;
+
+	if (e->cgroups == NULL || c->id[0] == '\0')
+		return;
+	if (c->group[0] == '\0' && ((c->sweep == NULL && e->sweeps_due == 0) ||
+				       cgroup_find(e->cgroups, c->id, c->group,
+					   sizeof(c->group)) == -1))
+		return;
+	if ((n = cgroup_kill(e->cgroups, c->group)) > 0)
+		log_warnx("container %.12s: the engine removed it, and left %u "
+			  "processes: killed",
+		    c->id, n);
+}
+
 static void
 remove_end(struct container *c, enum engine_error error, const char *detail)
 {
@@ -561,6 +642,8 @@ remove_end(struct container *c, enum engine_error error, const char *detail)
 
 	if (error != ENGINE_OK)
 		c->e->sweeps_due = SWEEPS;
+	else
+		remove_orphans(c);
 	strlcpy(why_text, c->detail, sizeof(why_text));
 	container_free(c);
 	if (create_cb != NULL)
@@ -869,6 +952,7 @@ const struct engine_ops engine_docker = {
 	.create_cancel = docker_create_cancel,
 	.kill = docker_kill,
 	.facts = docker_facts,
+	.inquire = docker_inquire,
 	.proof = docker_proof,
 	.remove = docker_remove,
 	.reconcile = docker_reconcile,

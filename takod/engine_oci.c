@@ -42,6 +42,7 @@
 #define PAUSE_STUCK_US 1000000
 #define MAX_ARGV       96
 #define RUN_GROUP      ".run"
+#define FILE_USERNS    "userns" /* in a bundle: where its namespace is bound */
 
 static void container_step(evutil_socket_t, short, void *);
 
@@ -123,12 +124,12 @@ bundle_path(const struct container *c, char *buf, size_t len, const char *file)
 	return (0);
 }
 
-/* The bundle's folder with its config.json. -1 with errno. */
+/* The bundle's folder with all that is in it. -1 with errno. */
 static int
 bundle_make(struct container *c, const struct oci_bundle *b)
 {
 	char path[PATH_MAX];
-	int dir, r;
+	int dir, fd, r;
 
 	if (bundle_path(c, path, sizeof(path), "") == -1 ||
 	    mkdir(path, 0700) == -1)
@@ -137,6 +138,12 @@ bundle_make(struct container *c, const struct oci_bundle *b)
 	if (dir == -1)
 		return (-1);
 	r = oci_bundle_write(dir, b);
+	if (r == 0 && b->userns != NULL) {
+		fd = openat(dir, FILE_USERNS,
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		r = fd == -1 ? -1 : 0;
+		close_fd(&fd);
+	}
 	close_fd(&dir);
 	return (r);
 }
@@ -435,7 +442,7 @@ make_argv(struct container *c, char **argv, char *program, char *bundle,
 
 /* Starts the runtime with the far end of the stream. -1 with errno. */
 static int
-make_start(struct container *c, char *program, const char *rootfs)
+make_start(struct container *c, char *program, const struct oci_userns *u)
 {
 	char bundle[PATH_MAX], state[PATH_MAX], log[PATH_MAX], pid[PATH_MAX];
 	char *argv[MAX_ARGV];
@@ -456,7 +463,7 @@ make_start(struct container *c, char *program, const char *rootfs)
 	fd_nonblock(c->fd);
 	group = cgroup_make(c->e->cg, c->run_group);
 	c->run = oci_run_start(
-	    c->e->base, argv, pair[1], pair[1], rootfs, group, make_ended, c);
+	    c->e->base, argv, pair[1], pair[1], u, group, make_ended, c);
 	close(pair[1]);
 	close_fd(&group);
 	return (c->run == NULL ? -1 : 0);
@@ -497,8 +504,14 @@ oci_make(struct engine *e, const struct container_spec *spec,
 		.uid_base = e->uid_base,
 		.swap = cgroups_swap(e->cg),
 		.argv = argv };
-	char program[PATH_MAX], rootfs[PATH_MAX], detail[512];
+	char program[PATH_MAX], rootfs[PATH_MAX], userns[PATH_MAX];
+	char detail[512];
 	int host_kernel = spec->runtime != RUNTIME_RUNSC;
+	struct oci_userns u = { .rootfs = rootfs,
+		.path = userns,
+		.root = ID_SANDBOX_ROOT(e->uid_base, spec->slot),
+		.job = ID_SANDBOX_JOB(e->uid_base, spec->slot),
+		.limits = spec->limits };
 	enum engine_error error;
 
 	c->runtime = spec->runtime;
@@ -523,13 +536,21 @@ oci_make(struct engine *e, const struct container_spec *spec,
 		    "use engine: docker for this job type");
 		return;
 	}
-	b.userns = host_kernel && spec->userns != 0;
-	b.rootfs = b.userns ? PATH_RUNTIME_ROOT : rootfs;
+	if (host_kernel && spec->userns != 0) {
+		if (bundle_path(c, userns, sizeof(userns), "/" FILE_USERNS) ==
+		    -1) {
+			make_failed(
+			    c, ENGINE_CONFIG, "data_dir: %s", strerror(errno));
+			return;
+		}
+		b.userns = userns;
+	}
+	b.rootfs = b.userns != NULL ? PATH_RUNTIME_ROOT : rootfs;
 	b.seccomp = host_kernel && spec->seccomp ? e->seccomp : NULL;
 	c->filtered = b.seccomp != NULL;
 	image_key(rootfs, c->image);
 	if (bundle_make(c, &b) == -1 ||
-	    make_start(c, program, b.userns ? rootfs : NULL) == -1) {
+	    make_start(c, program, b.userns != NULL ? &u : NULL) == -1) {
 		make_failed(c, ENGINE_TRANSIENT, "bundle of %s: %s", c->name,
 		    strerror(errno));
 		return;
@@ -549,7 +570,8 @@ oci_create(struct engine *e, const struct container_spec *spec,
 static void
 oci_kill(struct engine *e, struct container *c)
 {
-	(void)e;
+	if (cgroup_frozen(e->cg, c->cgroup))
+		c->outside = 1;
 	container_kill(c);
 }
 
@@ -557,6 +579,7 @@ static int
 oci_facts(struct engine *e, struct container *c, struct container_facts *facts)
 {
 	cgroup_facts(e->cg, c->cgroup, facts);
+	facts->outside = c->outside;
 	return (0);
 }
 

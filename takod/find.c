@@ -1,6 +1,5 @@
 /*
- * find.c: pages of records for tako-api and takoctl, and the words that they
- * are searched by. Runs in the parent.
+ * find.c: pages of records for tako-api and takoctl. Runs in the parent.
  *
  * The store finds which records a page has (store.h's list); then they are
  * fetched, a few ahead, and go out one after the other, each in a frame and a
@@ -8,10 +7,6 @@
  * a slow reader takes more memory here than a few records do. A page ends
  * early when its records have PAGE_BYTES together; the receiver is told where
  * it goes on.
- *
- * Words of jobs that have ended are indexed in the background: that took
- * longer than the commit of their end itself. The pauses between take
- * PAUSE_TIMES as long as the store's work.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -26,13 +21,6 @@
 /* Frames that may wait for the receiver; else it is looked at again. */
 #define SLOW_FRAMES 8
 #define SLOW_US	    2000
-
-#define SECOND	    1000000LL
-#define INDEX_MAX   64 /* jobs in a call */
-#define KICK_US	    (SECOND / 4)
-#define POLL_US	    (60 * SECOND) /* other takods leave some */
-#define PAUSE_US    (SECOND / 100)
-#define PAUSE_TIMES 4
 
 struct find;
 
@@ -232,11 +220,11 @@ found(enum store_result result, const struct store_page *page, void *arg)
 	find_pump(f);
 }
 
-/* NULL, or what is wrong with it: tako-api and takoctl asked the same. */
+/* NULL, or what is wrong: a query has its form from tako-api or takoctl. */
 static const char *
 filter_fill(struct store_filter *f, const struct msg_req_list *m)
 {
-	char query[WORDS_QUERY_MAX];
+	char query[WORDS_ASKED_MAX];
 
 	memset(f, 0, sizeof(*f));
 	f->status = (int)m->status;
@@ -251,8 +239,10 @@ filter_fill(struct store_filter *f, const struct msg_req_list *m)
 	f->after = m->after;
 	f->offset = m->offset;
 	f->limit = (int)m->limit + 1; /* one more says that there is more */
-	return (f->query[0] == '\0' ? NULL
-				    : words_query(query, f->query, WORDS_FTS5));
+	if (f->query[0] != '\0' &&
+	    words_asked(query, f->query, WORDS_FTS5) == -1)
+		return ("the search has no terms");
+	return (NULL);
 }
 
 void
@@ -313,67 +303,4 @@ find_serves(uint64_t client)
 		if (f->client == client)
 			return (1);
 	return (0);
-}
-
-/* ---- words -------------------------------------------------------------- */
-
-static struct {
-	struct event *timer;
-	int asking; /* a call is under way */
-	int soon;   /* the next one does not wait for POLL_US */
-	int64_t asked;
-} words;
-
-static void
-words_in(int64_t us)
-{
-	struct timeval tv = { us / SECOND, us % SECOND };
-
-	event_add(words.timer, &tv);
-}
-
-static void
-words_indexed(enum store_result result, const struct store_counts *c, void *arg)
-{
-	int64_t pause = PAUSE_TIMES * (time_mono_us() - words.asked);
-
-	(void)arg;
-	words.asking = 0;
-	words.soon = result == STORE_OK && c->queued > 0;
-	if (!words.soon)
-		words_in(POLL_US);
-	else
-		words_in(pause < PAUSE_US ? PAUSE_US : pause);
-}
-
-static void
-words_ask(int fd, short events, void *arg)
-{
-	(void)fd;
-	(void)events;
-	(void)arg;
-	words.soon = 0;
-	if (env.stopping || !env.store_up || words.asking)
-		return;
-	words.asking = 1;
-	words.asked = time_mono_us();
-	env.store_ops->index(env.store, INDEX_MAX, words_indexed, NULL);
-}
-
-void
-find_kick(void)
-{
-	/* Sooner than planned, never later: jobs may end all the time. */
-	if (words.asking || words.soon)
-		return;
-	words.soon = 1;
-	words_in(KICK_US);
-}
-
-void
-find_init(void)
-{
-	words.timer = evtimer_new(env.base, words_ask, NULL);
-	if (words.timer == NULL)
-		fatal(NULL);
 }

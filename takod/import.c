@@ -132,7 +132,7 @@ imported(enum store_result result, void *arg)
 	struct artifact_place place = { .fence = im->job->fence };
 
 	if (result == STORE_OK) {
-		find_kick();
+		index_kick();
 		import_end(im, REP_NONE, "");
 		return;
 	}

@@ -61,6 +61,15 @@ judge_timeout(struct run *r)
 	    text);
 }
 
+/* Neither the job's doing nor takod's. */
+static void
+judge_outside(struct run *r)
+{
+	fault(r->job, JERR_INTERRUPTED, PHASE_EXECUTION, "sandbox",
+	    "The sandbox was paused or ended from outside "
+	    "(killed_externally)");
+}
+
 /* The parent did not end it: by itself, or by its memory. */
 static void
 judge_own_end(struct run *r)
@@ -92,8 +101,11 @@ judge_own_end(struct run *r)
 		    PHASE_EXECUTION, 128 + (int)m->code, m->message);
 		return;
 	}
-	fail(job, JOB_FAILED, JERR_SANDBOX_DIED, PHASE_EXECUTION, 128 + SIGKILL,
-	    "The sandbox ended before the code did");
+	if (r->facts.outside)
+		judge_outside(r);
+	else
+		fail(job, JOB_FAILED, JERR_SANDBOX_DIED, PHASE_EXECUTION,
+		    128 + SIGKILL, "The sandbox ended before the code did");
 }
 
 /* What takod adds to a record, under one object. */
@@ -160,6 +172,8 @@ judge(struct run *r)
 		/* It may have ended by itself just before it was killed. */
 		if (r->last.end != END_LOST)
 			judge_own_end(r);
+		else if (r->facts.outside)
+			judge_outside(r);
 		else
 			judge_timeout(r);
 		break;
@@ -175,8 +189,11 @@ judge(struct run *r)
 		    "takod was stopped while the job ran");
 		break;
 	case REASON_WORKER:
-		fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
-		    "The job's worker failed");
+		if (r->facts.oom_kills > 0)
+			judge_own_end(r);
+		else
+			fault(job, JERR_INTERNAL, PHASE_EXECUTION, "worker",
+			    "The job's worker failed");
 		break;
 	case REASON_LEASE:
 		fail(job, JOB_FAILED, JERR_INTERRUPTED,

@@ -39,6 +39,7 @@
 
 #include "artifact_store.h"
 #include "data_dir.h"
+#include "json_memory.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -50,6 +51,8 @@
  * the next start.
  */
 #define STOP_LIMIT_S 10
+/* How long a start waits for the data directory. */
+#define LOCK_US 2000000
 
 struct takod env;
 
@@ -107,7 +110,7 @@ check_ready(void)
 	pool_fill();
 	queue_kick();
 	retain_begin();
-	find_kick();
+	index_kick();
 }
 
 static void
@@ -157,7 +160,7 @@ store_state(int up, const char *detail, void *arg)
 	env.store_ops->counts(env.store, store_counted, NULL);
 	if (env.ready) {
 		retain_begin();
-		find_kick();
+		index_kick();
 	}
 }
 
@@ -229,6 +232,7 @@ stop_children(void)
 	notify("STOPPING=1");
 	for (i = 0; i < MAX_SLOTS; i++)
 		pool_end(&slots[i], "takod stops");
+	index_stop();
 	event_add(stop_timer, &tv);
 	takod_check_stopped();
 }
@@ -340,7 +344,9 @@ on_hup(int sig, short events, void *arg)
 static void
 data_open(void)
 {
+	static const struct timespec pause = { 0, 20000000 };
 	const char *dir = env.conf->data_dir;
+	int64_t until = time_mono_us() + LOCK_US;
 	int lock;
 
 	if (data_dir_make(dir) == -1)
@@ -351,8 +357,13 @@ data_open(void)
 	lock = openat(env.data_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (lock == -1)
 		fatal("data_dir: lock");
-	if (flock(lock, LOCK_EX | LOCK_NB) == -1)
-		fatalx("data_dir: %s: another takod works there", dir);
+	/* A child that a killed takod was about to start has it for a moment.
+	 */
+	while (flock(lock, LOCK_EX | LOCK_NB) == -1) {
+		if (time_mono_us() > until)
+			fatalx("data_dir: %s: another takod works there", dir);
+		nanosleep(&pause, NULL);
+	}
 	/* Held, and open, for as long as this process lives. */
 }
 
@@ -434,6 +445,7 @@ main(int argc, char **argv)
 	if (optind != argc)
 		usage();
 	log_init("takod", LOG_LEVEL_INFO, 0);
+	json_memory_init();
 	listen_inherit();
 	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
@@ -480,7 +492,7 @@ main(int argc, char **argv)
 	lease_init(store_recovered);
 	tenant_init();
 	retain_init();
-	find_init();
+	index_init();
 	proc_api_start();
 	proc_watch();
 	store_start();

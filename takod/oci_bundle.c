@@ -46,7 +46,7 @@ is_gvisor(const struct oci_bundle *b)
 static unsigned
 inner_uid(const struct oci_bundle *b)
 {
-	if (b->userns || is_gvisor(b))
+	if (b->userns != NULL || is_gvisor(b))
 		return (CONTAINER_UID);
 	return (ID_SANDBOX_JOB(b->uid_base, b->spec->slot));
 }
@@ -107,6 +107,10 @@ bundle_mounts(const struct oci_bundle *b)
 	add_mount(mounts, "/dev", "tmpfs", "tmpfs",
 	    options("nosuid", "noexec", "strictatime", "mode=755", "size=65536",
 		NULL));
+	/* Terminals that a job makes for itself: none of the host's. */
+	add_mount(mounts, "/dev/pts", "devpts", "devpts",
+	    options("nosuid", "noexec", "newinstance", "ptmxmode=0666",
+		"mode=0620", NULL));
 	add_tmpfs(
 	    mounts, b, "/dev/shm", SHM_SIZE, INODES_LARGE, "mode=1777", 1);
 	add_tmpfs(
@@ -133,17 +137,22 @@ add_rlimit(json_t *list, const char *type, uint64_t soft, uint64_t hard)
 		      (json_int_t)soft, "hard", (json_int_t)hard));
 }
 
+/* In a user namespace they are inherited: oci_run.h says why. */
 static json_t *
-bundle_rlimits(const struct conf_limits *l)
+bundle_rlimits(const struct oci_bundle *b)
 {
+	const struct conf_limits *l = b->spec->limits;
 	json_t *list = json_array();
 
+	if (b->userns != NULL)
+		return (list);
 	add_rlimit(list, "RLIMIT_NOFILE", (uint64_t)l->nofile_soft,
 	    (uint64_t)l->nofile_hard);
 	add_rlimit(list, "RLIMIT_NPROC", (uint64_t)l->nproc_soft,
 	    (uint64_t)l->nproc_hard);
 	add_rlimit(list, "RLIMIT_FSIZE", l->fsize, l->fsize);
-	add_rlimit(list, "RLIMIT_CORE", 0, 0);
+	add_rlimit(
+	    list, "RLIMIT_CORE", engine_core_limit(), engine_core_limit());
 	return (list);
 }
 
@@ -201,16 +210,21 @@ bundle_process(const struct oci_bundle *b)
 
 	for (i = 0; b->argv != NULL && b->argv[i] != NULL; i++)
 		json_array_append_new(argv, json_string(b->argv[i]));
-	if (b->argv == NULL)
+	if (b->argv == NULL) {
 		json_array_append_new(argv, json_string(PATH_CONTAINER_INIT));
+		/* runc, being Go, has raised the one that it inherited. */
+		if (b->userns != NULL)
+			json_array_append_new(argv,
+			    json_sprintf("%d", b->spec->limits->nofile_soft));
+	}
 	return (json_pack("{s:b s:{s:i s:i} s:o s:s s:o s:b s:o s:i"
 			  " s:{s:o s:[] s:[] s:[] s:[]}}",
 	    "terminal", 0, "user", "uid", (int)inner_uid(b), "gid",
 	    (int)inner_uid(b), "args", argv, "cwd", "/app", "env",
 	    bundle_environment(b->spec), "noNewPrivileges", 1, "rlimits",
-	    bundle_rlimits(b->spec->limits), "oomScoreAdj", 1000,
-	    "capabilities", "bounding", bundle_bounding(b->spec), "effective",
-	    "permitted", "inheritable", "ambient"));
+	    bundle_rlimits(b), "oomScoreAdj", 1000, "capabilities", "bounding",
+	    bundle_bounding(b->spec), "effective", "permitted", "inheritable",
+	    "ambient"));
 }
 
 static json_t *
@@ -251,8 +265,9 @@ bundle_namespaces(const struct oci_bundle *b)
 	for (i = 0; i < nitems(types); i++)
 		json_array_append_new(
 		    list, json_pack("{s:s}", "type", types[i]));
-	if (b->userns)
-		json_array_append_new(list, json_pack("{s:s}", "type", "user"));
+	if (b->userns != NULL)
+		json_array_append_new(list,
+		    json_pack("{s:s s:s}", "type", "user", "path", b->userns));
 	return (list);
 }
 
@@ -263,15 +278,9 @@ bundle_linux(const struct oci_bundle *b)
 
 	linux_part = json_pack("{s:s s:o s:o s:o s:o}", "cgroupsPath",
 	    b->cgroup, "namespaces", bundle_namespaces(b), "resources",
-	    bundle_resources(b), "maskedPaths",
-	    options("/proc/acpi", "/proc/asound", "/proc/interrupts",
-		"/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/kmsg",
-		"/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-		"/proc/timer_list", "/proc/timer_stats", NULL),
-	    "readonlyPaths",
-	    options("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-		"/proc/sysrq-trigger", NULL));
-	if (b->userns) {
+	    bundle_resources(b), "maskedPaths", options(MASKED_PATHS, NULL),
+	    "readonlyPaths", options(READONLY_PATHS, NULL));
+	if (b->userns != NULL) {
 		json_object_set_new(linux_part, "uidMappings", id_mappings(b));
 		json_object_set_new(linux_part, "gidMappings", id_mappings(b));
 	}

@@ -14,7 +14,7 @@ struct oci_bundle {
 	const char *seccomp; /* JSON text; NULL: none */
 	uid_t uid_base;
 	int swap;		 /* the kernel can limit swap */
-	int userns;		 /* own user namespace */
+	const char *userns;	 /* own user namespace: its file; or NULL */
 	const char *const *argv; /* what runs; NULL: tako-init */
 };
 

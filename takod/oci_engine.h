@@ -45,6 +45,7 @@ struct container {
 	int of_probe;  /* no slot waits for its end */
 	int stuck;     /* something of it stays, and that was said */
 	int told;
+	int outside; /* somebody else had paused it when it was killed */
 	enum engine_error error; /* why it was not made */
 	char detail[512];
 	void (*unmade)(struct container *, enum engine_error, const char *);

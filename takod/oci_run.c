@@ -10,16 +10,20 @@
 #include <linux/sched.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "oci_run.h"
@@ -47,6 +51,91 @@ child_mount(const char *rootfs)
 	return (mount(rootfs, PATH_RUNTIME_ROOT, NULL, MS_BIND | MS_REC, NULL));
 }
 
+/*
+ * What makes the namespace. The kernel counts some of what a user has (inotify
+ * instances, message queues, pending signals) once more at whoever made their
+ * namespace: at root, all jobs and the host's own services would share one
+ * account. So the maker is the namespace's own root, whom nobody else is.
+ */
+static void __attribute__((noreturn))
+userns_make(const struct oci_userns *u, int done)
+{
+	gid_t gid = (gid_t)u->root;
+
+	if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1 ||
+	    setresuid(u->root, u->root, u->root) == -1 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
+	    unshare(CLONE_NEWUSER) == -1 || write(done, "", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static int
+userns_map(pid_t pid, const char *file, const struct oci_userns *u)
+{
+	char path[64], map[64];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+	snprintf(map, sizeof(map), "0 %u 1\n%u %u 1\n", (unsigned)u->root,
+	    CONTAINER_UID, (unsigned)u->job);
+	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
+		return (-1);
+	ret = write(fd, map, strlen(map)) == (ssize_t)strlen(map) ? 0 : -1;
+	close(fd);
+	return (ret);
+}
+
+/* The maker is needed until the namespace has its ids and a place. */
+static int
+child_userns(const struct oci_userns *u)
+{
+	char path[64], made;
+	int pipes[2], ret = -1;
+	pid_t pid;
+
+	if (pipe2(pipes, O_CLOEXEC) == -1 || (pid = fork()) == -1)
+		return (-1);
+	if (pid == 0) {
+		/* Nobody who reads is left: the write of it ends it. */
+		close(pipes[0]);
+		userns_make(u, pipes[1]);
+	}
+	close(pipes[1]);
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	if (read(pipes[0], &made, 1) == 1 &&
+	    userns_map(pid, "uid_map", u) == 0 &&
+	    userns_map(pid, "gid_map", u) == 0 &&
+	    mount(path, u->path, NULL, MS_BIND, NULL) == 0)
+		ret = 0;
+	close(pipes[0]);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	return (ret);
+}
+
+static int
+child_limit(int resource, uint64_t soft, uint64_t hard)
+{
+	struct rlimit r = { .rlim_cur = soft, .rlim_max = hard };
+
+	return (setrlimit(resource, &r));
+}
+
+static int
+child_limits(const struct conf_limits *l)
+{
+	if (child_limit(RLIMIT_NOFILE, (uint64_t)l->nofile_soft,
+		(uint64_t)l->nofile_hard) == -1 ||
+	    child_limit(RLIMIT_NPROC, (uint64_t)l->nproc_soft,
+		(uint64_t)l->nproc_hard) == -1 ||
+	    child_limit(RLIMIT_FSIZE, l->fsize, l->fsize) == -1)
+		return (-1);
+	return (
+	    child_limit(RLIMIT_CORE, engine_core_limit(), engine_core_limit()));
+}
+
 static int
 child_stdio(int in, int out)
 {
@@ -64,8 +153,8 @@ child_stdio(int in, int out)
 	return (close_range(3, ~0U, 0));
 }
 
-static void __attribute__((noreturn)) child_exec(
-    pid_t parent, char *const argv[], int in, int out, const char *rootfs)
+static void __attribute__((noreturn)) child_exec(pid_t parent,
+    char *const argv[], int in, int out, const struct oci_userns *u)
 {
 	static char path[] =
 	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -87,7 +176,9 @@ static void __attribute__((noreturn)) child_exec(
 		(void)!write(fd, "1000", 4);
 	if (child_stdio(in, out) == -1)
 		_exit(126);
-	if (rootfs != NULL && child_mount(rootfs) == -1)
+	if (u != NULL &&
+	    (child_mount(u->rootfs) == -1 || child_userns(u) == -1 ||
+		child_limits(u->limits) == -1))
 		_exit(125);
 	execve(argv[0], argv, environment);
 	_exit(127);
@@ -135,7 +226,7 @@ fork_into(int group)
 
 struct oci_run *
 oci_run_start(struct event_base *base, char *const argv[], int in, int out,
-    const char *rootfs, int group, oci_run_cb cb, void *arg)
+    const struct oci_userns *u, int group, oci_run_cb cb, void *arg)
 {
 	struct oci_run *r = calloc(1, sizeof(*r));
 	pid_t parent = getpid();
@@ -149,7 +240,7 @@ oci_run_start(struct event_base *base, char *const argv[], int in, int out,
 		return (NULL);
 	}
 	if (r->pid == 0)
-		child_exec(parent, argv, in, out, rootfs);
+		child_exec(parent, argv, in, out, u);
 	r->pidfd = pidfd_open(r->pid, 0);
 	if (r->pidfd != -1)
 		r->ev = event_new(base, r->pidfd, EV_READ, run_ended, r);

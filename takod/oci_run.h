@@ -7,8 +7,24 @@
 
 #include <event2/event.h>
 
+#include "engine.h"
+
 /* Where a root file system is shown to the runtime, in its own namespace. */
 #define PATH_RUNTIME_ROOT "/run/takod-root"
+
+/*
+ * A user namespace for the container, made for the runtime to join. root, job:
+ * ids on the host of 0 and of CONTAINER_UID in it. path: an empty file on
+ * which the namespace is found, in a mount namespace of the runtime's own, as
+ * rootfs is at PATH_RUNTIME_ROOT. limits: a runtime may set no limit of a
+ * process in a namespace that is not its own, so they are inherited.
+ */
+struct oci_userns {
+	const char *rootfs;
+	const char *path;
+	uid_t root, job;
+	const struct conf_limits *limits;
+};
 
 struct oci_run;
 /* status: as wait(2) gives it; -1 when it is not known. */
@@ -16,12 +32,12 @@ typedef void (*oci_run_cb)(int status, void *arg);
 
 /*
  * argv[0] is an absolute path. in, out: its stdin and stdout, -1 for
- * /dev/null; stay the caller's. rootfs: bound to PATH_RUNTIME_ROOT in a mount
- * namespace of the runtime's own, or NULL for neither. group: the directory of
- * a v2 control group that it is born in, -1 for takod's own. NULL with errno.
+ * /dev/null; stay the caller's. The user namespace may be NULL: none. group:
+ * the directory of a v2 control group that it is born in, -1 for takod's own.
+ * NULL with errno.
  */
 struct oci_run *oci_run_start(struct event_base *, char *const argv[], int in,
-    int out, const char *rootfs, int group, oci_run_cb, void *arg);
+    int out, const struct oci_userns *, int group, oci_run_cb, void *arg);
 /* SIGKILL to its whole session; the callback follows. */
 void oci_run_kill(struct oci_run *);
 /* At the end of the engine: kills, waits, and tells nobody. */

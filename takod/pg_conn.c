@@ -689,7 +689,10 @@ pg_conn_open(struct event_base *base, const char *url, const char *node,
 	/* All sessions of this process have one name, no other's. */
 	snprintf(name, sizeof(name), "takod-%s", life);
 	if (pg_params_read(&c->params, url, name) == -1) {
-		strlcpy(detail, "is not a URL of PostgreSQL", len);
+		strlcpy(detail,
+		    "is not a URL of PostgreSQL, or it or PGSERVICE names a "
+		    "service of libpq: name the host instead",
+		    len);
 		free(c);
 		return (NULL);
 	}

@@ -106,7 +106,8 @@ struct pg_params {
 
 /*
  * The URL's parameters with ours, for sessions called name. -1: libpq does not
- * take the URL, and nothing is to be freed.
+ * take the URL, or it or the environment names a service of libpq; nothing is
+ * to be freed.
  */
 int pg_params_read(struct pg_params *, const char *url, const char *name);
 void pg_params_free(struct pg_params *);

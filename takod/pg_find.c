@@ -8,13 +8,12 @@
  * index gives all that there are. The planner has no say in which of them it
  * is: how rare a word is it only guesses, and it knows nothing of the page.
  */
-#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
-#include "pg_find.h"
+#include "pg_store.h"
 #include "store_list.h"
 #include "util.h"
 
@@ -24,24 +23,12 @@
 /* Records a query looks at one by one, for each that is wanted. */
 #define LOOK_TIMES 20
 #define SKIP_MAX   (INT64_C(1) << 48)
-/* Jobs whose texts are in memory together while they are indexed. */
-#define INDEX_AT_ONCE 8
 
 struct pg_find {
 	struct pg_conn *conn;
 	void (*state_cb)(int up, void *arg);
 	void *arg;
 };
-
-static int64_t
-get_int(const PGresult *res, int row, int col)
-{
-	uint64_t v = 0;
-
-	if (PQgetlength(res, row, col) == sizeof(v))
-		memcpy(&v, PQgetvalue(res, row, col), sizeof(v));
-	return ((int64_t)be64toh(v));
-}
 
 /* ---- lists -------------------------------------------------------------- */
 
@@ -52,7 +39,7 @@ struct list {
 	enum pg_find_phase phase;
 	struct pg_statement statement;
 	char sql[3072];
-	char query[WORDS_QUERY_MAX];
+	char query[WORDS_ASKED_MAX];
 	int64_t from, below, skip, look, deadline;
 	struct store_found *items;
 	size_t n;
@@ -74,7 +61,8 @@ static int list_answered(struct pg_request *, enum store_result, PGresult *);
 	" ELSE min(place) END, NULL, (SELECT count(*) FROM hits), " unindexed  \
 	" FROM look"
 #define UNINDEXED                                                              \
-	"(SELECT count(*) FROM (SELECT 1 FROM unindexed LIMIT 100000) AS u)"
+	"(SELECT count(*) FROM (SELECT 1 FROM unindexed"                       \
+	" LIMIT " STORE_UNINDEXED ") AS u)"
 
 void
 pg_find_sql(char *text, size_t len, const struct store_filter *f,
@@ -210,14 +198,14 @@ list_answered(struct pg_request *r, enum store_result result, PGresult *res)
 		l->below = l->from;
 	for (row = 0; row < PQntuples(res); row++) {
 		if (PQgetisnull(res, row, 1)) {
-			if (get_int(res, row, 0) != 0)
-				l->below = get_int(res, row, 0);
-			hits = get_int(res, row, 2);
-			unindexed = get_int(res, row, 3);
+			if (pg_get_int(res, row, 0) != 0)
+				l->below = pg_get_int(res, row, 0);
+			hits = pg_get_int(res, row, 2);
+			unindexed = pg_get_int(res, row, 3);
 			continue;
 		}
 		f = &l->items[l->n++];
-		f->place = get_int(res, row, 0);
+		f->place = pg_get_int(res, row, 0);
 		strlcpy(f->id, PQgetvalue(res, row, 1), sizeof(f->id));
 	}
 	if (l->n == (size_t)l->f.limit || l->phase == PG_FIND_ALL ||
@@ -250,7 +238,7 @@ pg_find_list(struct pg_find *find, const struct store_filter *f,
 	list_range(f, &l->from, &l->below);
 	if (f->query[0] != '\0') {
 		/* One that is none finds nothing: it was refused before. */
-		if (words_query(l->query, f->query, WORDS_TSQUERY) != NULL)
+		if (words_asked(l->query, f->query, WORDS_TSQUERY) == -1)
 			l->query[0] = '\0';
 		l->phase = PG_FIND_NEWEST;
 	}
@@ -259,132 +247,175 @@ pg_find_list(struct pg_find *find, const struct store_filter *f,
 
 /* ---- words -------------------------------------------------------------- */
 
-struct indexing {
+struct texts {
 	struct pg_request req; /* first */
-	struct pg_find *find;
-	store_counts_cb cb;
+	store_texts_cb cb;
 	void *arg;
-	struct store_counts counts;
-	int left; /* jobs whose words are on their way */
-	enum store_result result;
-};
-
-/* A job's words on their way. */
-struct entry {
-	struct pg_request req; /* first */
-	struct indexing *of;
-	int64_t seq;
-	char *vector;
 };
 
 static const struct pg_statement to_index = { "i",
-	"SELECT u.seq, " INDEX_COLUMNS(
+	"SELECT u.seq, jobs.id, " INDEX_COLUMNS(
 	    "octet_length") " FROM (SELECT seq"
 			    " FROM unindexed ORDER BY seq LIMIT $1) AS u"
 			    " JOIN jobs ON jobs.seq = u.seq"
 			    " LEFT JOIN payloads ON payloads.id = jobs.id"
 			    " LEFT JOIN outputs ON outputs.id = jobs.id" };
 
-/* Somebody else may be at it, or the job may be gone. */
-static const struct pg_statement index_one = { "it",
-	"WITH word AS (INSERT INTO search (seq, place, words)"
-	" SELECT seq, place, $2::text::tsvector FROM jobs WHERE seq = $1"
-	" ON CONFLICT DO NOTHING)"
-	" DELETE FROM unindexed WHERE seq = $1" };
-
-static void
-indexing_done(struct indexing *x)
-{
-	x->cb(x->result, &x->counts, x->arg);
-	free(x);
-}
-
-static void
-entry_send(struct entry *e)
-{
-	pg_int(&e->req, e->seq);
-	pg_text(&e->req, e->vector);
-	pg_send(e->of->find->conn, &e->req);
-}
-
+/* -1: no memory. */
 static int
-entry_answered(struct pg_request *r, enum store_result result, PGresult *res)
+texts_read(const PGresult *res, int row, struct store_texts *t)
 {
-	struct entry *e = (struct entry *)(void *)r;
-	struct indexing *x = e->of;
-
-	(void)res;
-	if (result == STORE_FAILED && e->vector[0] != '\0') {
-		/* It is done with all the same, or it would come for ever. */
-		log_warnx(
-		    "record %lld cannot be searched for", (long long)e->seq);
-		e->vector[0] = '\0';
-		r->n = 0;
-		r->bytes = 0;
-		entry_send(e);
-		return (0);
-	}
-	if (result != STORE_OK)
-		x->result = result;
-	free(e->vector);
-	free(e);
-	if (--x->left == 0)
-		indexing_done(x);
-	return (0);
-}
-
-static void
-entry_begin(struct indexing *x, const PGresult *res, int row)
-{
-	struct index_text text[INDEX_COLS];
-	struct words *w;
-	struct entry *e;
+	struct index_text text[STORE_TEXTS];
 	int i;
 
-	for (i = 0; i < INDEX_COLS; i++) {
-		text[i].data = PQgetvalue(res, row, 1 + i);
-		text[i].len = (size_t)PQgetlength(res, row, 1 + i);
+	t->seq = pg_get_int(res, row, 0);
+	pg_get_text(res, row, 1, t->id, sizeof(t->id));
+	for (i = 0; i < STORE_TEXTS; i++) {
+		text[i].data = PQgetvalue(res, row, 2 + i);
+		text[i].len = (size_t)PQgetlength(res, row, 2 + i);
 	}
-	e = xcalloc(1, sizeof(*e));
-	if ((w = index_words(text)) == NULL ||
-	    (e->vector = words_vector(w)) == NULL)
-		fatal(NULL);
-	words_free(w);
-	e->of = x;
-	e->seq = get_int(res, row, 0);
-	e->req.once = &index_one;
-	e->req.answer = entry_answered;
-	x->left++;
-	x->counts.queued++;
-	entry_send(e);
+	return (store_texts_fill(t, text));
 }
 
 static int
-index_read(struct pg_request *r, enum store_result result, PGresult *res)
+texts_answered(struct pg_request *r, enum store_result result, PGresult *res)
 {
-	struct indexing *x = (struct indexing *)(void *)r;
-	int row;
+	struct texts *x = (struct texts *)(void *)r;
+	struct store_texts texts[STORE_INDEX_MAX];
+	int i, n = 0, rows = result == STORE_OK ? PQntuples(res) : 0;
 
-	x->result = result;
-	for (row = 0; result == STORE_OK && row < PQntuples(res); row++)
-		entry_begin(x, res, row);
-	if (x->left == 0)
-		indexing_done(x);
+	memset(texts, 0, sizeof(texts));
+	while (n < rows && n < STORE_INDEX_MAX &&
+	       texts_read(res, n, &texts[n]) == 0)
+		n++;
+	if (rows > 0 && n == 0)
+		result = STORE_FAILED; /* no memory */
+	x->cb(result, texts, (size_t)n, x->arg);
+	for (i = 0; i < n; i++)
+		blob_unref(texts[i].texts);
+	free(x);
 	return (0);
 }
 
 void
-pg_find_index(struct pg_find *find, int max, store_counts_cb cb, void *arg)
+pg_find_to_index(struct pg_find *find, int max, store_texts_cb cb, void *arg)
+{
+	struct texts *x = xcalloc(1, sizeof(*x));
+
+	x->cb = cb;
+	x->arg = arg;
+	x->req.once = &to_index;
+	x->req.answer = texts_answered;
+	pg_int(&x->req, max);
+	pg_send(find->conn, &x->req);
+}
+
+/* Words on their way: all at once or, if that was refused, one by one. */
+struct indexing {
+	struct pg_request req; /* first */
+	struct pg_find *find;
+	store_cb cb;
+	void *arg;
+	struct pg_request one[STORE_INDEX_MAX]; /* the parameters of each */
+	int64_t seq[STORE_INDEX_MAX];
+	char *vector[STORE_INDEX_MAX];
+	void *arrays;
+	int n, at, many; /* many of them from at on are under way */
+};
+
+/* Somebody else may be at some, and some may be gone. */
+static const struct pg_statement index_some = { "IT",
+	"WITH given AS (SELECT * FROM unnest($1, $2) AS g (g_seq, vector)),"
+	" mine AS (DELETE FROM unindexed WHERE seq IN (SELECT seq FROM given"
+	" JOIN unindexed ON seq = g_seq FOR UPDATE OF unindexed SKIP LOCKED)"
+	" RETURNING seq)"
+	" INSERT INTO search (seq, place, words)"
+	" SELECT seq, place, vector::tsvector FROM mine JOIN jobs USING (seq)"
+	" JOIN given ON g_seq = seq WHERE vector <> ''"
+	" ON CONFLICT DO NOTHING" };
+
+static int indexing_answered(
+    struct pg_request *, enum store_result, PGresult *);
+
+static void
+indexing_send(struct indexing *x)
+{
+	struct pg_request *of[STORE_INDEX_MAX];
+	int i;
+
+	free(x->arrays);
+	for (i = 0; i < x->many; i++) {
+		of[i] = &x->one[x->at + i];
+		of[i]->n = 0;
+		of[i]->bytes = 0;
+		pg_int(of[i], x->seq[x->at + i]);
+		pg_text(of[i], x->vector[x->at + i]);
+	}
+	memset(&x->req, 0, sizeof(x->req));
+	x->req.once = &index_some;
+	x->req.answer = indexing_answered;
+	x->arrays = pg_arrays(&x->req, "it", of, x->many);
+	pg_send(x->find->conn, &x->req);
+}
+
+static void
+indexing_done(struct indexing *x, enum store_result result)
+{
+	x->cb(result, x->arg);
+	while (x->n > 0)
+		free(x->vector[--x->n]);
+	free(x->arrays);
+	free(x);
+}
+
+static int
+indexing_answered(struct pg_request *r, enum store_result result, PGresult *res)
+{
+	struct indexing *x = (struct indexing *)(void *)r;
+
+	(void)res;
+	if (result == STORE_OK) {
+		x->at += x->many;
+		x->many = 1;
+	} else if (result == STORE_FAILED && x->many > 1)
+		x->many = 1;
+	else if (result == STORE_FAILED && x->vector[x->at][0] != '\0') {
+		/* It is done with all the same, or it would come for ever. */
+		log_warnx("record %lld cannot be searched for",
+		    (long long)x->seq[x->at]);
+		x->vector[x->at][0] = '\0';
+	} else {
+		indexing_done(x, result);
+		return (0);
+	}
+	if (x->at < x->n)
+		indexing_send(x);
+	else
+		indexing_done(x, STORE_OK);
+	return (0);
+}
+
+void
+pg_find_indexed(struct pg_find *find, const struct store_words *words, size_t n,
+    store_cb cb, void *arg)
 {
 	struct indexing *x = xcalloc(1, sizeof(*x));
+	const struct blob *b;
 
 	x->find = find;
 	x->cb = cb;
 	x->arg = arg;
-	x->req.once = &to_index;
-	x->req.answer = index_read;
-	pg_int(&x->req, max < INDEX_AT_ONCE ? max : INDEX_AT_ONCE);
-	pg_send(find->conn, &x->req);
+	for (; x->n < (int)n; x->n++) {
+		b = words[x->n].words;
+		x->seq[x->n] = words[x->n].seq;
+		x->vector[x->n] =
+		    words_vector((const char *)blob_data(b), blob_len(b));
+		/* A call must be answered: there is no going on. */
+		if (x->vector[x->n] == NULL)
+			fatal(NULL);
+	}
+	x->many = x->n;
+	indexing_send(x);
 }
 
 /* ---- the session -------------------------------------------------------- */

@@ -19,7 +19,9 @@ void pg_find_close(struct pg_find *);
 /* As store.h has them. */
 void pg_find_list(
     struct pg_find *, const struct store_filter *, store_page_cb, void *);
-void pg_find_index(struct pg_find *, int max, store_counts_cb, void *);
+void pg_find_to_index(struct pg_find *, int max, store_texts_cb, void *);
+void pg_find_indexed(
+    struct pg_find *, const struct store_words *, size_t n, store_cb, void *);
 
 /*
  * The statements of a list, and the settings that they are made for, for

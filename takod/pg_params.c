@@ -68,7 +68,7 @@ pg_params_read(struct pg_params *p, const char *url, const char *name)
 	PQconninfoOption *all, *o;
 	const char *value;
 	char *error = NULL;
-	int n = 0, hosts = 1, seconds = 0, addressed = 0;
+	int n = 0, hosts = 1, seconds = 0, addressed = 0, service = 0;
 
 	/* libpq's own words would show the password. */
 	all = PQconninfoParse(url, &error);
@@ -82,12 +82,17 @@ pg_params_read(struct pg_params *p, const char *url, const char *name)
 	p->hosts = p->ports = NULL;
 	for (o = all, n = 0; o->keyword != NULL; o++) {
 		value = o->val != NULL ? o->val : default_of(o->keyword);
+		/* libpq would, later: a name in it is to be looked up here. */
+		if (value == NULL && o->envvar != NULL)
+			value = getenv(o->envvar);
 		if (strcmp(o->keyword, "application_name") == 0)
 			value = name;
 		else if (strcmp(o->keyword, "client_encoding") == 0)
 			value = "UTF8";
 		if (value == NULL)
 			continue;
+		if (strcmp(o->keyword, "service") == 0)
+			service = 1;
 		if (strcmp(o->keyword, "connect_timeout") == 0)
 			seconds = atoi(value);
 		else if (strcmp(o->keyword, "port") == 0)
@@ -104,6 +109,12 @@ pg_params_read(struct pg_params *p, const char *url, const char *name)
 	}
 	PQconninfoFree(all);
 	p->n = n;
+	if (service) {
+		/* Its file would be read, and its names looked up, in the loop.
+		 */
+		pg_params_free(p);
+		return (-1);
+	}
 	if (p->hosts != NULL && (addressed || all_known(p->hosts))) {
 		free(p->hosts);
 		p->hosts = NULL;

@@ -276,17 +276,22 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " (lease_until >= " NOW_US ")::int FROM nodes ORDER BY name" },
 	[S_NOTIFY] = { "t", "SELECT pg_notify('takod_jobs', $1)" },
 	/*
-	 * The clock is read once, or the index would not be used for it. What
-	 * another takod is removing is left to it.
+	 * The oldest by the index, and only then which of them are old enough:
+	 * with the age in it, a planner that knows little of the table would
+	 * rather sort all that are, once more in each call. What another takod
+	 * is removing is left to it.
 	 */
 	[S_EXPIRE] = { "ii",
-	    "WITH old (old_id) AS (SELECT id FROM jobs WHERE ended_at > 0"
-	    " AND ended_at < (SELECT " NOW_US " - $1)"
+	    "WITH oldest AS MATERIALIZED (SELECT id AS old_id, ended_at AS age"
+	    " FROM jobs WHERE ended_at > 0"
 	    " AND status NOT IN ('queued', 'running')"
-	    " ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)"
-	    " DELETE FROM jobs USING old LEFT JOIN outputs"
-	    " ON outputs.id = old_id WHERE jobs.id = old_id"
-	    " RETURNING jobs.id, artifact_store" },
+	    " ORDER BY ended_at LIMIT $2),"
+	    " old AS (SELECT id AS gone_id FROM oldest JOIN jobs"
+	    " ON id = old_id WHERE age < (SELECT " NOW_US " - $1)"
+	    " FOR UPDATE OF jobs SKIP LOCKED)"
+	    " DELETE FROM jobs USING old WHERE id = gone_id"
+	    " RETURNING id, (SELECT artifact_store FROM outputs"
+	    " WHERE outputs.id = jobs.id)" },
 	/* Two plans would be wanted for two filters: there are not so many. */
 	[S_LETTERS] = { "tiii",
 	    "SELECT " LETTER_COLUMNS " FROM dead_letters"
@@ -297,9 +302,12 @@ const struct pg_statement pg_statements[S_MAX] = {
 	[S_LETTER_REMOVE] = { "i",
 	    "DELETE FROM dead_letters WHERE letter = $1" },
 	[S_LETTERS_EXPIRE] = { "ii",
-	    "DELETE FROM dead_letters WHERE letter IN (SELECT letter"
-	    " FROM dead_letters WHERE created_at < (SELECT " NOW_US " - $1)"
-	    " ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)" },
+	    "WITH oldest AS MATERIALIZED (SELECT letter AS old, created_at"
+	    " AS age FROM dead_letters ORDER BY created_at LIMIT $2)"
+	    " DELETE FROM dead_letters WHERE letter IN (SELECT letter"
+	    " FROM oldest JOIN dead_letters ON letter = old"
+	    " WHERE age < (SELECT " NOW_US " - $1)"
+	    " FOR UPDATE OF dead_letters SKIP LOCKED)" },
 	/* What one statement changes the next one of it does not see yet. */
 	[S_SET_TENANTS] = { "t",
 	    "WITH p AS MATERIALIZED (SELECT * FROM jsonb_to_recordset($1::jsonb)"

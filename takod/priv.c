@@ -61,5 +61,6 @@ priv_ids(void)
 	log_info("ids %u to %u are this instance's", (unsigned)env.uid_base,
 	    (unsigned)(env.uid_base + IDS_PER_TAKOD - 1));
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+	/* What a container may get of it is no core either: engine.h. */
+	setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, engine_core_limit() });
 }

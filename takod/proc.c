@@ -41,6 +41,15 @@ static void child_exited(int, short, void *);
 static void child_late(int, short, void *);
 static void child_channel_ended(struct imsgev *, const char *, void *);
 
+/* What it is called; tako-worker has two roles. */
+static const char *
+name_of(enum msg_sender kind)
+{
+	return (kind == FROM_API     ? "tako-api"
+		: kind == FROM_WORDS ? "tako-words"
+				     : "tako-worker");
+}
+
 static const char *
 program_of(enum msg_sender kind)
 {
@@ -105,7 +114,7 @@ proc_spawn(
 
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return (NULL);
-	c->name = program_of(kind);
+	c->name = name_of(kind);
 	c->kind = kind;
 	c->uid = uid;
 	c->pidfd = -1;
@@ -113,9 +122,9 @@ proc_spawn(
 	c->started = time_mono_us();
 	c->gone = gone;
 	c->arg = arg;
-	if (program_path(path, sizeof(path), c->name) == -1) {
-		log_error("%s is neither beside takod nor in %s", c->name,
-		    PATH_LIBEXEC);
+	if (program_path(path, sizeof(path), program_of(kind)) == -1) {
+		log_error("%s is neither beside takod nor in %s",
+		    program_of(kind), PATH_LIBEXEC);
 		goto fail;
 	}
 	if ((program = open(path, O_PATH | O_CLOEXEC)) == -1 ||
@@ -130,7 +139,8 @@ proc_spawn(
 		goto fail;
 	}
 	if (c->pid == 0)
-		child_exec(c->name, program, pair[1], uid, gid, parent);
+		child_exec(
+		    program_of(kind), program, pair[1], uid, gid, parent);
 	close_fd(&program);
 	close_fd(&pair[1]);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
@@ -444,6 +454,7 @@ proc_api_setup(void)
 	setup.default_timeout = (uint64_t)cf->default_timeout;
 	setup.production_mode = cf->production_mode != 0;
 	setup.admit = admit_needed() != 0;
+	setup.keys = cf->api_auth_enabled != 0;
 	setup.max_connections = (uint64_t)cf->api_max_connections;
 	setup.max_connections_per_source =
 	    (uint64_t)cf->api_max_connections_per_source;

@@ -476,7 +476,8 @@ run_worker_gone(struct run *r, const char *why)
 	}
 	if (!r->done) {
 		r->incomplete = 1;
-		if (r->reason == REASON_NONE && !r->dead)
+		/* A sandbox ends with its worker, and may be seen to first. */
+		if (r->reason == REASON_NONE)
 			r->reason = REASON_WORKER;
 	}
 	r->done = 1;
@@ -573,6 +574,36 @@ run_done(struct run *r, const struct msg_job_done *m)
 /* ---- the end
  * ------------------------------------------------------------------ */
 
+static void
+run_inquired(enum engine_error error, const char *detail, void *arg)
+{
+	struct run *r = arg;
+
+	(void)error;
+	(void)detail;
+	r->inquired = 2;
+	run_try_end(r);
+}
+
+/*
+ * A container that ended without a word, and not by takod: its engine may know
+ * that it was somebody else. Whether its answer is waited for.
+ */
+static int
+run_inquire(struct run *r)
+{
+	if (r->reason != REASON_NONE || r->went == 0 || r->slot == NULL ||
+	    r->slot->container == NULL || r->last.end != END_LOST ||
+	    env.engine_ops->inquire == NULL || r->inquired == 2)
+		return (0);
+	if (r->inquired == 0) {
+		r->inquired = 1;
+		env.engine_ops->inquire(
+		    env.engine, r->slot->container, run_inquired, r);
+	}
+	return (1);
+}
+
 /*
  * The row may be written when the worker has said its last word and all of the
  * container is dead: by tako-init's word that it killed and reaped everything,
@@ -596,6 +627,8 @@ run_try_end(struct run *r)
 		arm(r, KILL_AGAIN_MS * 1000LL);
 		return;
 	}
+	if (run_inquire(r))
+		return;
 	FAILPOINT("takod.ended");
 	event_del(r->timer);
 	if (r->ended == 0)

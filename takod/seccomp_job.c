@@ -8,6 +8,7 @@
  * answered ENOSYS by runc itself (for architectures that are named), so that a
  * C library of tomorrow finds its fallback.
  */
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include <errno.h>
@@ -56,9 +57,9 @@ static const char *const allowed[] = {
 	"preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead",
 	"readlink", "readlinkat", "readv", "removexattr", "rename", "renameat",
 	"renameat2", "rmdir", "sendfile", "setxattr", "splice", "stat",
-	"statfs", "statx", "symlink", "symlinkat", "sync", "sync_file_range",
-	"syncfs", "tee", "truncate", "umask", "unlink", "unlinkat", "utime",
-	"utimensat", "utimes", "vmsplice", "write", "writev",
+	"statfs", "statx", "symlink", "symlinkat", "sync_file_range", "tee",
+	"truncate", "umask", "unlink", "unlinkat", "utime", "utimensat",
+	"utimes", "vmsplice", "write", "writev",
 	/* waiting */
 	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_pwait",
 	"epoll_pwait2", "epoll_wait", "eventfd", "eventfd2", "pipe", "pipe2",
@@ -75,17 +76,17 @@ static const char *const allowed[] = {
 	"getresuid", "getrlimit", "getrusage", "getsid", "gettid", "getuid",
 	"ioprio_get", "kill", "landlock_add_rule", "landlock_create_ruleset",
 	"landlock_restrict_self", "pause", "pidfd_open", "pidfd_send_signal",
-	"prctl", "prlimit64", "restart_syscall", "rseq", "rt_sigaction",
-	"rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn",
-	"rt_sigsuspend", "rt_sigtimedwait", "rt_tgsigqueueinfo",
-	"sched_get_priority_max", "sched_get_priority_min", "sched_getaffinity",
-	"sched_getattr", "sched_getparam", "sched_getscheduler",
-	"sched_rr_get_interval", "sched_setaffinity", "sched_setparam",
-	"sched_setscheduler", "sched_yield", "seccomp", "set_robust_list",
-	"set_tid_address", "setfsgid", "setfsuid", "setgid", "setgroups",
-	"setitimer", "setpgid", "setpriority", "setregid", "setresgid",
-	"setresuid", "setreuid", "setrlimit", "setsid", "setuid", "sigaltstack",
-	"tgkill", "tkill", "vfork", "wait4", "waitid",
+	"prctl", "restart_syscall", "rseq", "rt_sigaction", "rt_sigpending",
+	"rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend",
+	"rt_sigtimedwait", "rt_tgsigqueueinfo", "sched_get_priority_max",
+	"sched_get_priority_min", "sched_getaffinity", "sched_getattr",
+	"sched_getparam", "sched_getscheduler", "sched_rr_get_interval",
+	"sched_setaffinity", "sched_setparam", "sched_setscheduler",
+	"sched_yield", "seccomp", "set_robust_list", "set_tid_address",
+	"setfsgid", "setfsuid", "setgid", "setgroups", "setitimer", "setpgid",
+	"setpriority", "setregid", "setresgid", "setresuid", "setreuid",
+	"setsid", "setuid", "sigaltstack", "tgkill", "tkill", "vfork", "wait4",
+	"waitid",
 	/* time and the machine */
 	"clock_getres", "clock_gettime", "clock_nanosleep", "getrandom",
 	"gettimeofday", "nanosleep", "sysinfo", "time", "timer_create",
@@ -104,15 +105,25 @@ static const char *const allowed[] = {
 };
 
 /* Answered as by a kernel that has them not: libraries then do without. */
-static const char *const absent[] = { "clone3", "io_uring_enter",
+static const char *const absent[] = { "cachestat", "clone3", "io_uring_enter",
 	"io_uring_register", "io_uring_setup", "memfd_secret" };
+
+/*
+ * Answered as done, and not done: they flush whole file systems of the host,
+ * as often as a job likes, and what a job writes lies in memory.
+ */
+static const char *const nothing[] = { "sync", "syncfs" };
 
 #define MAX_ARGS 3
 #define NEW_NAMESPACES                                                         \
 	0x7e020000 /* CLONE_NEWNS CGROUP UTS IPC USER PID NET; TIME has no     \
 		    * bit of its own in clone */
 
-/* Allowed where all of the comparisons hold. mask 0: equal, else masked. */
+/*
+ * Where all of the comparisons hold: allowed, or answered as done and not done.
+ * mask 0: equal, NOT: not equal, else equal under the mask.
+ */
+#define NOT UINT64_MAX
 static const struct conditional {
 	const char *name;
 	struct {
@@ -120,11 +131,12 @@ static const struct conditional {
 		uint64_t mask, value;
 	} args[MAX_ARGS];
 	unsigned n;
+	int nothing;
 } conditionals[] = {
-	{ "clone", { { 0, NEW_NAMESPACES, 0 } }, 1 },
+	{ "clone", { { 0, NEW_NAMESPACES, 0 } }, 1, 0 },
 	/* PER_LINUX, and the question which one is on. */
-	{ "personality", { { 0, 0, 0 } }, 1 },
-	{ "personality", { { 0, 0, 0xffffffff } }, 1 },
+	{ "personality", { { 0, 0, 0 } }, 1, 0 },
+	{ "personality", { { 0, 0, 0xffffffff } }, 1, 0 },
 /*
  * Family, type without its flags, protocol. Naming the protocol keeps out
  * SCTP, MPTCP, L2TP, UDP-Lite, ping: modules that a socket call would load.
@@ -134,19 +146,28 @@ static const struct conditional {
 		"socket",                                                      \
 		    { { 0, 0, family }, { 1, 0xf, type },                      \
 			    { 2, 0, protocol } },                              \
-		    3                                                          \
+		    3, 0                                                       \
 	}
-	SOCKET(1, 1, 0),		      /* UNIX stream */
-	SOCKET(1, 2, 0),		      /* UNIX datagram */
-	SOCKET(2, 1, 0),		      /* IPv4 stream */
-	SOCKET(2, 1, 6),		      /* ... as TCP */
-	SOCKET(2, 2, 0),		      /* IPv4 datagram */
-	SOCKET(2, 2, 17),		      /* ... as UDP */
-	SOCKET(10, 1, 0),		      /* IPv6 likewise */
-	SOCKET(10, 1, 6),		      /**/
-	SOCKET(10, 2, 0),		      /**/
-	SOCKET(10, 2, 17),		      /**/
-	{ "socketpair", { { 0, 0, 1 } }, 1 }, /* UNIX */
+	SOCKET(1, 1, 0),			 /* UNIX stream */
+	SOCKET(1, 2, 0),			 /* UNIX datagram */
+	SOCKET(2, 1, 0),			 /* IPv4 stream */
+	SOCKET(2, 1, 6),			 /* ... as TCP */
+	SOCKET(2, 2, 0),			 /* IPv4 datagram */
+	SOCKET(2, 2, 17),			 /* ... as UDP */
+	SOCKET(10, 1, 0),			 /* IPv6 likewise */
+	SOCKET(10, 1, 6),			 /**/
+	SOCKET(10, 2, 0),			 /**/
+	SOCKET(10, 2, 17),			 /**/
+	{ "socketpair", { { 0, 0, 1 } }, 1, 0 }, /* UNIX */
+	/*
+	 * The limit of cores stays at one byte: that keeps them from a program
+	 * that core_pattern names too, which 0 does not.
+	 */
+	{ "setrlimit", { { 0, NOT, RLIMIT_CORE } }, 1, 0 },
+	{ "setrlimit", { { 0, 0, RLIMIT_CORE } }, 1, 1 },
+	{ "prlimit64", { { 1, NOT, RLIMIT_CORE } }, 1, 0 },
+	{ "prlimit64", { { 1, 0, RLIMIT_CORE }, { 2, 0, 0 } }, 2, 0 },
+	{ "prlimit64", { { 1, 0, RLIMIT_CORE }, { 2, NOT, 0 } }, 2, 1 },
 };
 
 static json_t *
@@ -166,18 +187,22 @@ conditional_json(const struct conditional *c)
 	json_t *args = json_array();
 	unsigned i;
 
-	for (i = 0; i < c->n; i++)
-		json_array_append_new(args,
-		    json_pack("{s:i s:I s:I s:s}", "index",
-			(int)c->args[i].index, "value",
-			(json_int_t)(c->args[i].mask != 0 ? c->args[i].mask
-							  : c->args[i].value),
-			"valueTwo",
-			(json_int_t)(c->args[i].mask != 0 ? c->args[i].value
-							  : 0),
-			"op",
-			c->args[i].mask != 0 ? "SCMP_CMP_MASKED_EQ"
-					     : "SCMP_CMP_EQ"));
+	for (i = 0; i < c->n; i++) {
+		uint64_t mask = c->args[i].mask, value = c->args[i].value;
+		int masked = mask != 0 && mask != NOT;
+
+		json_array_append_new(
+		    args, json_pack("{s:I s:I s:I s:s}", "index",
+			      (json_int_t)c->args[i].index, "value",
+			      (json_int_t)(masked ? mask : value), "valueTwo",
+			      (json_int_t)(masked ? value : 0), "op",
+			      mask == NOT ? "SCMP_CMP_NE"
+			      : masked	  ? "SCMP_CMP_MASKED_EQ"
+					  : "SCMP_CMP_EQ"));
+	}
+	if (c->nothing)
+		return (json_pack("{s:[s] s:s s:i s:o}", "names", c->name,
+		    "action", "SCMP_ACT_ERRNO", "errnoRet", 0, "args", args));
 	return (json_pack("{s:[s] s:s s:o}", "names", c->name, "action",
 	    "SCMP_ACT_ALLOW", "args", args));
 }
@@ -198,6 +223,10 @@ own_profile(void)
 	    calls, json_pack("{s:o s:s s:i}", "names",
 		       names_json(absent, nitems(absent)), "action",
 		       "SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
+	json_array_append_new(
+	    calls, json_pack("{s:o s:s s:i}", "names",
+		       names_json(nothing, nitems(nothing)), "action",
+		       "SCMP_ACT_ERRNO", "errnoRet", 0));
 	return (json_pack("{s:s s:i s:[s] s:o}", "defaultAction",
 	    "SCMP_ACT_ERRNO", "defaultErrnoRet", EPERM, "architectures",
 	    NATIVE_SCMP, "syscalls", calls));

@@ -11,16 +11,17 @@
  * held the loop, so that nobody keeps all else waiting by asking again.
  *
  * Words are kept in an FTS5 table without content, by the place of the job.
- * What is to be removed from such a table must be told again, so it is made
- * from the same texts as when it went in.
+ * What is to be removed from such a table must be told again, so they are kept
+ * in a table of their own too.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "failpoint.h"
 #include "log.h"
-#include "sqlite_calls.h"
+#include "sqlite_store.h"
 #include "store_list.h"
 #include "util.h"
 
@@ -37,7 +38,7 @@
 
 struct sqlite_list {
 	struct store_filter f;
-	char query[WORDS_QUERY_MAX];
+	char query[WORDS_ASKED_MAX];
 	int refused; /* the query is none */
 	sqlite3_stmt *st;
 	int64_t from, below; /* what is left to look at */
@@ -60,8 +61,7 @@ sqlite_list_new(const struct store_filter *f)
 	l->skip = f->offset;
 	l->deadline = time_mono_us() + STORE_LIST_US;
 	if (f->query[0] != '\0')
-		l->refused =
-		    words_query(l->query, f->query, WORDS_FTS5) != NULL;
+		l->refused = words_asked(l->query, f->query, WORDS_FTS5) == -1;
 	return (l);
 }
 
@@ -171,6 +171,7 @@ list_steps(struct store *s, struct sqlite_list *l, int64_t until)
 	list_bind(l);
 	l->step = time_cpu_us();
 	while ((rc = sqlite3_step(l->st)) == SQLITE_ROW) {
+		FAILPOINT("takod.listing");
 		place = sqlite3_column_int64(l->st, 0);
 		if (sqlite3_column_int(l->st, 2) && l->skip-- <= 0) {
 			f = &l->items[l->n++];
@@ -250,77 +251,78 @@ call_list(struct store *s, struct store_op *op)
 
 /* ---- words --------------------------------------------------------------- */
 
-/*
- * The job that a statement of texts gives: its words, its seq and place.
- * STORE_NOT_FOUND: none.
- */
-static enum store_result
-words_read(struct store *s, sqlite3_stmt *st, struct words **w, int64_t *seq,
-    int64_t *place)
+/* A row of texts. -1: no memory. */
+static int
+texts_read(sqlite3_stmt *st, struct store_texts *t)
 {
-	struct index_text text[INDEX_COLS];
-	int rc = sqlite3_step(st), i;
+	struct index_text text[STORE_TEXTS];
+	int i;
 
-	*w = NULL;
-	if (rc == SQLITE_ROW) {
-		*seq = sqlite3_column_int64(st, 0);
-		*place = sqlite3_column_int64(st, 1);
-		for (i = 0; i < INDEX_COLS; i++) {
-			/* The bytes first, then their count. */
-			text[i].data = sqlite3_column_blob(st, 2 + i);
-			text[i].len = (size_t)sqlite3_column_bytes(st, 2 + i);
-		}
-		*w = index_words(text);
+	t->seq = sqlite3_column_int64(st, 0);
+	sqlite_get_text(st, 1, t->id, sizeof(t->id));
+	for (i = 0; i < STORE_TEXTS; i++) {
+		/* The bytes first, then their count. */
+		text[i].data = sqlite3_column_blob(st, 2 + i);
+		text[i].len = (size_t)sqlite3_column_bytes(st, 2 + i);
 	}
-	sqlite3_reset(st);
-	if (rc == SQLITE_DONE)
-		return (STORE_NOT_FOUND);
-	if (rc != SQLITE_ROW)
-		return (sqlite_fault(s, rc));
-	return (*w == NULL ? STORE_FAILED : STORE_OK);
-}
-
-static enum store_result
-words_write(
-    struct store *s, enum statement which, int64_t place, const struct words *w)
-{
-	sqlite3_stmt *st = sqlite_stmt(s, which);
-	const char *text;
-	size_t len;
-	int rc;
-
-	text = words_text(w, &len);
-	sqlite3_bind_int64(st, 1, place);
-	sqlite3_bind_text(st, 2, text, (int)len, SQLITE_STATIC);
-	rc = sqlite_run(st);
-	sqlite3_clear_bindings(st);
-	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
+	return (store_texts_fill(t, text));
 }
 
 enum store_result
-call_index(struct store *s, struct store_op *op)
+call_to_index(struct store *s, struct store_op *op)
 {
-	int64_t until = time_mono_us() + INDEX_US, seq, place;
-	enum store_result r;
-	struct words *w;
-	sqlite3_stmt *st;
+	int64_t until = time_mono_us() + INDEX_US;
+	sqlite3_stmt *st = sqlite_stmt(s, S_TO_INDEX);
 	int rc;
 
-	while (op->counts.queued < op->flag && time_mono_us() < until) {
-		r = words_read(s, sqlite_stmt(s, S_TO_INDEX), &w, &seq, &place);
-		if (r == STORE_NOT_FOUND)
+	sqlite3_bind_int(st, 1, op->flag);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW &&
+	       texts_read(st, &op->texts[op->n_texts]) == 0)
+		if (++op->n_texts == (size_t)op->flag || time_mono_us() > until)
 			break;
-		if (r != STORE_OK)
-			return (r);
-		r = words_write(s, S_INDEX, place, w);
-		words_free(w);
-		if (r != STORE_OK)
-			return (r);
-		st = sqlite_stmt(s, S_INDEXED);
-		sqlite3_bind_int64(st, 1, seq);
-		if ((rc = sqlite_run(st)) != SQLITE_DONE)
+	sqlite3_reset(st);
+	if (rc == SQLITE_ROW && op->n_texts == 0)
+		return (STORE_FAILED); /* no memory */
+	return (rc == SQLITE_ROW || rc == SQLITE_DONE ? STORE_OK
+						      : sqlite_fault(s, rc));
+}
+
+/* Runs one that has a job's seq, and its words. */
+static int
+words_run(struct store *s, enum statement which, const struct store_words *w)
+{
+	sqlite3_stmt *st = sqlite_stmt(s, which);
+	int rc;
+
+	sqlite3_bind_int64(st, 1, w->seq);
+	if (which != S_INDEXED)
+		sqlite3_bind_text64(st, 2, (const char *)blob_data(w->words),
+		    blob_len(w->words), SQLITE_STATIC, SQLITE_UTF8);
+	rc = sqlite_run(st);
+	sqlite3_clear_bindings(st);
+	return (rc);
+}
+
+/* Some of them: the others in a later turn, so that the loop goes on. */
+enum store_result
+call_indexed(struct store *s, struct store_op *op)
+{
+	int64_t until = time_mono_us() + INDEX_US;
+	const struct store_words *w;
+	int rc;
+
+	while ((size_t)op->n1 < op->n_words) {
+		w = &op->words[op->n1];
+		if ((rc = words_run(s, S_INDEXED, w)) == SQLITE_DONE &&
+		    sqlite3_changes(s->db) == 1 && blob_len(w->words) > 0 &&
+		    (rc = words_run(s, S_WORDS, w)) == SQLITE_DONE)
+			rc = words_run(s, S_INDEX, w);
+		if (rc != SQLITE_DONE)
 			return (sqlite_fault(s, rc));
-		op->counts.queued++;
+		if ((size_t)++op->n1 < op->n_words && time_mono_us() > until) {
+			op->again = AGAIN_NOW;
+			break;
+		}
 	}
 	return (STORE_OK);
 }
@@ -328,17 +330,10 @@ call_index(struct store *s, struct store_op *op)
 enum store_result
 sqlite_forget(struct store *s, const char *id)
 {
-	sqlite3_stmt *st = sqlite_stmt(s, S_TO_FORGET);
-	enum store_result r;
-	struct words *w;
-	int64_t seq, place;
+	sqlite3_stmt *st = sqlite_stmt(s, S_FORGET);
+	int rc;
 
-	sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
-	r = words_read(s, st, &w, &seq, &place);
-	if (r == STORE_NOT_FOUND)
-		return (STORE_OK); /* they never went in */
-	if (r == STORE_OK)
-		r = words_write(s, S_FORGET, place, w);
-	words_free(w);
-	return (r);
+	sqlite_put_text(st, 1, id);
+	rc = sqlite_run(st);
+	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }

@@ -116,7 +116,7 @@ struct store_filter {
 	char job_type[MAX_JOB_TYPE + 1]; /* "": any */
 	char parent_id[MAX_JOB_ID + 1];	 /* "": any */
 	char key[MAX_IDEMPOTENCY + 1];	 /* "": any */
-	char query[MAX_QUERY + 1];	 /* of words.h, well-formed; "": none */
+	char query[MAX_TERMS + 1]; /* terms of words.h, well-formed; "": none */
 	int64_t since,
 	    until;	/* since <= created_at < until, us; until 0: now */
 	int64_t after;	/* only what is listed behind that place; 0: all */
@@ -142,6 +142,28 @@ struct store_page {
 };
 typedef void (*store_page_cb)(
     enum store_result, const struct store_page *, void *arg);
+/* The texts that a job is searched by, one behind the other. */
+enum store_text {
+	TEXT_ERROR,
+	TEXT_CODE,
+	TEXT_STDERR,
+	TEXT_STDERR_END, /* of one that is too long for all of it */
+	TEXT_STDOUT,
+	TEXT_STDOUT_END,
+	STORE_TEXTS
+};
+struct store_texts {
+	int64_t seq; /* the store's own number of the job */
+	char id[MAX_JOB_ID + 1];
+	struct blob *texts;
+	size_t len[STORE_TEXTS];
+};
+typedef void (*store_texts_cb)(
+    enum store_result, const struct store_texts *, size_t n, void *arg);
+struct store_words {
+	int64_t seq;
+	struct blob *words; /* of words.h; empty: it has none */
+};
 
 /* What a get is to bring. */
 enum store_want {
@@ -295,11 +317,18 @@ struct store_ops {
 	void (*list)(
 	    struct store *, const struct store_filter *, store_page_cb, void *);
 	/*
-	 * Makes words of jobs that have ended known to list's queries: at most
-	 * max jobs, or as many as can be done in a few milliseconds. Answer:
-	 * how many there were to do, of max; 0: all is done.
+	 * Texts of jobs that have ended and whose words no query finds yet: of
+	 * at most max (1..STORE_INDEX_MAX) of them, or as many as can be read
+	 * in a few milliseconds; none: all is done.
 	 */
-	void (*index)(struct store *, int max, store_counts_cb, void *);
+	void (*to_index)(struct store *, int max, store_texts_cb, void *);
+	/*
+	 * Makes the words of such jobs (STORE_INDEX_MAX at most) known to
+	 * list's queries; one that is gone meanwhile is passed over. One whose
+	 * words the database refuses is done with too, and logged.
+	 */
+	void (*indexed)(struct store *, const struct store_words *, size_t n,
+	    store_cb, void *);
 	/*
 	 * Inserts the whole record of a job that has ended, as it is. EXISTS:
 	 * the id is known, and nothing was changed. CONFLICT: another job has
@@ -375,6 +404,7 @@ struct store_ops {
 	void (*tenants)(struct store *, int max, store_tenants_cb, void *);
 };
 
+#define STORE_INDEX_MAX	  32
 #define STORE_EXPIRE_MAX  50
 #define STORE_ENDED_MAX	  256
 #define STORE_PLACES	  16

@@ -8,6 +8,7 @@
  * row, a bounded number of rows at a time.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store_list.h"
@@ -143,18 +144,22 @@ list_range(const struct store_filter *f, int64_t *from, int64_t *below)
 		*below = f->after;
 }
 
-struct words *
-index_words(const struct index_text text[INDEX_COLS])
+int
+store_texts_fill(
+    struct store_texts *t, const struct index_text text[STORE_TEXTS])
 {
-	struct words *w;
+	size_t len = 0, off = 0;
+	uint8_t *all;
 	int i;
 
-	if ((w = words_new()) == NULL)
-		return (NULL);
-	for (i = 0; i < INDEX_COLS; i++)
-		if (words_add(w, text[i].data, text[i].len) == -1) {
-			words_free(w);
-			return (NULL);
-		}
-	return (w);
+	for (i = 0; i < STORE_TEXTS; i++)
+		len += t->len[i] = text[i].len;
+	if ((all = malloc(len + 1)) == NULL)
+		return (-1);
+	for (i = 0; i < STORE_TEXTS; i++) {
+		if (text[i].len > 0)
+			memcpy(all + off, text[i].data, text[i].len);
+		off += text[i].len;
+	}
+	return ((t->texts = blob_take(all, len)) == NULL ? -1 : 0);
 }

@@ -43,11 +43,9 @@ const char *list_text(const struct store_filter *, enum list_param);
 void list_range(const struct store_filter *, int64_t *from, int64_t *below);
 
 /*
- * Columns of payloads and outputs for index_words(), in its order, and
- * length and substr of the dialect.
+ * The columns that a job is searched by, in the order of enum store_text, and
+ * length and substr of the dialect. Of a long text the middle is left out.
  */
-#define INDEX_CODE 32768
-#define INDEX_HALF 8192
 #define INDEX_TEXT(col, LENGTH)                                                \
 	"CASE WHEN " LENGTH "(" col ") <= 16384 THEN " col " ELSE substr(" col \
 	", 1, 8192) END,"                                                      \
@@ -56,15 +54,16 @@ void list_range(const struct store_filter *, int64_t *from, int64_t *below);
 #define INDEX_COLUMNS(LENGTH)                                                  \
 	"error_message, substr(code, 1, 32768), " INDEX_TEXT(                  \
 	    "stderr", LENGTH) ", " INDEX_TEXT("stdout", LENGTH)
-enum {
-	INDEX_ERROR,
-	INDEX_COLS = 6
-};
+
+/* Jobs that no query finds yet are counted no further. */
+#define STORE_UNINDEXED "10000"
+
 struct index_text {
 	const void *data;
 	size_t len;
 };
-/* The words of one job; NULL: no memory. */
-struct words *index_words(const struct index_text[INDEX_COLS]);
+/* Makes them one blob, the caller's. -1: no memory. */
+int store_texts_fill(
+    struct store_texts *, const struct index_text[STORE_TEXTS]);
 
 #endif

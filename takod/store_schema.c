@@ -422,6 +422,23 @@
 	" EXECUTE FUNCTION jobs_came();"
 /* clang-format on */
 
+/*
+ * The words themselves, which SQLite has to be told again to forget them: no
+ * text is taken apart for that. All that is there is indexed anew.
+ */
+#define STORED_SQLITE                                                          \
+	"CREATE TABLE words ("                                                 \
+	" seq INTEGER PRIMARY KEY"                                             \
+	" REFERENCES jobs (seq) ON DELETE CASCADE,"                            \
+	" words TEXT NOT NULL);"                                               \
+	"INSERT INTO search (search) VALUES ('delete-all');"                   \
+	"INSERT OR IGNORE INTO unindexed"                                      \
+	" SELECT seq FROM jobs WHERE ended_at > 0;"
+/* Rows come and go there with each job: dead ones stand before the next. */
+#define STORED_PG                                                              \
+	"ALTER TABLE unindexed SET (autovacuum_vacuum_scale_factor = 0,"       \
+	" autovacuum_vacuum_threshold = 5000);"
+
 const char *const schema_sqlite[SCHEMA_VERSION] = {
 	JOBS("INTEGER", "BLOB", "INTEGER PRIMARY KEY AUTOINCREMENT"),
 	JOBS_ENDED,
@@ -431,6 +448,7 @@ const char *const schema_sqlite[SCHEMA_VERSION] = {
 	NODES("INTEGER"),
 	PLACES("INTEGER", "VIRTUAL") WORDS_SQLITE,
 	WAITS("VIRTUAL"),
+	STORED_SQLITE,
 };
 
 const char *const schema_pg[SCHEMA_VERSION] = {
@@ -447,4 +465,5 @@ const char *const schema_pg[SCHEMA_VERSION] = {
 	NODES("BIGINT"),
 	PLACES("BIGINT", "STORED") WORDS_PG,
 	WAITS("STORED") COME_PG,
+	STORED_PG,
 };

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "log.h"
-#include "sqlite_calls.h"
+#include "sqlite_store.h"
 #include "store_schema.h"
 #include "util.h"
 
@@ -38,6 +38,7 @@ op_answer(struct store_op *op)
 {
 	struct job *job = op->job;
 	struct store_page page;
+	size_t i;
 
 	if (op->result == STORE_AWAY || op->result == STORE_FAILED) {
 		job_free(job);
@@ -60,6 +61,9 @@ op_answer(struct store_op *op)
 		if (op->result == STORE_OK)
 			sqlite_list_page(op->list, &page);
 		op->cb.page(op->result, &page, op->arg);
+		break;
+	case TEXTS_CB:
+		op->cb.texts(op->result, op->texts, op->n_texts, op->arg);
 		break;
 	case PLAIN_CB:
 		op->cb.plain(op->result, op->arg);
@@ -103,6 +107,12 @@ op_answer(struct store_op *op)
 		op->cb.nodes(op->result, op->nodes, op->n_nodes, op->arg);
 		break;
 	}
+	for (i = 0; i < op->n_texts; i++)
+		blob_unref(op->texts[i].texts);
+	for (i = 0; i < op->n_words; i++)
+		blob_unref(op->words[i].words);
+	free(op->texts);
+	free(op->words);
 	free(op->leases);
 	free(op->nodes);
 	sqlite_list_free(op->list);
@@ -425,12 +435,28 @@ sqlite_list(
 }
 
 static void
-sqlite_index(struct store *s, int max, store_counts_cb cb, void *arg)
+sqlite_to_index(struct store *s, int max, store_texts_cb cb, void *arg)
 {
-	struct store_op *op = op_new(s, COUNTS_CB, 1, call_index, arg);
+	struct store_op *op = op_new(s, TEXTS_CB, 0, call_to_index, arg);
 
-	op->cb.counts = cb;
+	op->cb.texts = cb;
 	op->flag = max;
+	op->texts = xcalloc((size_t)max, sizeof(*op->texts));
+}
+
+static void
+sqlite_indexed(struct store *s, const struct store_words *words, size_t n,
+    store_cb cb, void *arg)
+{
+	struct store_op *op = op_new(s, PLAIN_CB, 1, call_indexed, arg);
+
+	op->cb.plain = cb;
+	op->words = xcalloc(n, sizeof(*words));
+	for (; op->n_words < n; op->n_words++) {
+		op->words[op->n_words].seq = words[op->n_words].seq;
+		op->words[op->n_words].words =
+		    blob_ref(words[op->n_words].words);
+	}
 }
 
 static void
@@ -779,7 +805,8 @@ const struct store_ops store_sqlite = {
 	.get = sqlite_get,
 	.queue_position = sqlite_queue_position,
 	.list = sqlite_list,
-	.index = sqlite_index,
+	.to_index = sqlite_to_index,
+	.indexed = sqlite_indexed,
 	.import = sqlite_import,
 	.counts = sqlite_counts,
 	.beat = sqlite_beat,

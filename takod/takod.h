@@ -88,7 +88,7 @@ void priv_ids(void);
 /* ---- proc.c: children --------------------------------------------------- */
 enum child_state {
 	CHILD_STARTING = 1 << 0, /* exec'd; its sandbox is not on yet */
-	CHILD_SERVING = 1 << 1,	 /* tako-api: at work */
+	CHILD_SERVING = 1 << 1,	 /* tako-api, or words: at work */
 	CHILD_IDLE = 1 << 2,	 /* tako-worker: shakes hands with tako-init */
 	CHILD_READY = 1 << 3,	 /* tako-worker: the interpreter waits */
 	CHILD_RUNNING = 1 << 4,
@@ -122,8 +122,9 @@ TAILQ_HEAD(child_list, child);
 extern struct child_list children;
 
 /*
- * Starts tako-api or tako-worker. gone is called once when the process is
- * reaped; the child is freed after it. NULL when it cannot be started.
+ * Starts tako-api, or tako-worker in one of its roles. gone is called once when
+ * the process is reaped; the child is freed after it. NULL when it cannot be
+ * started.
  */
 struct child *proc_spawn(enum msg_sender, uid_t, gid_t, child_gone_cb, void *);
 /* SIGKILL; why (constant) is logged. gone follows from the loop. */
@@ -333,6 +334,7 @@ struct run {
 	int restart;   /* could not be: again when the store is up */
 	int done;      /* the worker's last word is here */
 	int dead;      /* the container is gone */
+	int inquired;  /* 1: its engine is asked who ended it; 2: answered */
 	int finishing; /* 1: being written, 2: held */
 	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
@@ -428,8 +430,7 @@ typedef void (*artifact_answer_cb)(
 void artifact_ask(
     const struct artifact_ask *, artifact_answer_cb, uint64_t arg);
 
-/* ---- find.c: pages of records, and the words they are searched by -------- */
-void find_init(void);
+/* ---- find.c: pages of records ------------------------------------------- */
 /*
  * Answers tako-api's request req, or takoctl's of client (its serial), which
  * is then 0 or else.
@@ -437,7 +438,14 @@ void find_init(void);
 void find_list(uint32_t req, uint64_t client, const struct msg_req_list *);
 void find_gone(uint32_t req);	  /* of tako-api; 0: all of them */
 int find_serves(uint64_t client); /* a list for it is under way */
-void find_kick(void);		  /* a job ended: its words are to be indexed */
+
+/* ---- index.c: the words that records are searched by --------------------- */
+void index_init(void);
+void index_stop(void); /* its child is ended */
+void index_kick(void); /* a job ended: its words are to be indexed */
+/* What its child says. The latter: NULL, or what is wrong; takes fd over. */
+void index_child_ready(struct child *);
+const char *index_words(struct child *, const struct msg_words_done *, int fd);
 
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
 void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,

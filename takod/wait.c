@@ -127,7 +127,7 @@ wait_job_ended(const struct job *job)
 {
 	struct waiter *w, *next;
 
-	find_kick();
+	index_kick();
 	TAILQ_FOREACH_SAFE (w, &waiters, entry, next) {
 		if (strcmp(w->job_id, job->id) != 0)
 			continue;

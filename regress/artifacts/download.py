@@ -9,7 +9,7 @@ import pytest
 
 from conftest import end, make
 from lib import shared
-from lib.takod import free_port  # noqa: F401
+from lib.host import free_port  # noqa: F401
 
 MIB = 1 << 20
 # Of one job: more than the defaults, so that large files are met too.

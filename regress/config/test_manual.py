@@ -45,7 +45,8 @@ def test_messages():
 
 def test_routes():
     with open(os.path.join(shared.TOP, "tako-api", "route.c")) as file:
-        table = re.findall(r'\{ HTTP_(\w+), "([^"]+)",', file.read())
+        table = re.findall(
+            r'\.method = HTTP_(\w+),\s+\.pattern = "([^"]+)"', file.read())
     manual = re.findall(r"(?m)^\.It Li (GET|POST|DELETE) (\S+)$",
                         page("tako-http.7"))
 

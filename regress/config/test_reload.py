@@ -12,7 +12,7 @@ import time
 import pytest
 
 from lib import host
-from lib.takod import free_port
+from lib.host import free_port
 
 
 def reload(takod, *args, code=0):

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from lib import host, shared
-from lib.takod import free_port
+from lib.host import free_port
 
 
 def vm(*args):

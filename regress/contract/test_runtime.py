@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from lib import host, shared
-from lib.takod import free_port
+from lib.host import free_port
 
 HINT = "RuntimeUnavailableError"
 
@@ -27,6 +27,7 @@ def no_runsc(request, tmp_path):
 
 
 def test_strict_without_gvisor_does_not_start(no_runsc, tmp_path):
+    # X06
     port = free_port()
     config = tmp_path / "takod.yaml"
     config.write_text(

@@ -15,7 +15,6 @@ which code entered which container and whose output came out of it.
 The last line says what was seen; the exit status is 0 when all held. The seed
 is printed first: it gives the same choices again, though not the same timing.
 """
-import argparse
 import collections
 import http.client
 import os
@@ -28,10 +27,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from lib import host, shared  # noqa: E402
-from lib.fault import tapped_runtime  # noqa: E402
+from lib import host  # noqa: E402
+from lib.fault import campaign, say, tapped_runtime  # noqa: E402
 from lib.takod import Takod, TERMINAL  # noqa: E402
 
+STORES = ("sqlite", "pg")
 TARGETS = ("parent", "api", "worker", "workers", "container", "containers",
            "everything")
 CLIENTS = 3
@@ -188,7 +188,7 @@ class Trial:
 
     def problem(self, text):
         self.problems.append(text)
-        self.say("PROBLEM: " + text)
+        self.say(text)
 
     def acknowledged(self):
         jobs = {}
@@ -289,38 +289,20 @@ def counted(counter):
     return ", ".join("%s %d" % pair for pair in sorted(counter.items()))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
-    parser.add_argument("--build", required=True)
+def add(parser):
     parser.add_argument("--moments", type=int, default=200)
-    parser.add_argument("--store", choices=("sqlite", "pg"))
+    parser.add_argument("--store", choices=STORES)
     parser.add_argument("--runtime", choices=("runsc", "runc"),
                         default="runc")
-    parser.add_argument("--seed", type=int)
-    options = parser.parse_args()
-    os.environ["TAKO_REGRESS_BUILD"] = os.path.abspath(options.build)
-    seed = options.seed
-    if seed is None:
-        seed = random.SystemRandom().getrandbits(31)
-    print("seed %d" % seed, flush=True)
 
-    def say(text):
-        print(text, flush=True)
 
-    def ended(number, frame):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, ended)
-    host.clean_former()
+def problems_of(options):
     problems = []
-    try:
-        for store in [options.store] if options.store else ["sqlite", "pg"]:
-            problems += Trial(store, options.runtime, seed,
-                              say).run(options.moments)
-    finally:
-        shared.close()
-        host.clean(host.scratch())
-    return 1 if problems else 0
+    for store in [options.store] if options.store else STORES:
+        problems += Trial(store, options.runtime, options.seed,
+                          say).run(options.moments)
+    return problems
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(campaign(__doc__, add, problems_of))

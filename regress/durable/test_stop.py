@@ -28,7 +28,7 @@ def test_stop_drains(start):
     takod = start("oci", "runc", config={"max_workers": 1})
     running = takod.submit("import time\ntime.sleep(1.5)\nprint('ran')")
     waiting = takod.submit("print('waited')")
-    takod.wait_status(running, "running")
+    takod.wait_code(running)
     takod.stop()
     takod.start()
     record = takod.wait(running, 20)

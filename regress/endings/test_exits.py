@@ -4,7 +4,7 @@ comes from facts that it cannot forge; its own number stays its own number.
 """
 import pytest
 
-pytestmark = pytest.mark.usefixtures("survives")
+pytestmark = pytest.mark.usefixtures("survives", "promised")
 SIGNALS = {
     "SIGSEGV": (139, "segfault"), "SIGABRT": (134, "abort"),
     "SIGFPE": (136, "arithmetic_error"), "SIGBUS": (135, "bus_error"),
@@ -79,6 +79,7 @@ def test_exit_codes(combo):
 
 
 def test_signals(combo):
+    # R18
     records = run_all(combo, [
         "import os, signal\n"
         "number = signal.%s\n"
@@ -93,6 +94,7 @@ def test_signals(combo):
 
 
 def test_abort_and_real_segfault(combo):
+    # K13
     record = combo.run("import os\nos.abort()")
     assert (record["exit_code"], record["error"]["type"]) == (134, "abort")
     record = combo.run("import ctypes\nctypes.string_at(0)")
@@ -175,6 +177,7 @@ def test_kills_everything_it_can(combo):
 
 
 def test_signals_to_pid_1(combo):
+    # R18
     names = ("SIGKILL", "SIGTERM", "SIGSTOP", "SIGINT", "SIGSEGV", "SIGCHLD",
              "SIGPIPE")
     records = run_all(combo, [

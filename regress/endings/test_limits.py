@@ -1,6 +1,6 @@
 """
-How it ended: time, memory, cancelling, and a sandbox that dies; also what is
-left behind by a job that forks, ignores signals or stops itself.
+How it ended: time, memory, cancelling, and a sandbox that dies. Rows R01 to
+R04 and R09 of the hostile jobs are in regress/hostile.
 """
 import http.client
 import json
@@ -12,7 +12,7 @@ import pytest
 
 from lib import host
 
-pytestmark = pytest.mark.usefixtures("survives")
+pytestmark = pytest.mark.usefixtures("survives", "promised")
 
 
 def timed(function, *args, **more):
@@ -49,6 +49,7 @@ def assert_timeout(record, limit):
     "import os, signal\n"
     "if os.fork() == 0:\n    os.kill(os.getpid(), signal.SIGSTOP)\n"
     "os.kill(os.getpid(), signal.SIGSTOP)",
+    # O01: floods all the time
     "import os\nwhile True:\n    os.write(1, b'x' * 65536)",
     "import sys\nwhile True:\n    sys.stdin.read()",
 ], ids=("spin", "sleep", "ignores", "stops", "floods", "reads"))
@@ -76,31 +77,6 @@ def test_out_of_memory(combo):
     assert record["status"] == "oom", record
     assert record["exit_code"] == 137 and record["error"]["type"] == "oom"
     assert record["error"]["message"] == "Execution exceeded memory limit"
-
-
-def test_child_out_of_memory(combo):
-    # R09: the main process lives on; gVisor loses the whole sandbox.
-    record = combo.run(
-        "import os\npid = os.fork()\nif pid == 0:\n"
-        + "".join("    %s\n" % line for line in HOG.splitlines())
-        + "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n",
-        job_type="small", timeout=60)
-    if combo.runtime == "runc":
-        assert record["status"] == "succeeded", record
-        assert record["stdout"] == "-9\n"
-        assert record["takod"]["oom_kills"] >= 1
-    else:
-        assert record["status"] == "oom", record
-
-
-def test_large_mapping_is_only_refused(combo):
-    # R11: a terabyte of address space is no memory.
-    record = combo.run(
-        "import mmap\n"
-        "try:\n    m = mmap.mmap(-1, 1 << 40)\n    print('mapped')\n"
-        "except (OSError, MemoryError) as e:\n    print('refused')\n")
-    assert record["status"] == "succeeded", record
-    assert record["stdout"] in ("mapped\n", "refused\n")
 
 
 # ---- cancelling -------------------------------------------------------------
@@ -194,35 +170,7 @@ def job_pids(combo, job):
     return pids
 
 
-# ---- what a job leaves running ----------------------------------------------
-
-def test_daemon_is_dead_before_the_record(combo):
-    # R04: double fork, a session of its own, no descriptors.
-    code = """
-import os, time
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        for fd in range(256):
-            try:
-                os.close(fd)
-            except OSError:
-                pass
-        while True:
-            time.sleep(0.01)
-    os._exit(0)
-os.wait()
-print('main ends')
-"""
-    record, seconds = timed(combo.run, code)
-    assert record["status"] == "succeeded", record
-    assert record["stdout"] == "main ends\n" and seconds < 10
-    host.wait_for("its container is gone", lambda: not busy(combo), 5)
-
-
-def busy(combo):
-    """Containers that have had their job, still there."""
-    return [c for c in combo.workers() if c["job_id"]]
+# ---- what a job leaves -------------------------------------------------------
 
 
 def test_grandchild_holds_the_pipes(combo):
@@ -240,60 +188,6 @@ if os.fork() == 0:
     assert record["timing"]["execution_ms"] < 2000 and seconds < 10
 
 
-def test_fork_bomb(combo):
-    # R01
-    record = combo.run("import os\nwhile True:\n"
-                       "    try:\n        os.fork()\n"
-                       "    except OSError:\n        pass\n", timeout=2)
-    kinds = {"timeout": ("execution_timeout",),
-             "failed": ("sandbox_died", "runtime_error", "killed"),
-             "oom": ("oom",)}
-    assert record["error"]["type"] in kinds[record["status"]], record
-    assert record["takod"]["attempt"] == 1
-
-
-def test_threads_without_end(combo):
-    # R02: a job at the same time is not hurt.
-    code = """
-import threading, time
-held = threading.Event()
-count = 0
-try:
-    while True:
-        threading.Thread(target=held.wait, daemon=True).start()
-        count += 1
-except RuntimeError:
-    print('refused', flush=True)
-time.sleep(3)
-import os; os._exit(0)
-"""
-    bomb = combo.submit(code, timeout=20)
-    combo.wait_status(bomb, "running")
-    neighbour = combo.execute(
-        "import threading\n"
-        "t = [threading.Thread(target=int) for _ in range(20)]\n"
-        "[x.start() for x in t]; [x.join() for x in t]\nprint('ok')")
-    assert neighbour["stdout"] == "ok\n", neighbour
-    record = combo.wait(bomb, 40)
-    if record["status"] == "succeeded":
-        assert record["stdout"] == "refused\n"
-    else:
-        assert record["error"]["type"] in ("sandbox_died", "oom",
-                                           "execution_timeout"), record
-
-
-def test_unreaped_children(combo):
-    # R03
-    record = combo.run(
-        "import os\n"
-        "for n in range(20):\n"
-        "    if os.fork() == 0:\n"
-        "        if os.fork() == 0:\n            os._exit(0)\n"
-        "        os._exit(0)\n"
-        "print('done', flush=True)\nos._exit(5)\n")
-    assert record["exit_code"] == 5 and record["stdout"] == "done\n", record
-
-
 def test_host_keeps_no_core(combo):
     # K13
     pattern = host.read("/proc/sys/kernel/core_pattern")
@@ -302,6 +196,7 @@ def test_host_keeps_no_core(combo):
                        "print(resource.getrlimit(resource.RLIMIT_CORE)[1],"
                        " flush=True)\nos.abort()")
     assert record["error"]["type"] == "abort"
-    assert record["stdout"] == "0\n"
+    # Of one byte: no file, and no program that core_pattern names.
+    assert record["stdout"] == "1\n"
     assert set(os.listdir(combo.dir)) == before
     assert host.read("/proc/sys/kernel/core_pattern") == pattern

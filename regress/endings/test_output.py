@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("survives")
+pytestmark = pytest.mark.usefixtures("survives", "promised")
 MAX = 65536  # max_stdout_bytes, max_stderr_bytes
 NOTICE = "[TRUNCATED: output exceeded %d bytes]" % MAX
 

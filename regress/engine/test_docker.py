@@ -126,7 +126,7 @@ def test_removed_while_it_runs(drive, runtime):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_it_is_asked_for(drive, runtime):
-    """Everything of HostConfig that keeps a job where it belongs."""
+    """X05: Everything of HostConfig that keeps a job where it belongs."""
     drive.say("create a runtime=%s slot=5 memory=134217728 cpus=0.5 pids=40 "
               "code=1000000 input=2000000 output=3000000 tmpfs=10000000 "
               "nofile=99 nproc=77 fsize=5000000 env.HOME=/elsewhere "
@@ -166,7 +166,7 @@ def test_what_it_is_asked_for(drive, runtime):
         == {k: v or None for k, v in expected.items()}
     limits = {u["Name"]: (u["Soft"], u["Hard"]) for u in hostconf["Ulimits"]}
     assert limits == {"nofile": (99, 99), "nproc": (77, 77),
-                      "fsize": (5000000, 5000000), "core": (0, 0)}
+                      "fsize": (5000000, 5000000), "core": (1, 1)}
     sizes = {"/code": 1000000, "/input": 2000000, "/output": 3000000,
              "/tmp": 10000000}
     assert set(hostconf["Tmpfs"]) == set(sizes)

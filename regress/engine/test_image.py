@@ -180,7 +180,7 @@ def test_a_build_that_fails(builder):
 
 
 def test_a_tree_without_python(builder):
-    """What cannot run a job does not get a key."""
+    """X05: What cannot run a job does not get a key."""
     path = os.path.join(os.path.dirname(builder.config), "bin", "mmdebstrap")
     with open(path) as file:
         text = file.read()

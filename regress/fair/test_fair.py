@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from lib import host
+from lib import host, waiting
 
 FLOOD, OTHER, THIRD = "flood-key-0123456789", "other-key-0123456789", \
     "third-key-0123456789"
@@ -96,6 +96,37 @@ def test_flood(start, store):
     assert shown["key:flood"]["waiting"] > 10
     assert shown["key:other"]["used_jobs"] == 8
     assert shown["key:other"]["used_cpu_seconds"] > 0
+
+
+# All that may wait, 10,000, but a few for the other key.
+MANY = 9990
+
+
+@pytest.mark.parametrize("store", ["sqlite", "pg"])
+def test_flood_of_many(start, store):
+    """
+    The queue is full of one key's jobs: the nth of another's starts no later
+    than the 2nth of all, twice as late as if it were alone.
+    """
+    takod = start("oci", "runc", store, config=keyed(
+        max_queue_size=10000))
+    first = submit(takod, FLOOD, NAP)
+    ended(takod, [first], FLOOD)
+    takod.stop()
+    waiting.copies(takod, first, MANY)
+    takod.start()
+    assert tenants(takod)["key:flood"]["waiting"] >= MANY - 100
+    other = [submit(takod, OTHER, NAP) for _ in range(8)]
+    ended(takod, other)
+    assert tenants(takod)["key:flood"]["waiting"] > MANY - 500
+    takod.stop()  # SQLite's file is its alone
+    order = [row[0] for row in waiting.sql(
+        takod, "SELECT id FROM jobs WHERE started_at > (SELECT created_at "
+        "FROM jobs WHERE id = '%s') ORDER BY started_at" % other[0])]
+    assert len(order) - len(other) >= 4, order  # both had their turns
+    for n, job in enumerate(other, 1):
+        # Two more may have been claimed before the first one came.
+        assert order.index(job) + 1 <= 2 * n + 2, order
 
 
 def test_depth(start):

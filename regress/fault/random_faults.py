@@ -3,14 +3,14 @@
 random_faults.py: row T38 of the fault catalogue: faults of the other rows at
 random, at random moments, over a running load, and then every promise checked.
 
-	regress/fault/random_faults.py --build DIR [--seconds 600] [--seed N]
-		[--pair sqlite|pg]
+	regress/fault/random_faults.py --build DIR [--seed N]
+		[--seconds 600 | --rounds N] [--pair sqlite|pg|fake]
 
-`make soak SECONDS=n SEED=n` calls it so; make check runs it for some seconds.
-The seed is printed first: it gives the same faults again in the same order,
-though not at the same instants. The exit status is 0 when all promises held.
+`make soak SECONDS=n SEED=n` calls it so, with ROUNDS=n instead and PAIR=name;
+make check runs it for some seconds. Time and rounds are for each pair. The
+seed is printed first: it gives the same faults again in the same order, though
+not at the same instants. The exit status is 0 when all promises held.
 """
-import argparse
 import collections
 import os
 import random
@@ -21,16 +21,25 @@ import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tools"))
 
+import memory  # noqa: E402
+from fakedockerd import RunningDockerd  # noqa: E402
 from lib import host, invariants, shared  # noqa: E402
 from lib.failpoints import FailTakod  # noqa: E402
-from lib.fault import Client, tapped_runtime  # noqa: E402
+from lib.fault import Client, campaign, say, tapped_runtime  # noqa: E402
 from lib.postgres import Postgres  # noqa: E402
 from lib.proxy import DockerProxy, PgProxy  # noqa: E402
 
-# OCI engine with SQLite; Docker engine with PostgreSQL, each behind a proxy.
-PAIRS = ("sqlite", "pg")
+# OCI engine with SQLite; Docker engine with PostgreSQL, each behind a proxy;
+# an engine that only seems to run jobs, behind a proxy, with SQLite: quicker.
+PAIRS = ("sqlite", "pg", "fake")
+PACE = {"fake": 0.3}  # of the pauses
+CONFIG = {"warm_pool_size": 1, "max_workers": 3, "drain_timeout": 5,
+          "queue_wait_timeout": 1, "retry_base_delay": 0.1,
+          "max_retry_attempts": 10}
 CLIENTS = 2
 WAITING = 6  # jobs that each client keeps under way
 BROKEN = ("interrupted", "internal_error", "sandbox_died", "killed",
@@ -39,7 +48,8 @@ POINTS = ("takod.submitted", "takod.claimed", "takod.creating",
           "takod.created", "takod.started", "takod.handed_over",
           "takod.ended", "takod.finishing", "takod.finished",
           "takod.removed", "worker.ready", "worker.given", "worker.running",
-          "worker.collecting", "worker.done", "api.answered")
+          "worker.collecting", "worker.done", "words.text",
+          "api.answered")
 STATES = ("40001", "40P01", "55P03", "25006", "57P01", "57014", "53100",
           "53200")
 STATEMENTS = ("S_SUBMIT", "S_CLAIM", "S_START", "S_RELEASE", "S_FINISH",
@@ -90,35 +100,47 @@ class Trial:
         self.counted = collections.Counter()
         self.problems, self.loads, self.log = [], [], None
         self.postgres = self.pg = self.docker = self.takod = None
+        self.fake = None
 
     # ---- set-up -------------------------------------------------------------
 
     def open(self):
         folder = os.path.join(host.scratch(), "random-%s-%d" % (
             self.pair, self.seed))
-        config = {"warm_pool_size": 1, "max_workers": 3, "drain_timeout": 5,
-                  "queue_wait_timeout": 1, "retry_base_delay": 0.1,
-                  "max_retry_attempts": 10}
+        config = dict(CONFIG)
         if self.pair == "sqlite":
             path, self.log = tapped_runtime(folder, "runc")
             config["runc_path"] = path
             self.takod = FailTakod("oci", "runc", config=config)
         else:
             os.mkdir(folder, 0o711)
-            self.postgres = Postgres(os.path.join(folder, "postgres"))
-            self.pg = PgProxy(self.postgres)
-            self.postgres.create("soak")
-            self.docker = DockerProxy(os.path.join(folder, "docker.sock"),
-                                      shared.dockerd().docker_host)
-            shared.docker_image()
             self.takod = FailTakod("docker", "runc", config={
-                **config, "docker_host": self.docker.docker_host,
-                "database_url": self.pg.url("soak")})
+                **config, **getattr(self, "set_up_" + self.pair)(folder)})
+            if self.fake:
+                self.takod.docker_containers = lambda: [
+                    {"Id": c.id, "Name": c.name} for c in self.fake.all()]
         self.points = self.takod.points
         self.client = Client(self.takod, proxy=self.docker, log=self.log)
         for n in range(CLIENTS):
             self.loads.append(Load(self.client, self.seed * 100 + n))
             self.loads[-1].start()
+
+    def set_up_pg(self, folder):
+        self.postgres = Postgres(os.path.join(folder, "postgres"))
+        self.pg = PgProxy(self.postgres)
+        self.postgres.create("soak")
+        self.docker = DockerProxy(os.path.join(folder, "docker.sock"),
+                                  shared.dockerd().docker_host)
+        return {"docker_host": self.docker.docker_host,
+                "docker_image": shared.docker_image(),
+                "database_url": self.pg.url("soak")}
+
+    def set_up_fake(self, folder):
+        self.fake = RunningDockerd(os.path.join(folder, "fake.sock"))
+        self.docker = DockerProxy(os.path.join(folder, "docker.sock"),
+                                  self.fake.docker_host)
+        return {"docker_host": self.docker.docker_host,
+                "docker_image": "fake"}
 
     def close(self):
         for load in self.loads:
@@ -131,9 +153,9 @@ class Trial:
                 self.takod.stop(90)
             except AssertionError as error:
                 self.problems.append(str(error))
-        for proxy in (self.pg, self.docker):
-            if proxy is not None:
-                proxy.close()
+        for other in (self.pg, self.docker, self.fake):
+            if other is not None:
+                other.close()
         if self.postgres is not None:
             self.postgres.stop()
 
@@ -144,7 +166,16 @@ class Trial:
         if children:
             host.signal_pid(self.random.choice(children), signal.SIGKILL)
 
+    def pause(self, least, most):
+        time.sleep(self.random.uniform(least, most)
+                   * PACE.get(self.pair, 1))
+
     def kill_container(self):
+        if self.fake:
+            containers = self.fake.all()
+            if containers:
+                self.fake.do_kill(None, self.random.choice(containers))
+            return
         pids = sorted(self.takod.container_pids())
         if pids:
             host.signal_pid(self.random.choice(pids), signal.SIGKILL)
@@ -161,20 +192,20 @@ class Trial:
     def stand_still(self):
         pid = self.random.choice([self.takod.pid] + self.takod.children())
         host.signal_pid(pid, signal.SIGSTOP)
-        time.sleep(self.random.uniform(0.05, 0.5))
+        self.pause(0.05, 0.5)
         host.signal_pid(pid, signal.SIGCONT)
 
     def failpoint(self):
         self.points.set(self.random.choice(POINTS), "kill",
                         self.random.randrange(3))
-        time.sleep(self.random.uniform(0.1, 0.5))
+        self.pause(0.1, 0.5)
         self.points.clear()
 
     def no_memory(self):
         self.points.malloc(
             self.random.choice(("takod", "tako-api", "tako-worker")),
             self.random.randrange(500), self.random.randrange(1, 4))
-        time.sleep(0.3)
+        self.pause(0.3, 0.3)
         self.points.clear()
 
     def no_descriptors(self):
@@ -185,14 +216,14 @@ class Trial:
             count = len(os.listdir("/proc/%d/fd" % pid))
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (
                 count + self.random.randrange(4), was[1]))
-            time.sleep(self.random.uniform(0.1, 0.5))
+            self.pause(0.1, 0.5)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
         except (ProcessLookupError, FileNotFoundError, PermissionError):
             pass  # it is just being replaced
 
     def clock(self):
         self.points.clock(self.random.choice((-3600, 3600)))
-        time.sleep(self.random.uniform(0.1, 0.5))
+        self.pause(0.1, 0.5)
         self.points.clear()
 
     def hangup(self):
@@ -204,7 +235,7 @@ class Trial:
 
     def pg_dead(self):
         self.pg.die()
-        time.sleep(self.random.uniform(0.1, 2))
+        self.pause(0.1, 2)
         self.pg.revive()
 
     def pg_rule(self):
@@ -216,7 +247,7 @@ class Trial:
 
     def pg_restart(self):
         self.postgres.kill()
-        time.sleep(self.random.uniform(0, 0.5))
+        self.pause(0, 0.5)
         self.postgres.start()
 
     def docker_break(self):
@@ -227,7 +258,7 @@ class Trial:
 
     def docker_dead(self):
         self.docker.die()
-        time.sleep(self.random.uniform(0.1, 2))
+        self.pause(0.1, 2)
         self.docker.revive()
 
     def docker_rule(self):
@@ -241,9 +272,9 @@ class Trial:
     FAULTS = (kill_child, kill_container, kill_parent, kill_everything,
               stand_still, failpoint, failpoint, no_memory, no_descriptors,
               clock, hangup)
-    PG_FAULTS = (pg_break, pg_dead, pg_rule, pg_rule, pg_restart,
-                 docker_break, docker_streams, docker_dead, docker_rule,
-                 docker_rule)
+    PG_FAULTS = (pg_break, pg_dead, pg_rule, pg_rule, pg_restart)
+    DOCKER_FAULTS = (docker_break, docker_streams, docker_dead, docker_rule,
+                     docker_rule)
 
     def heal(self):
         for proxy in (self.pg, self.docker):
@@ -255,8 +286,9 @@ class Trial:
                 host.signal_pid(pid, signal.SIGCONT)
 
     def round(self):
-        time.sleep(self.random.uniform(0, 0.4))  # the random moment
-        faults = self.FAULTS + (self.PG_FAULTS if self.pg else ())
+        self.pause(0, 0.4)  # the random moment
+        faults = self.FAULTS + (self.PG_FAULTS if self.pg else ()) + (
+            self.DOCKER_FAULTS if self.docker else ())
         fault = self.random.choice(faults)
         self.counted[fault.__name__] += 1
         fault(self)
@@ -267,14 +299,24 @@ class Trial:
                 self.problems.append("after %s takod ended with %d:\n%s" % (
                     fault.__name__, code, self.takod.log()[-2000:]))
             self.points.clear()
-            self.takod.start()
+            self.start_again()
+
+    def start_again(self):
+        """As systemd does: it refuses to start on an engine that fails."""
+        for _ in range(5):
+            try:
+                return self.takod.start()
+            except AssertionError as error:
+                if "RuntimeUnavailableError" not in str(error):
+                    raise
+        raise AssertionError("it does not start")
 
     # ---- the end ------------------------------------------------------------
 
     def check(self):
         self.heal()
         if not self.takod.alive():
-            self.takod.start()
+            self.start_again()
         host.wait_for("takod is well", self.client.healthy, 90, 0.2)
         try:
             self.client.check(90)
@@ -291,13 +333,20 @@ class Trial:
             self.problems.append("no job was acknowledged")
         return ends
 
-    def run(self, seconds):
-        begun = time.monotonic()
+    def run(self, seconds, rounds=None):
+        """For so long, or so many rounds."""
+        begun, number = time.monotonic(), 0
         ends = {}
         try:
             self.open()
-            while time.monotonic() - begun < seconds and not self.problems:
+            while not self.problems and (
+                    number < rounds if rounds is not None
+                    else time.monotonic() - begun < seconds):
                 self.round()
+                number += 1
+                if number % 500 == 0:
+                    self.say("%s: %d rounds, %d jobs" % (
+                        self.pair, number, len(self.client.inv.tokens)))
             for load in self.loads:
                 load.over.set()
             for load in self.loads:
@@ -313,39 +362,36 @@ class Trial:
         return self.problems
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[1])
-    parser.add_argument("--build", required=True)
+def add(parser):
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--seed", type=int)
-    parser.add_argument("--pair", choices=PAIRS)
-    options = parser.parse_args()
-    os.environ["TAKO_REGRESS_BUILD"] = os.path.abspath(options.build)
-    seed = options.seed
-    if seed is None:
-        seed = random.SystemRandom().getrandbits(31)
-    print("seed %d" % seed, flush=True)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--pair", choices=PAIRS + ("memory",))
 
-    def say(text):
-        print(text, flush=True)
 
-    def ended(number, frame):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGTERM, ended)
-    host.clean_former()
-    pairs = [options.pair] if options.pair else PAIRS
-    problems = []
+def no_memory(seed):
+    """Row T27, all of it."""
+    takod = FailTakod("oci", "runc", config=CONFIG)
     try:
-        for pair in pairs:
-            problems += Trial(pair, seed, say).run(
-                options.seconds / len(pairs))
+        for program in memory.PROGRAMS:
+            say("%s: %d of %d allocations failed" % (
+                program, *memory.Sweep(Client(takod), program, seed).run()))
+    except AssertionError as error:
+        return [str(error)]
     finally:
-        shared.close()
-        host.clean(host.scratch())
-    for problem in problems:
-        say("PROBLEM: " + problem)
-    return 1 if problems else 0
+        takod.points.clear()
+        takod.close()
+    return []
+
+
+def problems_of(options):
+    if options.pair == "memory":
+        return no_memory(options.seed)
+    problems = []
+    for pair in [options.pair] if options.pair else PAIRS:
+        problems += Trial(pair, options.seed, say).run(
+            options.seconds, options.rounds)
+    return problems
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(campaign(__doc__, add, problems_of))

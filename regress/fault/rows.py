@@ -6,6 +6,7 @@ its row.
 """
 STORE = "fault/test_t_store.py::"
 ENGINE = "fault/test_t_engine.py::"
+DISK = "fault/test_t_disk.py::"
 PROCESS = "fault/test_t_process.py::"
 START = "fault/test_t_start.py::"
 RANDOM = "fault/test_t_random.py::test_t38_random_faults"
@@ -17,8 +18,9 @@ ROWS = {
     "T02": [PROCESS + "test_t02_worker_killed", KILL],
     "T03": [PROCESS + "test_t03_parent_killed", KILL],
     "T04": [PROCESS + "test_t04_everything_killed", KILL],
-    # An OOM kill is SIGKILL; kill.py sends it to each process under load.
-    "T05": [KILL],
+    "T05": [PROCESS + "test_t05_worker_out_of_memory",
+            PROCESS + "test_t05_front_out_of_memory",
+            PROCESS + "test_t05_parent_out_of_memory", KILL],
     "T06": [PROCESS + "test_t06_stopped_children",
             PROCESS + "test_t06_parent_stopped"],
     "T07": ["hostile/test_child.py::test_hostile_api",
@@ -31,12 +33,14 @@ ROWS = {
     "T11": [START + "test_t11_failover"],
     "T12": [STORE + "test_t12_conflicts", STORE + "test_t12_errors",
             STORE + "test_t12_error_of_the_connection"],
-    "T13": [STORE + "test_t13_slow", STORE + "test_t13_half_open"],
+    "T13": [STORE + "test_t13_slow", STORE + "test_t13_half_open",
+            STORE + "test_t13_list_gives_up",
+            PROCESS + "test_t13_list_gives_up"],
     "T14": [STORE + "test_t14_no_notify"],
     "T15": [START + "test_t15_newer_schema_is_refused",
             START + "test_t15_two_migrators"],
     "T16": [START + "test_t16_old_backup"],
-    "T17": [STORE + "test_t17_disk_full"],
+    "T17": [STORE + "test_t17_disk_full", DISK + "test_t17_database"],
     "T18": [ENGINE + "test_t18_engine_stopped"],
     "T19": [ENGINE + "test_t19_engine_killed"],
     "T20": [ENGINE + "test_t20_hangs_while_making",
@@ -49,14 +53,16 @@ ROWS = {
             "engine/test_docker.py::test_fault_while_making",
             "stream/test_stream_hostile.py::test_bad_heads_of_docker"],
     "T23": [ENGINE + "test_t23_third_party",
-            ENGINE + "test_t23_image_deleted"],
+            PROCESS + "test_t23_paused", ENGINE + "test_t23_image_deleted"],
     "T24": [ENGINE + "test_t24_stream_breaks"],
-    "T25": [START + "test_t25_state_directory_full"],
+    "T25": [START + "test_t25_state_directory_full",
+            DISK + "test_t25_artifacts", DISK + "test_t25_state_directory"],
     "T26": [PROCESS + "test_t26_no_descriptors",
             "http/test_framing.py::test_all_connections"],
     "T27": [PROCESS + "test_t27_no_memory"],
     "T28": [PROCESS + "test_t28_signals_and_full_buffers"],
-    "T29": [PROCESS + "test_t29_clock_steps"],
+    "T29": [PROCESS + "test_t29_clock_steps",
+            PROCESS + "test_t29_suspend"],
     "T30": ["config/test_reload.py::test_under_load",
             "config/test_reload.py::test_invalid_file_changes_nothing",
             "config/test_reload.py::test_keys"],
@@ -72,7 +78,8 @@ ROWS = {
             "ctl/test_ctl.py::test_a_client_that_is_no_takoctl",
             "ctl/test_ctl.py::test_too_many_clients"],
     "T36": [START + "test_t36_log_is_not_read",
-            START + "test_t36_log_is_gone"],
+            START + "test_t36_log_is_gone", DISK + "test_t36_log_file",
+            DISK + "test_t36_log_volume_full"],
     "T37": [START + "test_t37_long_queue", PROCESS + "test_t37_poison_job"],
     "T38": [RANDOM],
 }

@@ -1,9 +1,10 @@
 /*
- * words.c: fuzz target of what full text search takes for words, which takod
- * does on code and output of jobs. The parts of a document are divided by 0xff.
- * What comes out is words alone: UTF-8 without capitals, signs and quotes,
- * within its bounds, as the stores' own languages need it. A query made of the
- * same bytes is refused, or becomes one without anything but its words.
+ * words.c: fuzz target of what full text search takes for words, which
+ * tako-worker does on code and output of jobs. The parts of a document are
+ * divided by 0xff. What comes out is words alone: UTF-8 without capitals, signs
+ * and quotes, within its bounds, as the stores' own languages need it. A query
+ * made of the same bytes is refused, or becomes one without anything but its
+ * words.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,29 @@ check_document(const struct words *w)
 	}
 	if (count > MAX_WORDS + 4)
 		abort();
-	if ((vector = words_vector(w)) == NULL)
+	if (!words_valid(text, len) ||
+	    (vector = words_vector(text, len)) == NULL)
+		abort();
+	free(vector);
+}
+
+/* Whatever is let pass, as from a child that lies, is words alone. */
+static void
+check_valid(const uint8_t *p, size_t len)
+{
+	const char *text = (const char *)p, *end;
+	size_t i, n;
+	char *vector;
+
+	if (!words_valid(p, len))
+		return;
+	for (i = 0; i < len; i += n + 1) {
+		end = memchr(text + i, ' ', len - i);
+		n = end == NULL ? len - i : (size_t)(end - text) - i;
+		if (!(n == 1 && p[i] == 0xff) && !is_word(text + i, n))
+			abort();
+	}
+	if ((vector = words_vector(text, len)) == NULL)
 		abort();
 	free(vector);
 }
@@ -54,22 +77,28 @@ check_query(const uint8_t *p, size_t len)
 {
 	static const enum words_dialect dialects[] = { WORDS_FTS5,
 		WORDS_TSQUERY };
-	char *query = xmalloc(len + 1), dst[WORDS_QUERY_MAX];
-	const char *why[2];
+	char *query = xmalloc(len + 1), dst[WORDS_ASKED_MAX];
+	char terms[MAX_TERMS + 1];
+	int known = 0;
 	size_t i, n = 0;
 
 	for (i = 0; i < len; i++)
 		if (p[i] != '\0')
 			query[n++] = (char)p[i];
 	query[n] = '\0';
-	for (i = 0; i < nitems(dialects); i++) {
-		why[i] = words_query(dst, query, dialects[i]);
-		if (why[i] == NULL && strlen(dst) >= sizeof(dst))
+	if (words_query(terms, query) == NULL) {
+		known = 1;
+		if (strlen(terms) > MAX_TERMS)
 			abort();
-	}
-	/* A query means the same to both. */
-	if ((why[0] == NULL) != (why[1] == NULL))
-		abort();
+	} else
+		strlcpy(terms, query, sizeof(terms));
+	/* Terms of a query are some; so may be other bytes. */
+	for (i = 0; i < nitems(dialects); i++)
+		if (words_asked(dst, terms, dialects[i]) == -1) {
+			if (known)
+				abort();
+		} else if (strlen(dst) >= sizeof(dst) - 1)
+			abort();
 	free(query);
 }
 
@@ -91,6 +120,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 			abort();
 	}
 	check_document(w);
+	check_valid(p, len);
 	words_free(w);
 	check_query(p, len);
 	return (0);

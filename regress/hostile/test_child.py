@@ -1,9 +1,11 @@
 """
-test_child.py: a hostile child in the place of tako-api or tako-worker tries
+test_child.py: a hostile child in the place of tako-api or tako-worker, also in
+its role for words, tries
 every illegal frame, type, state, token, length, arity and descriptor, floods
 and keeps silent (regress/tools/hostile_child.c). After each the parent has to
 be the same process, with one line in its log, bounded memory and processor
-time; the other children are untouched; the job of that worker ends.
+time; the other children are untouched; the job of that worker ends; what has no
+words is not found by them, and all else goes on.
 """
 import os
 import shutil
@@ -161,6 +163,54 @@ def test_hostile_worker(number, name):
         assert spent[1] - rss < 16 * 1024
         assert spent[2] - fds <= 12
         assert daemon.get("/health")[0] == 200
+        daemon.stop()
+    finally:
+        daemon.discard()
+
+
+def found(daemon, query):
+    status, _, body = daemon.get("/executions?q=" + query)
+    assert status == 200, body
+    return [row["execution_id"] for row in body["items"]]
+
+
+def test_hostile_words():
+    """
+    Each record is tried twice, is then known without words, and the next ones
+    are found again. One takod for all: its words' child is another each time.
+    """
+    rows = {p.values[1]: p.values[0] for p in attacks("words")}
+    folder = folder_for("hostile-words")
+    shutil.copy(shared.program("tako-worker"), folder + "/tako-worker.real")
+    os.chmod(folder + "/tako-worker.real", 0o755)
+    daemon = Hostile("tako-worker", folder, rows["words_none"],
+                     config={"warm_pool_size": 1})
+    try:
+        daemon.wait_ready()
+        api = daemon.children("tako-api")
+        cpu, rss, fds = parent_figures(daemon.pid)
+        for i, (name, number) in enumerate(sorted(rows.items())):
+            daemon.set_attack(number)
+            record = daemon.execute("print('word%d')" % i)
+            assert record["stdout"] == "word%d\n" % i
+            job = record["execution_id"]
+            host.wait_for("it is given up: " + name, lambda: (
+                "job %s cannot be searched for" % job in daemon.log()), 60)
+            assert daemon.stages() == 2, name
+            assert daemon.log().count("job %s cannot" % job) == 1
+        assert daemon.children("tako-api") == api
+        spent = parent_figures(daemon.pid)
+        assert spent[0] - cpu <= 5.0, "parent spent %.1f s" % (spent[0] - cpu)
+        assert spent[1] - rss < 16 * 1024
+        assert spent[2] - fds <= 12
+        # Those that asked for nothing else but to be found.
+        shutil.copy(folder + "/tako-worker.real", folder + "/new")
+        os.chmod(folder + "/new", 0o755)
+        os.rename(folder + "/new", folder + "/tako-worker")
+        job = daemon.execute("print('wordlast')")["execution_id"]
+        host.wait_for("it is found", lambda:
+                      found(daemon, "wordlast") == [job], 30)
+        assert found(daemon, "word0") == []
         daemon.stop()
     finally:
         daemon.discard()

@@ -109,7 +109,7 @@ class FakeParent:
     SETUP = {"max_payload": 2097152, "max_code": 102400,
              "max_input": 1048576, "max_timeout": 300,
              "max_startup_timeout": 600, "default_timeout": 30,
-             "production_mode": 0, "admit": 0, "max_connections": 64,
+             "production_mode": 0, "admit": 0, "keys": 0, "max_connections": 64,
              "max_connections_per_source": 64, "header_timeout_ms": 10000,
              "body_timeout_ms": 10000, "idle_timeout_ms": 10000,
              "write_timeout_ms": 10000, "min_rate": 1024,

@@ -141,7 +141,7 @@ def test_path_is_decoded_once(takod, done):
     ("POST", "/health", "GET, HEAD"), ("GET", "/execute", "POST"),
     ("GET", "/execute/async", "POST"), ("DELETE", "/", "GET, HEAD"),
     ("PUT", "/jobs/x", "GET, HEAD"), ("PATCH", "/jobs/x/cancel", "POST"),
-    ("OPTIONS", "/execute", "POST"), ("POST", "/jobs/x/result", "GET, HEAD")])
+    ("OPTIONS", "/execute", "POST"), ("DELETE", "/dlq/stats", "GET, HEAD"), ("POST", "/jobs/x/result", "GET, HEAD")])
 def test_wrong_method(takod, method, path, allow):
     status, names, answer = takod.request(method, path)
     assert (status, names["allow"]) == (405, allow)

@@ -93,6 +93,7 @@ def test_newest_first(daemon, jobs):
     ({"limit": 2}, ["bytes", "small"]), ({"offset": 3}, ["good"]),
     ({"limit": "2.0", "offset": " 1"}, ["small", "bad"]),
     ({"offset": 4}, []), ({"offset": 10 ** 17}, []),
+    ({"offset": 2 ** 63 - 3}, []),
     ({"unknown": "x"}, ALL),
     ({"q": "alpha"}, ["bad", "good"]), ({"q": "ALPHA -gamma"}, ["good"]),
     ({"q": '"alpha gamma"'}, ["bad"]), ({"q": "keyerror apfel"}, ["bad"]),

@@ -336,9 +336,10 @@ def test_row(server, data, wanted):
 # ---- what takod's routes make of it -------------------------------------------
 
 def test_h27_known_method_on_a_path(takod):
-    (status, fields, _), = exchange(
-        takod, b"TRACE /health HTTP/1.1\r\n" + HOST + b"\r\n")
-    assert (status, fields["allow"]) == (405, "GET, HEAD")
+    for method in (b"TRACE", b"QUERY", b"PATCH"):
+        (status, fields, _), = exchange(
+            takod, method + b" /health HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (status, fields["allow"]) == (405, "GET, HEAD")
 
 
 def test_h28_options(takod):

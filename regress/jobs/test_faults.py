@@ -172,6 +172,7 @@ def test_refused_jobs_leave_no_letter(pair):
 
 
 def test_cancel_between_attempts(pair):
+    # X07
     daemon, runc = pair
     runc.fail()
     try:

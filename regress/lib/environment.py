@@ -2,6 +2,7 @@
 environment.py: virtual environments of Debian's python3 below the build
 directory, for what tests need of PyPI. Each is made once a build directory.
 """
+import fcntl
 import os
 import shutil
 import subprocess
@@ -21,6 +22,13 @@ def run(argv):
 
 def python(folder, packages):
     """A virtual environment with these packages; the path of its python3."""
+    # Who else wants one waits until it is made.
+    with open(folder + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return made(folder, packages)
+
+
+def made(folder, packages):
     interpreter = os.path.join(folder, "bin", "python3")
     wanted = os.path.join(folder, "packages")
     complete = os.path.join(folder, "complete")  # its copy, when all is there

@@ -13,7 +13,9 @@ from .takod import Takod
 ACTIONS = {"count": 0, "kill": 1, "stop": 2, "exit": 3, "abort": 4}
 POINTS = 16
 POINT = struct.Struct("<48siiii")
-REST = struct.Struct("<16siiiiq")
+REST = struct.Struct("<16siiii48siiq")
+IO_AT = 32  # where files stand in it
+IO = struct.Struct("<48sii")
 SIZE = POINTS * POINT.size + REST.size
 
 
@@ -49,10 +51,23 @@ class Failpoints:
 
     def malloc(self, program, after, fails=1):
         REST.pack_into(self.map, POINTS * POINT.size,
-                       program[:15].encode(), after, fails, 0, 0, 0)
+                       program[:15].encode(), after, fails, 0, 0, b"", 0, 0,
+                       0)
+
+    def malloc_left(self):
+        """How many allocations it lets pass until the first one fails."""
+        return REST.unpack_from(self.map, POINTS * POINT.size)[1]
 
     def malloc_failed(self):
         return REST.unpack_from(self.map, POINTS * POINT.size)[3]
+
+    def files(self, path, number):
+        """What is written to files with this in their path fails so."""
+        IO.pack_into(self.map, POINTS * POINT.size + IO_AT, path.encode(),
+                     number, 0)
+
+    def files_failed(self):
+        return IO.unpack_from(self.map, POINTS * POINT.size + IO_AT)[2]
 
     def clock(self, seconds):
         struct.pack_into("<q", self.map, SIZE - 8, int(seconds * 1e6))
@@ -62,7 +77,8 @@ class FailTakod(Takod):
     """A takod with failpoints, in a folder of its own."""
 
     def __init__(self, *args, **more):
-        folder = os.path.join(host.scratch(), "failpoints-%d" % id(self))
+        folder = os.path.join(host.scratch(), "failpoints-%d-%d" % (
+            os.getpid(), id(self)))
         os.mkdir(folder, 0o755)
         for name in ("takod", "tako-api", "tako-worker", "tako-init"):
             shutil.copy(os.path.join(shared.build(), "failpoints", name),

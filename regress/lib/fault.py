@@ -1,10 +1,14 @@
 """
 fault.py: what tests of faults share: a client that notes what it was told for
-invariants.py, a runtime whose jobs are seen to start, and processor time.
+invariants.py, a runtime whose jobs are seen to start, processor time, and the
+command line of programs that break takod at random.
 """
+import argparse
 import http.client
 import itertools
 import os
+import random
+import signal
 import stat
 import time
 
@@ -158,3 +162,41 @@ class Waiting:
                 if host.alive(pid):
                     self.client.inv.spent("process %d" % pid, cpu_seconds(
                         pid) - before, took)
+
+
+# ---- programs that break takod at random ------------------------------------
+
+def some_seed():
+    return random.SystemRandom().getrandbits(31)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def campaign(doc, add, problems_of):
+    """
+    The whole of such a program: its options are --build, --seed and those
+    that add(parser) adds. The seed is printed; problems_of(options) tries it
+    and returns what was wrong, in words. Returns the exit status.
+    """
+    parser = argparse.ArgumentParser(description=doc.split("\n")[1])
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--seed", type=int, default=some_seed())
+    add(parser)
+    options = parser.parse_args()
+    os.environ["TAKO_REGRESS_BUILD"] = os.path.abspath(options.build)
+    say("seed %d" % options.seed)
+
+    def ended(number, frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, ended)
+    host.clean_former()
+    try:
+        problems = problems_of(options)
+    finally:
+        shared.close()
+        host.clean(host.scratch())
+    for problem in problems:
+        say("PROBLEM: " + problem)
+    return 1 if problems else 0

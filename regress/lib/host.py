@@ -9,6 +9,7 @@ the run), `pids` (the same of each daemon started) and `instances` (the name
 of each takod, which is in the name of all its containers).
 """
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,10 +22,26 @@ CGROUPS = "/sys/fs/cgroup"
 # What a test run starts: nothing else is ended, whatever it has open.
 OURS = ("takod", "tako-", "runsc", "runc", "exe", "dockerd", "containerd",
         "postgres", "postmaster", "init", "python3")
+given = set()  # by free_port()
 
 
 class Deadline(AssertionError):
     """Something that had to happen did not happen in time."""
+
+
+def free_port():
+    """A port of the loopback address that nobody has: below those that the
+    kernel gives away, where it might be another's before it is used."""
+    while True:
+        port = random.randrange(10000, 32000)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def own_address():

@@ -17,7 +17,6 @@ import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 
@@ -32,6 +31,8 @@ START_SECONDS = 60
 STOP_SECONDS = 30
 SETTINGS = {
     "fsync": "on",
+    # Not in /dev/shm, which others of this host clear.
+    "dynamic_shared_memory_type": "mmap",
     "synchronous_commit": "on",
     "shared_buffers": "32MB",
     "max_connections": "60",
@@ -54,12 +55,6 @@ def as_user(*argv):
         return list(argv)
     return ["setpriv", "--reuid=" + USER, "--regid=" + USER,
             "--init-groups", *argv]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Postgres:
@@ -119,7 +114,7 @@ class Postgres:
             raise AssertionError("initdb: " + done.stdout)
         with open(self.path("made.new"), "w") as file:
             os.fchmod(file.fileno(), 0o600)
-            json.dump({"port": free_port(), "password": password}, file)
+            json.dump({"port": host.free_port(), "password": password}, file)
         os.rename(self.path("made.new"), self.path("made.json"))
 
     def start(self):

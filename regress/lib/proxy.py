@@ -377,7 +377,8 @@ class DockerProxy(Proxy):
         self.streams, self.lone = {}, set()
         self.given = collections.defaultdict(set)
         self.ran = collections.defaultdict(set)
-        self.specs = []  # what containers were asked to be
+        # What the last containers were asked to be.
+        self.specs = collections.deque(maxlen=1000)
         super().__init__(docker_host.removeprefix("unix://"))
 
     def listen(self):

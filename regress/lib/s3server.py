@@ -22,7 +22,6 @@ Lines on its stdin change it while it runs; each is answered by a line:
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -70,9 +69,7 @@ class S3:
         self.python = environment.python(
             os.path.join(shared.build(), "s3server"), PACKAGES)
         self.key, self.secret = "AKIATAKODTESTS0000001", "s3cret/" + "x" * 32
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.port = sock.getsockname()[1]
+        self.port = host.free_port()
         self.endpoint = "http://127.0.0.1:%d" % self.port
         self.credentials = os.path.join(folder, "credentials")
         self.write_credentials()

@@ -19,6 +19,8 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(
 # In the environment of each daemon that pytest starts, and nowhere else.
 CANARY = "canary-5d0c1e7b"
 started = {}
+# Two processes of pytest that run at a time start each its own things.
+LANE = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def build():
@@ -79,7 +81,7 @@ def image_build(config):
 def postgres():
     if "postgres" not in started:
         from . import postgres as module
-        folder = os.path.join(host.scratch(), "postgres")
+        folder = os.path.join(host.scratch(), "postgres" + LANE)
         started["postgres"] = module.Postgres(folder)
     return started["postgres"]
 
@@ -94,7 +96,7 @@ def postgres_database(name):
 def dockerd():
     if "dockerd" not in started:
         from . import dockerd as module
-        folder = os.path.join(host.scratch(), "docker")
+        folder = os.path.join(host.scratch(), "docker" + LANE)
         started["dockerd"] = module.Dockerd(folder)
     return started["dockerd"]
 
@@ -103,7 +105,8 @@ def docker_image():
     """The executor's image in the private engine, by name."""
     name = "code-executor:latest"
     if "image" not in started:
-        path = os.path.join(host.scratch(), "docker-image.yaml")
+        path = os.path.join(
+            host.scratch(), "docker-image%s.yaml" % LANE)
         with open(path, "w") as file:
             file.write("data_dir: %s\nengine: docker\ndocker_host: %s\n" % (
                 json.dumps(os.path.join(build(), "check-image")),
@@ -119,7 +122,7 @@ def docker_image():
 def s3():
     if "s3" not in started:
         from . import s3server
-        started["s3"] = s3server.S3(os.path.join(host.scratch(), "s3"))
+        started["s3"] = s3server.S3(os.path.join(host.scratch(), "s3" + LANE))
     return started["s3"]
 
 

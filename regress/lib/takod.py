@@ -8,11 +8,10 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 
-from . import host, shared
+from . import answers, host, shared
 
 SERIAL = itertools.count(1)
 START_SECONDS = 60
@@ -24,12 +23,6 @@ def unique(pairs):
     names = [name for name, _ in pairs]
     assert len(set(names)) == len(names), "a name twice: %r" % names
     return dict(pairs)
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Takod:
@@ -52,7 +45,7 @@ class Takod:
         self.data_dir = os.path.join(self.dir, "data")
         self.file = os.path.join(self.dir, "takod.yaml")
         self.log_path = os.path.join(self.dir, "log")
-        self.host, self.port = "127.0.0.1", free_port()
+        self.host, self.port = "127.0.0.1", host.free_port()
         self.url = "http://127.0.0.1:%d" % self.port
         self.env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                     "HOME": self.dir,
@@ -90,10 +83,10 @@ class Takod:
             keys["database_url"] = shared.postgres_database(self.name)
         else:
             keys["database_url"] = "sqlite:///" + self.data_dir + "/takod.db"
-        if self.engine == "docker":
+        if self.engine == "docker" and not more.get("docker_image"):
             keys["docker_host"] = shared.dockerd().docker_host
             keys["docker_image"] = shared.docker_image()
-        else:
+        elif self.engine != "docker":
             keys["rootfs"] = shared.rootfs()
         keys.update(more)
         return {k: v for k, v in keys.items() if v is not None}
@@ -303,6 +296,7 @@ class Takod:
         finally:
             connection.close()
         names = {k.lower(): v for k, v in reply.getheaders()}
+        answers.note(method, path, reply.status, names, data)
         if names.get("content-type", "").startswith("application/json"):
             return reply.status, names, json.loads(
                 data, object_pairs_hook=unique)

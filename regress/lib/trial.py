@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 from . import host, shared
-from .takod import free_port
+from .host import free_port
 
 # It can say its version, and hangs on all else; MARKER then names a file.
 HANGING_RUNTIME = """#!/bin/sh

@@ -138,7 +138,7 @@ def test_parent_is_closed_to_others(daemon):
 
 
 def test_secrets_stay_with_the_parent(daemon):
-    """The canary of the parent's environment is in no child and no log."""
+    """X03: The canary of the parent's environment is in no child and no log."""
     from conftest import CANARY
     for pid in both(daemon):
         for name in ("environ", "cmdline"):

@@ -19,7 +19,11 @@ Kinds:
     empty       an answer with the JSON {}
     raw BYTES   those bytes, then closes
     endless_head, endless_body   never stops
+RunningDockerd is one whose containers seem to run the jobs of invariants.py:
+as many of them as a test has time for.
 """
+import collections
+import hashlib
 import json
 import os
 import re
@@ -285,6 +289,100 @@ class FakeDockerd:
         if container.stream is not None:
             container.stream.shutdown(socket.SHUT_RDWR)
         return 204, None
+
+
+# ---- containers that seem to run --------------------------------------------
+
+# Frames of common/stream.h.
+LIMITS, READY, CODE, GO, STARTED, STDOUT, EXIT, DONE = 2, 3, 4, 6, 7, 8, 10, 15
+END_EXITED = 1
+TOKEN = re.compile(rb"TOKEN-([0-9a-f]{16})")
+SLEEP = re.compile(rb"time\.sleep\(([0-9.]+)\)")
+KERNEL = b"Linux version %s fake\n" % os.uname().release.encode()
+
+
+class RunningDockerd(FakeDockerd):
+    """
+    Its containers take their code as tako-init does, print what it would and
+    end. One stream for each; a container without a stream runs nothing.
+    """
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.log = collections.deque(maxlen=100)  # it is asked for long
+
+    def all(self):
+        with self.lock:
+            return list(self.containers.values())
+
+    def do_start(self, _, container):
+        container.running = True
+        threading.Thread(target=self.live, args=(container,),
+                         daemon=True).start()
+        return 204, None
+
+    def do_kill(self, conn, container):
+        super().do_kill(conn, container)
+        if container.stream is not None:
+            try:
+                container.stream.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        return 204, None
+
+    def do_delete(self, conn, container):
+        self.do_kill(conn, container)
+        with self.lock:
+            self.containers.pop(container.id, None)
+        return 204, None
+
+    def live(self, container):
+        try:
+            if container.spec.get("Entrypoint", [""])[0] == "python3":
+                container.stream.sendall(frame(KERNEL))  # the probe
+            else:
+                self.job(container)
+        except (AttributeError, OSError, ValueError, struct.error):
+            pass  # no stream, or it broke: as tako-init it ends then
+        self.do_kill(None, container)
+
+    @staticmethod
+    def take(file):
+        kind, size = struct.unpack("<B3xI", file.read(8))
+        return kind, file.read(size)
+
+    def job(self, container):
+        stream, file = container.stream, container.stream.makefile("rb")
+        stream.sendall(frame(GREETING))
+        kind, limits = self.take(file)
+        key, count, code = limits[24:40], 0, b""
+
+        def say(kind, payload=b""):
+            nonlocal count
+            tag = b"\0\0\0"
+            if any(key):
+                tag = hashlib.sha256(key + struct.pack(
+                    "<QBI", count, kind, len(payload))).digest()[:3]
+            count += 1
+            stream.sendall(frame(struct.pack(
+                "<B3sI", kind, tag, len(payload)) + payload))
+        stream.sendall(frame(struct.pack("<B3xI", READY, 0)))
+        while kind != GO:
+            kind, payload = self.take(file)
+            code += payload if kind == CODE else b""
+        say(STARTED)
+        token = TOKEN.search(code)
+        if token:
+            say(STDOUT, b"RAN-%s\n" % token[1])
+        if SLEEP.search(code):
+            # Ended early by a kill.
+            container.ended.wait(float(SLEEP.search(code)[1]))
+        if not container.running:
+            return
+        if token:
+            say(STDOUT, b"END-%s\n" % token[1])
+        say(EXIT, struct.pack("<IIQ", END_EXITED, 0, 1000))
+        say(DONE)
 
 
 def main():

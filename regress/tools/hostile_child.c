@@ -4,6 +4,8 @@
  * child may. Which attack: the number in the file `attack` beside the program;
  * the file `stage` is written when it was made. Run by regress/hostile, as the
  * unprivileged user that takod gives it. "hostile_child -l" lists the attacks.
+ * Where tako-worker is attacked in its role for words, jobs have the real one:
+ * tako-worker.real, beside it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,12 +33,13 @@ enum stage {
 };
 enum who {
 	API,
-	WORKER
+	WORKER,
+	WORDS
 };
 
 static enum who me;
 static uint32_t seq;
-static uint64_t token;
+static uint64_t token, number;
 static char folder[4096];
 
 /* ---- sending whatever
@@ -147,7 +150,9 @@ mark(const char *word)
 static uint32_t
 usual(void)
 {
-	return (me == API ? MSG_T_REQ_STATS : MSG_T_JOB_PHASE);
+	return (me == API     ? MSG_T_REQ_STATS
+		: me == WORDS ? MSG_T_WORDS_PONG
+			      : MSG_T_JOB_PHASE);
 }
 
 static void
@@ -649,8 +654,86 @@ silent(void)
 	pause();
 }
 
+/* ---- words for the texts of one record ------------------------------------
+ */
+
+static void
+words_send(uint64_t n, const void *bytes, size_t len, size_t said)
+{
+	struct msg_words_done m = { .number = n, .len = said };
+	int fd = memfd_new("words");
+
+	if (write_all(fd, bytes, len) == -1 || memfd_seal(fd) == -1)
+		_exit(5);
+	send_msg(MSG_T_WORDS_DONE, &m, fd);
+}
+
+static void
+words_none(void)
+{
+	words_send(number, "it's", 4, 4);
+}
+
+static void
+words_cut(void)
+{
+	words_send(number, "\xc3", 1, 1);
+}
+
+static void
+words_short(void)
+{
+	words_send(number, "a b", 3, 4);
+}
+
+static void
+words_unsealed(void)
+{
+	struct msg_words_done m = { .number = number, .len = 8 };
+
+	send_msg(MSG_T_WORDS_DONE, &m, memfd(8, 0));
+}
+
+static void
+words_of_another(void)
+{
+	words_send(number + 1, "a", 1, 1);
+}
+
+static void
+words_too_long(void)
+{
+	static char much[MAX_WORDS_LEN];
+
+	memset(much, 'a', sizeof(much));
+	words_send(number, much, sizeof(much), sizeof(much));
+}
+
+static void
+words_setup_again(void)
+{
+	struct msg_words_setup_done m = { .pid = (uint64_t)getpid() };
+
+	send_msg(MSG_T_WORDS_SETUP_DONE, &m, -1);
+}
+
+static void
+words_as_worker(void)
+{
+	struct msg_worker_ready m = { .token = number };
+
+	send_msg(MSG_T_WORKER_READY, &m, -1);
+}
+
+static void
+words_crash(void)
+{
+	raise(SIGSEGV);
+}
+
 #define A 1
 #define W 2
+#define T 3
 static const struct {
 	const char *name;
 	int who;
@@ -697,6 +780,20 @@ static const struct {
 	{ "output_above_cap", W, AT_RUNNING, output_above_cap },
 	{ "done_twice", W, AT_RUNNING, done_twice },
 	{ "silent_running", W, AT_RUNNING, silent },
+	{ "words_none", T, AT_RUNNING, words_none },
+	{ "words_cut", T, AT_RUNNING, words_cut },
+	{ "words_short", T, AT_RUNNING, words_short },
+	{ "words_unsealed", T, AT_RUNNING, words_unsealed },
+	{ "words_of_another", T, AT_RUNNING, words_of_another },
+	{ "words_too_long", T, AT_RUNNING, words_too_long },
+	{ "words_setup_again", T, AT_RUNNING, words_setup_again },
+	{ "words_as_worker", T, AT_RUNNING, words_as_worker },
+	{ "words_crash", T, AT_RUNNING, words_crash },
+	{ "short_frame", T, AT_RUNNING, short_frame },
+	{ "oversize", T, AT_RUNNING, oversize },
+	{ "type_of_parent", T, AT_RUNNING, type_of_parent },
+	{ "closes", T, AT_RUNNING, closes },
+	{ "silent", T, AT_RUNNING, silent },
 };
 
 static void
@@ -750,6 +847,41 @@ play_worker(unsigned n)
 	attack(n, AT_COLLECTING);
 }
 
+static void
+play_words(unsigned n)
+{
+	struct msg_words_setup_done m = { .pid = (uint64_t)getpid() };
+	struct msg_words_text text;
+	struct msg_frame f;
+	const char *why;
+
+	await(MSG_T_WORDS_SETUP, &f);
+	attack(n, AT_START);
+	send_msg(MSG_T_WORDS_SETUP_DONE, &m, -1);
+	await(MSG_T_WORDS_TEXT, &f);
+	if (msg_words_text_read(&f, &text, &why) == -1)
+		_exit(6);
+	number = text.number;
+	attack(n, AT_RUNNING);
+}
+
+/* Jobs are the real program's, which has not been sent anything yet. */
+static void
+real_worker(char **argv)
+{
+	char path[sizeof(folder) + 32];
+	struct pollfd p = { MSG_FD, POLLIN, 0 };
+	struct msg_hdr h;
+
+	poll(&p, 1, -1);
+	if (recv(MSG_FD, &h, sizeof(h), MSG_PEEK) == sizeof(h) &&
+	    h.type == MSG_T_WORDS_SETUP)
+		return;
+	snprintf(path, sizeof(path), "%s/tako-worker.real", folder);
+	execv(path, argv);
+	_exit(7);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -760,7 +892,9 @@ main(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "-l") == 0) {
 		for (i = 0; i < nitems(attacks); i++)
 			printf("%u %s %d %s\n", i,
-			    attacks[i].who == A ? "api" : "worker",
+			    attacks[i].who == A	  ? "api"
+			    : attacks[i].who == W ? "worker"
+						  : "words",
 			    (int)attacks[i].at, attacks[i].name);
 		return (0);
 	}
@@ -777,12 +911,18 @@ main(int argc, char **argv)
 	n = (unsigned)atoi(text);
 	if (n >= nitems(attacks))
 		return (1);
+	if (attacks[n].who == T) {
+		me = WORDS;
+		real_worker(argv);
+	}
 	signal(SIGPIPE, SIG_IGN);
 	/* A flood waits for its turn rather than give up. */
 	if (fcntl(MSG_FD, F_SETFL, 0) == -1)
 		return (1);
 	if (me == API)
 		play_api(n);
+	else if (me == WORDS)
+		play_words(n);
 	else
 		play_worker(n);
 	pause();

@@ -368,24 +368,63 @@ heading(void)
 
 /* ---- words --------------------------------------------------------------- */
 
+static void to_index(
+    enum store_result, const struct store_texts *, size_t, void *);
+
 static void
-indexed(enum store_result result, const struct store_counts *c, void *arg)
+indexed(enum store_result result, void *arg)
 {
-	must(result, "index");
+	must(result, "indexed");
 	note(INDEX, time_mono_us() - b.asked);
-	if (c->queued == 0) {
+	b.asked = time_mono_us();
+	b.ops->to_index(b.store, STORE_INDEX_MAX, to_index, arg);
+}
+
+/* What a child does in takod. */
+static struct blob *
+words_of(const struct store_texts *t)
+{
+	struct words *w = words_new();
+	const char *text;
+	size_t off = 0, len, i;
+
+	for (i = 0; i < STORE_TEXTS; off += t->len[i++])
+		if (w == NULL ||
+		    words_add(w, blob_data(t->texts) + off, t->len[i]) == -1)
+			err(1, NULL);
+	text = words_text(w, &len);
+	struct blob *words = blob_copy(text, len);
+
+	words_free(w);
+	return (words);
+}
+
+static void
+to_index(enum store_result result, const struct store_texts *texts, size_t n,
+    void *arg)
+{
+	struct store_words words[STORE_INDEX_MAX];
+	size_t i;
+
+	must(result, "to_index");
+	if (n == 0) {
 		event_base_loopbreak(b.base);
 		return;
 	}
-	b.asked = time_mono_us();
-	b.ops->index(b.store, 64, indexed, arg);
+	for (i = 0; i < n; i++) {
+		words[i].seq = texts[i].seq;
+		words[i].words = words_of(&texts[i]);
+	}
+	b.ops->indexed(b.store, words, n, indexed, arg);
+	for (i = 0; i < n; i++)
+		blob_unref(words[i].words);
 }
 
 static void
 index_all(void)
 {
 	b.asked = time_mono_us();
-	b.ops->index(b.store, 64, indexed, NULL);
+	b.ops->to_index(b.store, STORE_INDEX_MAX, to_index, NULL);
 	event_base_dispatch(b.base);
 }
 
@@ -555,7 +594,8 @@ any(const char *query)
 	f.status = f.error = -1;
 	f.exit_code = STORE_ANY_EXIT;
 	f.limit = 101;
-	strlcpy(f.query, query, sizeof(f.query));
+	if (query[0] != '\0' && words_query(f.query, query) != NULL)
+		errx(1, "%s", query);
 	return (f);
 }
 
@@ -604,7 +644,7 @@ find(long calls)
 		f = any("hundredth");
 		find_one(SEARCH_SOME, &f);
 		f = any("");
-		snprintf(f.query, sizeof(f.query), "number_%ld",
+		snprintf(f.query, sizeof(f.query), "+number_%ld",
 		    (long)(r % (uint64_t)n));
 		find_one(SEARCH_RARE, &f);
 		f = any("nowhere");

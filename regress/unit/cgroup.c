@@ -156,6 +156,41 @@ test_hybrid(void **state)
 }
 
 static void
+test_paused(void **state)
+{
+	char *freezer = mount_line("freezer", "cgroup", "freezer");
+	char *unified = mount_line("unified", "cgroup2", "nsdelegate");
+	char *all = xasprintf("%s%s", freezer, unified), path[256];
+	struct cgroups *cg;
+
+	(void)state;
+	file_make("freezer/top/one-abc.scope/freezer.state", "FROZEN\n");
+	file_make("freezer/top/two/freezer.state", "THAWED\n");
+	file_make("unified/three/cgroup.freeze", "1\n");
+	file_make("unified/four/cgroup.freeze", "0\n");
+	assert_non_null(cg = open_with(all));
+	assert_int_equal(cgroup_frozen(cg, "/top/one-abc.scope"), 1);
+	assert_int_equal(cgroup_frozen(cg, "/top/two"), 0);
+	assert_int_equal(cgroup_frozen(cg, "/three"), 1);
+	assert_int_equal(cgroup_frozen(cg, "/four"), 0);
+	assert_int_equal(cgroup_frozen(cg, "/gone"), 0);
+	/* By a part of a name, wherever it is. */
+	assert_int_equal(cgroup_find(cg, "abc", path, sizeof(path)), 0);
+	assert_string_equal(path, "/top/one-abc.scope");
+	assert_int_equal(cgroup_find(cg, "four", path, sizeof(path)), 0);
+	assert_string_equal(path, "/four");
+	assert_int_equal(cgroup_find(cg, "none", path, sizeof(path)), -1);
+	assert_int_equal(cgroup_find(cg, "one-abc.scope", path, 12), -1);
+	/* What is killed while it is paused has to go on. */
+	assert_int_equal(cgroup_kill(cg, "/top/one-abc.scope"), 0);
+	assert_int_equal(cgroup_frozen(cg, "/top/one-abc.scope"), 0);
+	cgroups_free(cg);
+	free(freezer);
+	free(unified);
+	free(all);
+}
+
+static void
 count(const char *name, void *arg)
 {
 	if (strcmp(name, "a") == 0 || strcmp(name, "b") == 0)
@@ -246,6 +281,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v2, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hybrid, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_paused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_children, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_kill_nobody, setup, teardown),

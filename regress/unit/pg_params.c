@@ -56,6 +56,29 @@ t_known(void **state)
 	assert_int_equal(pg_params_read(&params, "postgresql://[x", "n"), -1);
 }
 
+/* libpq would look up what stands in the environment, in the loop. */
+static void
+t_environment(void **state)
+{
+	(void)state;
+	setenv("PGHOST", "a.name", 1);
+	setenv("PGPORT", "7004", 1);
+	read_url("postgresql:///d");
+	assert_string_equal(params.hosts, "a.name");
+	assert_string_equal(params.ports, "7004");
+	pg_params_free(&params);
+	read_url("postgresql://u@127.0.0.1/d");
+	assert_null(params.hosts);
+	pg_params_free(&params);
+	unsetenv("PGHOST");
+	unsetenv("PGPORT");
+	assert_int_equal(
+	    pg_params_read(&params, "postgresql:///d?service=x", "n"), -1);
+	setenv("PGSERVICE", "x", 1);
+	assert_int_equal(pg_params_read(&params, "postgresql:///d", "n"), -1);
+	unsetenv("PGSERVICE");
+}
+
 struct found {
 	struct event_base *base;
 	int answers, ok;
@@ -153,6 +176,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_known),
+		cmocka_unit_test(t_environment),
 		cmocka_unit_test(t_found),
 		cmocka_unit_test(t_not_found),
 	};

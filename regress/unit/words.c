@@ -90,7 +90,8 @@ t_document(void **state)
 	p = words_text(w, &len);
 	assert_int_equal(len, 9);
 	assert_memory_equal(p, "a b \xff b c", 9);
-	v = words_vector(w);
+	assert_true(words_valid(p, len));
+	v = words_vector(p, len);
 	assert_string_equal(v, "'a':1 'b':2 'b':4 'c':5 ");
 	free(v);
 	words_free(w);
@@ -116,14 +117,43 @@ t_document(void **state)
 	words_free(w);
 }
 
+/* What a child that lies might send for words. */
+static void
+t_valid(void **state)
+{
+	static const char *const good[] = { "", "a", "a_1 z9", "\xff",
+		"a \xff b", "\xc3\xa9t\xc3\xa9" };
+	static const char *const bad[] = { " ", "a ", " a", "a  b", "A", "a'b",
+		"a\\", "a\xff", "\xff\xff", "\xc3", "\x80", "a\nb", "a:1" };
+	char text[MAX_WORDS * 2 + 32];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(good); i++)
+		if (!words_valid(good[i], strlen(good[i])))
+			fail_msg("refused: %s", good[i]);
+	for (i = 0; i < nitems(bad); i++)
+		if (words_valid(bad[i], strlen(bad[i])))
+			fail_msg("let pass: %s", bad[i]);
+	assert_false(words_valid("a\0b", 3));
+	memset(text, 'a', sizeof(text));
+	assert_true(words_valid(text, MAX_WORD));
+	assert_false(words_valid(text, MAX_WORD + 1));
+	for (i = 1; i < sizeof(text); i += 2)
+		text[i] = ' ';
+	assert_true(words_valid(text, 2 * MAX_WORDS - 1));
+	assert_false(words_valid(text, sizeof(text) - 1));
+}
+
 static void
 assert_query(const char *query, const char *fts5, const char *tsquery)
 {
-	char dst[WORDS_QUERY_MAX];
+	char terms[MAX_TERMS + 1], dst[WORDS_ASKED_MAX];
 
-	assert_null(words_query(dst, query, WORDS_FTS5));
+	assert_null(words_query(terms, query));
+	assert_int_equal(words_asked(dst, terms, WORDS_FTS5), 0);
 	assert_string_equal(dst, fts5);
-	assert_null(words_query(dst, query, WORDS_TSQUERY));
+	assert_int_equal(words_asked(dst, terms, WORDS_TSQUERY), 0);
 	assert_string_equal(dst, tsquery);
 }
 
@@ -149,22 +179,45 @@ t_query_refused(void **state)
 {
 	static const char *const wrong[] = { "", " ", "-a", "\"", "a \"b",
 		"\"\"", "--", "-\"a b\"", "* + -", "'" };
-	char dst[WORDS_QUERY_MAX], big[MAX_QUERY + 2];
+	char dst[MAX_TERMS + 1], big[MAX_QUERY + 2];
 	size_t i;
 
 	(void)state;
 	for (i = 0; i < nitems(wrong); i++)
-		assert_non_null(words_query(dst, wrong[i], WORDS_FTS5));
+		assert_non_null(words_query(dst, wrong[i]));
 	memset(big, 'a', sizeof(big));
 	big[MAX_QUERY + 1] = '\0';
-	assert_non_null(words_query(dst, big, WORDS_FTS5));
+	assert_non_null(words_query(dst, big));
 	big[MAX_QUERY] = '\0';
-	assert_null(words_query(dst, big, WORDS_FTS5));
+	assert_null(words_query(dst, big));
 	for (i = 1; i < MAX_QUERY; i += 2)
 		big[i] = ' ';
-	assert_non_null(words_query(dst, big, WORDS_TSQUERY));
+	assert_non_null(words_query(dst, big));
 	big[2 * MAX_QUERY_WORD - 1] = '\0';
-	assert_null(words_query(dst, big, WORDS_TSQUERY));
+	assert_null(words_query(dst, big));
+}
+
+/* What a child that lies might send for terms. */
+static void
+t_terms_refused(void **state)
+{
+	static const char *const wrong[] = { "", "a", "-a", "+", "+ a", "+a ",
+		"+a  b", "++a", "+a+", "+a-b+c", "+A", "+a'", "+a\"", "+a\\",
+		"+a)", "+\xff", "+a\tb", "+a*" };
+	char dst[WORDS_ASKED_MAX], big[2 * MAX_TERMS];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(wrong); i++)
+		if (words_asked(dst, wrong[i], WORDS_TSQUERY) != -1)
+			fail_msg("let pass: %s", wrong[i]);
+	for (i = 0; i < sizeof(big); i++)
+		big[i] = i % 2 == 0 ? '+' : 'a';
+	big[2 * MAX_QUERY_WORD] = '\0';
+	assert_int_equal(words_asked(dst, big, WORDS_TSQUERY), 0);
+	big[2 * MAX_QUERY_WORD] = '+';
+	big[sizeof(big) - 1] = '\0';
+	assert_int_equal(words_asked(dst, big, WORDS_TSQUERY), -1);
 }
 
 /* ---- diffs -------------------------------------------------------------- */
@@ -416,9 +469,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_words),
 		cmocka_unit_test(t_document),
+		cmocka_unit_test(t_valid),
 		cmocka_unit_test(t_chosen),
 		cmocka_unit_test(t_query),
 		cmocka_unit_test(t_query_refused),
+		cmocka_unit_test(t_terms_refused),
 		cmocka_unit_test(t_diff),
 		cmocka_unit_test(t_diff_any),
 		cmocka_unit_test(t_diff_bounds),
