@@ -13,7 +13,8 @@ import time
 
 from figures import figure, finish, turns
 from lib import host, shared
-from lib.takod import Takod, free_port
+from lib.host import free_port
+from lib.takod import Takod
 
 REQUESTS, CLIENTS = 20000, 16
 KEY = "0123456789abcdef-bench"

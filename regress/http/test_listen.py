@@ -15,7 +15,7 @@ import threading
 import pytest
 
 from lib import host, shared
-from lib.takod import free_port
+from lib.host import free_port
 
 ASK = b"GET %s HTTP/1.1\r\nHost: %s\r\n%sConnection: close\r\n\r\n"
 
@@ -229,7 +229,7 @@ def test_systemd(shared_things, monkeypatch, how):
     # It waits since before takod was started.
     early = socket.create_connection(("127.0.0.1", port), 60)
     early.sendall(ASK % (b"/nothing", b"localhost", b""))
-    monkeypatch.setattr(lib.takod, "free_port", lambda: port)
+    monkeypatch.setattr(host, "free_port", lambda: port)
     popen = Passed([inet, local], ["web", "local"]).wrap(
         lib.takod.subprocess.Popen)
     monkeypatch.setattr(lib.takod.subprocess, "Popen", popen)
@@ -271,7 +271,7 @@ def test_peers_of_both_kinds(shared_things, monkeypatch):
     sock.bind(("::", 0))
     sock.listen()
     port = sock.getsockname()[1]
-    monkeypatch.setattr(lib.takod, "free_port", lambda: port)
+    monkeypatch.setattr(host, "free_port", lambda: port)
     popen = Passed([sock], ["web"]).wrap(lib.takod.subprocess.Popen)
     monkeypatch.setattr(lib.takod.subprocess, "Popen", popen)
     daemon = make("oci", "runc", config={

@@ -10,7 +10,7 @@ import struct
 import pytest
 
 from lib import host
-from lib.takod import free_port
+from lib.host import free_port
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 

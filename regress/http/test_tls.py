@@ -14,7 +14,7 @@ import time
 import pytest
 
 from lib import host
-from lib.takod import free_port
+from lib.host import free_port
 
 SECONDS = 20
 ASK = b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n"
