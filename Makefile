@@ -67,7 +67,7 @@ CFLAGS_ALL := -std=gnu11 -g $(WARN) $(WERROR) $(HARDEN) \
 	-DPATH_LIBEXEC='"$(LIBEXECDIR)"' -DPATH_DATA='"$(DATADIR)"' \
 	$(shell pkg-config --cflags $(PKGS) 2>/dev/null) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack \
-	-Wl,-z,separate-code -Wl,-z,defs -Wl,-z,nodlopen -Wl,--as-needed \
+	-Wl,-z,separate-code -Wl,-z,defs -Wl,--as-needed \
 	-Wl,--no-copy-dt-needed-entries -Wl,--fatal-warnings \
 	$(if $(SAN),-fsanitize=address$(comma)undefined) \
 	$(LDFLAGS)

@@ -84,8 +84,7 @@ put_ref(struct writer *w, const char *name, const char *kind, const char *to)
 	end(w, '}');
 }
 
-/* ---- schemas --------------------------------------------------------------
- */
+/* ---- schemas ------------------------------------------------------------ */
 
 static const struct shape_word *
 word_find(const char *name)
@@ -291,8 +290,7 @@ put_schemas(struct writer *w)
 	end(w, '}');
 }
 
-/* ---- answers --------------------------------------------------------------
- */
+/* ---- answers ------------------------------------------------------------ */
 
 /*
  * What http.c and conn.c answer by themselves, before there is a route, and
@@ -329,6 +327,12 @@ put_text(struct evbuffer *out, const char *text)
 		render_text(out, ".");
 }
 
+static int
+has_places(const struct route *r)
+{
+	return (strchr(r->pattern, '{') != NULL);
+}
+
 /* May a request of this route meet an error? NULL: any request. */
 static int
 may_meet(const struct route *r, enum api_error error)
@@ -342,7 +346,7 @@ may_meet(const struct route *r, enum api_error error)
 		return (1);
 	if (r == NULL)
 		return (0);
-	if (error == r->not_found && strchr(r->pattern, '{') != NULL)
+	if (error == r->not_found && has_places(r))
 		return (1);
 	for (own = r->errors; own != NULL && *own != API_NONE; own++)
 		if (*own == error)
@@ -355,20 +359,6 @@ static int
 is_own(const struct route *r, enum api_error error)
 {
 	return (may_meet(r, error) && !may_meet(NULL, error));
-}
-
-static int
-has_places(const struct route *r)
-{
-	return (strchr(r->pattern, '{') != NULL);
-}
-
-/* 422 comes of what is checked. */
-static int
-is_checked(const struct route *r)
-{
-	return (r->body != NULL || r->params != NULL ||
-		r->not_found == API_NO_LETTER);
 }
 
 static void
@@ -518,8 +508,9 @@ tells(const struct route *r, int status)
 {
 	enum api_error e;
 
-	if (status == 422)
-		return (is_checked(r));
+	/* Of what is checked there is a list of errors. */
+	if (status == 422 && (r->body != NULL || r->params != NULL))
+		return (1);
 	for (e = API_NONE + 1; e < API_ERROR_MAX; e++)
 		if (rep_status(e) == status && is_own(r, e))
 			return (1);
@@ -587,8 +578,7 @@ put_component_headers(struct writer *w)
 	end(w, '}');
 }
 
-/* ---- requests -------------------------------------------------------------
- */
+/* ---- requests ----------------------------------------------------------- */
 
 #define NO_NUL "\"^[^\\\\u0000]*$\""
 
@@ -691,8 +681,7 @@ put_request(struct writer *w, const struct body *b)
 	end(w, '}');
 }
 
-/* ---- the whole ------------------------------------------------------------
- */
+/* ---- the whole ---------------------------------------------------------- */
 
 static void
 put_method(struct writer *w, const struct route *r, enum http_method method)

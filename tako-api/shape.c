@@ -26,8 +26,7 @@ const struct shape_word shape_words[] = { { "any", "" },
 	/* Part of a place: where an error is. */
 	{ "step", "\"type\":[\"string\",\"integer\"]" }, { NULL, NULL } };
 
-/* ---- names ----------------------------------------------------------------
- */
+/* ---- names -------------------------------------------------------------- */
 
 static const char *
 status_at(int i)
@@ -98,8 +97,7 @@ const struct shape_names shape_names[] = { { "Status", "How far a job is.",
 	    breaker_at, 0, 3 },
 	{ NULL, NULL, NULL, 0, 0 } };
 
-/* ---- records --------------------------------------------------------------
- */
+/* ---- records ------------------------------------------------------------ */
 
 static const struct shape_member execute_result[] = {
 	{ "success", "boolean", NULL },
@@ -205,8 +203,7 @@ static const struct shape_member text_diff[] = {
 	{ NULL, NULL, NULL },
 };
 
-/* ---- the daemon ------------------------------------------------------------
- */
+/* ---- the daemon --------------------------------------------------------- */
 
 #define QUEUE                                                                  \
 	{ "pending", "count", NULL }, { "running", "count", NULL },            \

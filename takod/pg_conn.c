@@ -628,7 +628,8 @@ overdue(struct pg_conn *c)
 		return ("the name server does not answer");
 	if (c->state == CONNECTING)
 		return ("no connection in time");
-	if ((c->state == SETTING_UP || r != NULL) &&
+	if (((c->state == SETTING_UP && !pg_setup_migrates(&c->setup)) ||
+		r != NULL) &&
 	    now - c->heard > SILENCE_US)
 		return ("the server does not answer");
 	if (r != NULL && now - r->since > REQUEST_US)

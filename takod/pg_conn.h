@@ -153,6 +153,8 @@ int pg_setup_begin(struct pg_setup *, PGconn *);
  */
 int pg_setup_take(
     struct pg_setup *, PGconn *, PGresult *, char *detail, size_t);
+/* Is the schema brought up to date? That takes as long as it takes. */
+int pg_setup_migrates(const struct pg_setup *);
 /* The number in pg_type of t, i, b, T, I or B. */
 uint32_t pg_type(char);
 /* Prepares a statement as "s<number>": 0 when it cannot be sent. */

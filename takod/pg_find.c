@@ -410,9 +410,11 @@ pg_find_indexed(struct pg_find *find, const struct store_words *words, size_t n,
 		x->seq[x->n] = words[x->n].seq;
 		x->vector[x->n] =
 		    words_vector((const char *)blob_data(b), blob_len(b));
-		/* A call must be answered: there is no going on. */
-		if (x->vector[x->n] == NULL)
-			fatal(NULL);
+		if (x->vector[x->n] == NULL) {
+			log_warn("record %lld cannot be searched for",
+			    (long long)x->seq[x->n]);
+			x->vector[x->n] = xstrdup("");
+		}
 	}
 	x->many = x->n;
 	indexing_send(x);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "log.h"
 #include "pg_store.h"
 #include "util.h"
 
@@ -108,9 +107,11 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 
 	op->cb.plain = cb;
 	j = op->in = job_lend(job);
-	if ((op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts)) ==
-	    NULL)
-		fatal(NULL);
+	op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts);
+	if (op->artifacts == NULL) {
+		pg_op_refuse(op);
+		return;
+	}
 	pg_text(r, j->id);
 	pg_int(r, j->fence);
 	pg_text(r, job_status_name(j->status));
@@ -251,9 +252,13 @@ imported(struct pg_request *r, enum store_result result, PGresult *res)
 {
 	struct op *op = pg_op_of(r);
 
-	if (result == STORE_OK && pg_get_int(res, 0, 0) == 0)
+	if (result == STORE_OK && pg_get_int(res, 0, 0) == 0) {
 		result =
 		    pg_get_int(res, 0, 1) > 0 ? STORE_EXISTS : STORE_CONFLICT;
+		/* Or somebody's insert was faster, and is seen now. */
+		if (result == STORE_CONFLICT && r->tries < 2)
+			return (PG_AGAIN);
+	}
 	op->cb.plain(result, op->arg);
 	pg_op_free(op);
 	return (0);
@@ -268,9 +273,11 @@ pg_import(struct store *s, const struct job *job, store_cb cb, void *arg)
 
 	op->cb.plain = cb;
 	j = op->in = job_lend(job);
-	if ((op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts)) ==
-	    NULL)
-		fatal(NULL);
+	op->artifacts = artifacts_pack(j->artifacts, j->n_artifacts);
+	if (op->artifacts == NULL) {
+		pg_op_refuse(op);
+		return;
+	}
 	pg_bind_asked(r, j);
 	pg_text(r, job_status_name(j->status));
 	pg_int(r, j->fence);

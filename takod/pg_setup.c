@@ -75,6 +75,12 @@ pg_setup_begin(struct pg_setup *s, PGconn *conn)
 	return (PQsendQuery(conn, s->session) ? 0 : -1);
 }
 
+int
+pg_setup_migrates(const struct pg_setup *s)
+{
+	return (s->step == STEP_MIGRATE || s->step == STEP_COMMIT);
+}
+
 void
 pg_words(char *dst, size_t len, const char *src)
 {
@@ -172,8 +178,10 @@ next_step(struct pg_setup *s, PGconn *conn)
 			return (send_prepares(s, conn));
 		}
 		s->step = STEP_BEGIN;
+		/* Many rows take their time: no limit but for the locks. */
 		return (PQsendQuery(conn,
-		    "BEGIN; SELECT pg_advisory_xact_lock(" MIGRATION_LOCK ");"
+		    "BEGIN; SET LOCAL statement_timeout = 0;"
+		    "SELECT pg_advisory_xact_lock(" MIGRATION_LOCK ");"
 		    "CREATE TABLE IF NOT EXISTS meta"
 		    " (version INTEGER NOT NULL);"
 		    "INSERT INTO meta SELECT 0"

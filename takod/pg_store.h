@@ -65,6 +65,8 @@ struct store {
 	TAILQ_HEAD(, pg_request) submits;
 	unsigned submitting;
 	struct event *submit_ev;
+	TAILQ_HEAD(, pg_request) refused;
+	struct event *refuse_ev;
 	store_state_cb state_cb;
 	store_wakeup_cb wakeup_cb;
 	void *arg;
@@ -79,6 +81,8 @@ struct op *pg_op_new(struct store *, enum pg_call,
 void pg_op_send(struct op *);
 void pg_op_free(struct op *);
 struct op *pg_op_of(struct pg_request *);
+/* Answers FAILED, from the loop: there was no memory to ask. */
+void pg_op_refuse(struct op *);
 /* Gives it an owner of its own number, by which it can be put back. */
 void pg_op_number_claim(struct op *);
 /*

@@ -165,7 +165,7 @@ put_output(struct store *s, const struct job *j)
 	int rc;
 
 	if ((list = artifacts_pack(j->artifacts, j->n_artifacts)) == NULL)
-		return (STORE_AWAY);
+		return (STORE_FAILED);
 	st = sqlite_stmt(s, S_FINISH_OUTPUT);
 	sqlite_put_text(st, 1, j->id);
 	sqlite_put_blob(st, 2, j->out);

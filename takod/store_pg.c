@@ -60,6 +60,32 @@ pg_op_free(struct op *op)
 	free(op);
 }
 
+void
+pg_op_refuse(struct op *op)
+{
+	TAILQ_INSERT_TAIL(&op->s->refused, &op->req, entry);
+	event_active(op->s->refuse_ev, 0, 0);
+}
+
+static void
+refuse_all(struct store *s, enum store_result result)
+{
+	struct pg_request *r;
+
+	while ((r = TAILQ_FIRST(&s->refused)) != NULL) {
+		TAILQ_REMOVE(&s->refused, r, entry);
+		r->answer(r, result, NULL);
+	}
+}
+
+static void
+refuse_turn(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	refuse_all(arg, STORE_FAILED);
+}
+
 struct op *
 pg_op_of(struct pg_request *r)
 {
@@ -263,6 +289,7 @@ pg_close(struct store *s)
 		TAILQ_REMOVE(&s->submits, r, entry);
 		pg_op_done_job(pg_op_of(r), STORE_AWAY, NULL);
 	}
+	refuse_all(s, STORE_AWAY);
 	while ((o = TAILQ_FIRST(&s->orphans)) != NULL) {
 		TAILQ_REMOVE(&s->orphans, o, entry);
 		free(o);
@@ -271,6 +298,8 @@ pg_close(struct store *s)
 		event_free(s->wake_ev);
 	if (s->submit_ev != NULL)
 		event_free(s->submit_ev);
+	if (s->refuse_ev != NULL)
+		event_free(s->refuse_ev);
 	free(s);
 }
 
@@ -286,6 +315,7 @@ pg_open(struct event_base *base, const char *url, const struct store_self *self,
 	s = xcalloc(1, sizeof(*s));
 	TAILQ_INIT(&s->orphans);
 	TAILQ_INIT(&s->submits);
+	TAILQ_INIT(&s->refused);
 	s->state_cb = state_cb;
 	s->wakeup_cb = wakeup_cb;
 	s->arg = arg;
@@ -296,7 +326,8 @@ pg_open(struct event_base *base, const char *url, const struct store_self *self,
 	snprintf(s->life, sizeof(s->life), "%s#%s", s->node, life);
 	s->wake_ev = event_new(base, -1, 0, wake_send, s);
 	s->submit_ev = event_new(base, -1, 0, pg_submit_turn, s);
-	if (s->wake_ev == NULL || s->submit_ev == NULL)
+	s->refuse_ev = event_new(base, -1, 0, refuse_turn, s);
+	if (s->wake_ev == NULL || s->submit_ev == NULL || s->refuse_ev == NULL)
 		fatal(NULL);
 	plain = xasprintf("postgresql://%s",
 	    strncmp(url, psycopg, sizeof(psycopg) - 1) == 0

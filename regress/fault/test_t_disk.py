@@ -58,11 +58,11 @@ def failed(place):
 @each_error
 def test_t17_database(place, client, number):
     """Submits are refused, what ran is committed later."""
-    running = client.must_submit(0.5, more=WRITE)
+    running = client.must_submit(2, more=WRITE)
     place.wait_code(running)
     place.points.files("takod.db", number)
     host.wait_for("a submit is refused", lambda: client.submit()[0] == 503)
-    with Waiting(client, 1.5):  # it ends meanwhile
+    with Waiting(client, 2.5):  # it ends meanwhile
         client.refused()
     assert not client.healthy()
     failed(place)

@@ -15,7 +15,7 @@ spec = importlib.util.spec_from_file_location(
 faults = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(faults)
 
-SECONDS = 7
+SECONDS = 10
 
 
 @pytest.mark.parametrize("pair", faults.PAIRS)

@@ -102,7 +102,7 @@ oci(void)
 		.seccomp = profile,
 		.uid_base = 100000,
 		.swap = 1,
-		.userns = 1 };
+		.userns = "/proc/self/ns/user" };
 	char *text = NULL;
 	size_t len;
 	int r;

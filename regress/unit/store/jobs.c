@@ -347,6 +347,33 @@ t_import(void **state)
 	job_free(j);
 }
 
+/* Two at once of one id, as of two takods that share a store: one record. */
+static void
+t_import_twice(void **state)
+{
+	struct store *other = is_pg() ? open_as("tako2") : w.store;
+	struct job *j = sample("", "pass");
+	struct answer a[2];
+	int i;
+
+	(void)state;
+	memset(a, 0, sizeof(a));
+	end_fully(j);
+	w.ops->import(w.store, j, on_plain, &a[0]);
+	w.ops->import(other, j, on_plain, &a[1]);
+	for (i = 0; i < 2; i++)
+		run_until(&a[i].n, 1);
+	assert_int_equal(
+	    (a[0].result == STORE_OK) + (a[1].result == STORE_OK), 1);
+	assert_int_equal(
+	    (a[0].result == STORE_EXISTS) + (a[1].result == STORE_EXISTS), 1);
+	assert_counts(0, 0);
+	job_free(do_get(j->id, WANT_PAYLOAD | WANT_OUTPUT));
+	job_free(j);
+	if (is_pg())
+		w.ops->close(other);
+}
+
 /* Every byte of a payload and of an output comes back, 10 MiB of each. */
 static void
 t_blobs(void **state)
@@ -570,6 +597,7 @@ jobs_run(void)
 		BOTH(t_cancel),
 		BOTH(t_get),
 		BOTH(t_import),
+		BOTH(t_import_twice),
 		BOTH(t_blobs),
 		BOTH(t_clock),
 		BOTH(t_order),

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "takod/store_schema.h"
 #include "util.h"
 #include "world.h"
 
@@ -104,12 +105,123 @@ t_bad_url(void **state)
 	assert_null(strstr(detail, "secret"));
 }
 
+/* A row of the first schema; what came later has its defaults. */
+static void
+insert_old(const char *id, const char *status, const char *key, int started)
+{
+	direct("INSERT INTO jobs (id, job_type, idempotency_key, fingerprint,"
+	       " correlation_id, client, parent_id, code_hash, input_hash,"
+	       " code_len, input_len, timeout, startup_timeout, created_at,"
+	       " status, owner, fence, attempt, not_before, code_started,"
+	       " started_at, ended_at, exit_code, error_message, startup_ms,"
+	       " dependencies_ms, execution_ms, total_ms, out_truncated,"
+	       " err_truncated, max_rss_kb, cpu_ms, wall_ms, oom_kills)"
+	       " VALUES ('%s', 'a', '%s', '', '', '', '', '', '', 5, 2, 30,"
+	       " 120, 1, '%s', NULL, %d, %d, 0, %d, %d, %d, -1, '', -1, -1,"
+	       " -1, -1, 0, 0, -1, -1, -1, -1)",
+	    id, key, status, started, started, started, started,
+	    strcmp(status, "succeeded") == 0);
+	direct("INSERT INTO payloads (id, code, input, requirements)"
+	       " VALUES ('%s', 'print', '{}', '')",
+	    id);
+}
+
+/*
+ * Of former schemas, the first one among them: what waits is claimed, what ran
+ * is taken up, what ended is found. However many rows there are, no time limit
+ * of a statement holds for it, or they would never be brought up to date.
+ */
+static void
+t_migrate(void **state)
+{
+	static const int versions[] = { 1, 4, SCHEMA_VERSION - 1 };
+	struct store_filter f = any(10);
+	struct answer a;
+	struct job *j;
+	size_t k;
+	int i;
+
+	(void)state;
+	for (k = 0; k < nitems(versions); k++) {
+		w.ops->close(w.store);
+		direct("SET client_min_messages = warning");
+		direct("DROP SCHEMA %s CASCADE", w.name);
+		direct("CREATE SCHEMA %s", w.name);
+		direct("CREATE TABLE meta (version INTEGER NOT NULL)");
+		direct("INSERT INTO meta VALUES (%d)", versions[k]);
+		direct("CREATE FUNCTION limits() RETURNS trigger"
+		       " LANGUAGE plpgsql AS $$ BEGIN"
+		       " IF current_setting('statement_timeout') <> '0' THEN"
+		       " RAISE EXCEPTION 'limited'; END IF; RETURN NULL;"
+		       " END $$");
+		direct("CREATE TRIGGER limits AFTER UPDATE ON meta"
+		       " EXECUTE FUNCTION limits()");
+		for (i = 0; i < versions[k]; i++)
+			direct_text(schema_pg[i]);
+		insert_old("waits", "queued", "key", 0);
+		insert_old("ran", "running", "", 1);
+		insert_old("ended", "succeeded", "", 1);
+		w.store = open_as("tako1");
+		assert_counts(1, 1);
+		j = claim_one();
+		assert_string_equal(j->id, "waits");
+		assert_blob(j->code, "print", 5);
+		end_succeeded(j);
+		assert_int_equal(do_finish(j), STORE_OK);
+		job_free(j);
+		do_beat(NULL, INT64_MAX, &a);
+		assert_taken(&a, 0, 1);
+		do_index();
+		assert_null(words_query(f.query, "print"));
+		do_list(&f, &a);
+		assert_int_equal(a.n_found, 3);
+	}
+}
+
+/*
+ * The connection of lists is lost: a list is told so, or is asked once there is
+ * another one; jobs go on meanwhile.
+ */
+static void
+t_find_lost(void **state)
+{
+	struct store_filter f = any(10);
+	struct answer list;
+	char id[MAX_JOB_ID + 1];
+	int i, lost = 0;
+
+	(void)state;
+	submit_waiting(id, 0);
+	for (i = 0; i < 5; i++) {
+		memset(&list, 0, sizeof(list));
+		direct("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+		       " WHERE datname = current_database() AND pid IN"
+		       " (SELECT pid FROM pg_stat_activity"
+		       " WHERE application_name LIKE 'takod-%%/find')");
+		w.ops->list(w.store, &f, on_page, &list);
+		submit_waiting(id, 0);
+		run_until(&list.n, 1);
+		assert_true(
+		    list.result == STORE_OK || list.result == STORE_AWAY);
+		lost += list.result == STORE_AWAY;
+	}
+	assert_int_equal(w.downs, 0);
+	assert_counts(6, 0);
+	do {
+		CALL(&list, list(w.store, &f, on_page, &list));
+	} while (list.result == STORE_AWAY);
+	assert_int_equal(list.n_found, 6);
+	assert_true(lost > 0);
+}
+
 int
 session_run(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(t_reopen),
 		BOTH(t_close_answers),
+		PG(t_find_lost),
+		PG(t_migrate),
 		BOTH(t_bad_url),
 	};
 

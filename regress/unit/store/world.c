@@ -719,22 +719,27 @@ reopen(void)
 
 static PGconn *pg_direct;
 
-/* A statement that returns nothing, by a connection of the test's own. */
+void
+direct_text(const char *sql)
+{
+	PGresult *res = PQexec(pg_direct, sql);
+
+	if (PQresultStatus(res) != PGRES_COMMAND_OK &&
+	    PQresultStatus(res) != PGRES_TUPLES_OK)
+		fail_msg("%s: %s", sql, PQerrorMessage(pg_direct));
+	PQclear(res);
+}
+
 void
 direct(const char *format, ...)
 {
 	char sql[2048];
-	PGresult *res;
 	va_list ap;
 
 	va_start(ap, format);
 	vsnprintf(sql, sizeof(sql), format, ap);
 	va_end(ap);
-	res = PQexec(pg_direct, sql);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK &&
-	    PQresultStatus(res) != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQerrorMessage(pg_direct));
-	PQclear(res);
+	direct_text(sql);
 }
 
 int

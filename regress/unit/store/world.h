@@ -158,6 +158,7 @@ void reopen(void);
 int is_pg(void);
 /* A statement that returns nothing, by a connection of the test's own. */
 void direct(const char *format, ...);
+void direct_text(const char *sql);
 /* The plan of one, all lines in one text; with settings, for values. */
 void pg_plan(char *plan, size_t, const char *settings, const char *types,
     const char *sql, const char *values);
