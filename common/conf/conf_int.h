@@ -176,7 +176,7 @@ void conf_set_free(const struct conf_key *, void *base);
 void conf_list_add(struct conf_list *, char *item); /* takes item */
 void conf_set_builtin(struct conf *);
 void conf_keys_free(struct conf *);
-void conf_keys_add(struct conf *, char *key); /* takes key */
+void conf_keys_add(struct conf *, char *key);		       /* takes key */
 void conf_keys_add_file(struct conf *, char *key, char *name); /* both */
 
 /* conf_keys.c: those of api_key_files, behind all others. */
