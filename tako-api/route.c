@@ -1038,7 +1038,7 @@ body_add(struct request *req, const uint8_t *data, size_t len)
 	uint8_t *p;
 
 	if (len > size - req->body_len) {
-		size = size == 0 ? 4096 : size;
+		size = size == 0 ? 65536 : size;
 		while (len > size - req->body_len)
 			size *= 2;
 		/* No more than was declared, if it was. */
