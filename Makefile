@@ -27,7 +27,7 @@ CC ?= gcc
 PROGRAMS = takod tako-api tako-worker tako-init takoctl
 
 PKGS = libevent_core yaml-0.1 libpq sqlite3 libseccomp libcap-ng msgpack \
-	libcurl jansson libbsd libmd libarchive
+	libcurl jansson libbsd libmd libarchive libssl libcrypto
 pkg = $(shell pkg-config --libs $(1) 2>/dev/null)
 
 # A flag, if the compiler or linker takes it (GCC 12 lacks some).
@@ -82,8 +82,8 @@ comma = ,
 # connections and files late (libcurl, libpq, libsqlite3); takoctl, which tries
 # what the parent does.
 LIBS_COMMON = $(call pkg,libevent_core msgpack libseccomp libcap-ng libbsd libmd) -lm
-LIBS_takod = $(call pkg,yaml-0.1 libpq sqlite3 libcurl jansson)
-LIBS_tako-api = $(call pkg,jansson)
+LIBS_takod = $(call pkg,yaml-0.1 libpq sqlite3 libcurl jansson libssl libcrypto)
+LIBS_tako-api = $(call pkg,jansson libssl libcrypto)
 LIBS_tako-worker =
 LIBS_takoctl = $(LIBS_takod) $(call pkg,libarchive)
 
@@ -151,7 +151,8 @@ $(B)/tako-vm: $(B)/takoctl
 TEST_LIBS = $(B)/libtakod.a $(B)/libtako-api.a $(B)/libtako-worker.a \
 	$(B)/libtakoctl.a $(LIB_conf) $(LIB_common)
 TEST_LDLIBS = -Wl,--start-group $(TEST_LIBS) -Wl,--end-group \
-	$(LIBS_takoctl) $(LIBS_COMMON) $(call pkg,cmocka)
+	$(LIBS_takoctl) $(LIBS_COMMON) \
+	$(call pkg,cmocka libevent libevent_openssl)
 TEST_CFLAGS = $(CFLAGS_ALL) -I. -Wno-missing-prototypes
 UNIT = $(patsubst %.c,$(B)/%,$(call srcs,regress/unit))
 FUZZ = $(patsubst %.c,$(B)/%,$(filter-out %/replay.c,$(call srcs,regress/fuzz)))
@@ -218,7 +219,7 @@ failpoints:
 BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libsqlite3-dev libseccomp-dev libcap-ng-dev libmsgpack-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev \
-	libarchive-dev
+	libarchive-dev libssl-dev
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \

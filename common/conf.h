@@ -62,9 +62,10 @@ struct conf_tenant {
 };
 
 struct conf_api_key {
-	char *name; /* of the key, and of whoever uses it */
-	char *key;  /* NULL once it was forgotten */
-	int named;  /* by the file; else the name comes of the key */
+	char *name;    /* of the key, and of whoever uses it */
+	char *key;     /* NULL once it was forgotten */
+	int named;     /* by the file; else the name comes of the key */
+	int from_file; /* it is one of api_key_files */
 	uint8_t digest[TAKO_SHA256];
 	struct conf_tenant own; /* -1: as tenant_defaults has it */
 };
@@ -122,7 +123,9 @@ struct conf {
 	uint64_t api_max_payload_bytes;
 	int api_auth_enabled;
 	struct conf_api_key *api_keys;
-	size_t n_api_keys;
+	size_t n_api_keys; /* those of api_key_files included */
+	struct conf_list api_key_files;
+	int api_auth_failures;
 	char *api_auth_header;
 	int api_rate_limit_enabled;
 	int api_rate_limit_requests;
@@ -186,7 +189,46 @@ struct conf {
 	int api_max_connections, api_max_connections_per_source;
 	int api_header_timeout_ms, api_body_timeout_ms;
 	int api_idle_timeout_ms, api_write_timeout_ms;
+	int api_min_rate_bytes;
+	int api_pipeline_depth;
+	int api_max_request_line_bytes, api_max_header_bytes;
+	int api_max_header_fields;
+	uint64_t api_max_memory_bytes;
+	struct conf_list server_listen;
+	struct conf_list trusted_proxies;
+	char *tls_certificate_file, *tls_key_file; /* NULL: no TLS */
+	struct conf_list cors_origins;
 };
+
+enum listen_kind {
+	LISTEN_TCP,
+	LISTEN_UNIX,
+	LISTEN_SYSTEMD
+};
+
+/* One item of server_listen. */
+struct conf_listen {
+	enum listen_kind kind;
+	char host[256];
+	int port;
+	char path[108]; /* systemd: the socket's name; "": all of them */
+	unsigned mode;
+	char group[64]; /* "": as it comes */
+	int tls, proxy;
+};
+/* NULL, or what is wrong with it. */
+const char *conf_listen_parse(const char *, struct conf_listen *);
+/* The listeners: of server_listen, else the one of server_host. */
+size_t conf_listen_count(const struct conf *);
+void conf_listen_get(const struct conf *, size_t, struct conf_listen *);
+
+/* One item of trusted_proxies; IPv4 as ::ffff:0:0/96. */
+struct conf_network {
+	uint8_t prefix[16];
+	unsigned bits;
+	int local; /* unix: whoever comes over a Unix socket */
+};
+const char *conf_network_parse(const char *, struct conf_network *);
 
 /* What is wrong with a file or a variable; printed one a line. */
 struct conf_error {

@@ -99,11 +99,35 @@ enum msg_fd {
 	U(body_timeout_ms, 100, 3600000)                                       \
 	U(idle_timeout_ms, 100, 3600000)                                       \
 	U(write_timeout_ms, 100, 3600000)                                      \
+	U(min_rate, 1, 1048576)                                                \
+	U(pipeline_depth, 1, 1000)                                             \
+	U(max_line, 256, 8192)                                                 \
+	U(max_head, 256, 65536)                                                \
+	U(max_fields, 8, 1000)                                                 \
+	U(max_memory, 1048576, MSG_BLOB)                                       \
 	S(auth_header, 64)                                                     \
 	S(version, 32)
 
 /* A listening socket comes along. */
-#define MSG_API_LISTEN(U, I, S, B, D) S(name, 128)
+#define MSG_API_LISTEN(U, I, S, B, D)                                          \
+	S(name, 160)                                                           \
+	U(tls, 0, 1)                                                           \
+	U(proxy, 0, 1) /* its clients begin with a PROXY header */
+
+/*
+ * Behind API_SETUP, which forgets the former ones: whose word on a client's
+ * address is taken (IPv4 as ::ffff:0:0/96), and which web pages may ask.
+ */
+#define MSG_API_TRUST(U, I, S, B, D)                                           \
+	D(prefix, 16)                                                          \
+	U(bits, 0, 128)                                                        \
+	U(local, 0, 1) /* whoever comes over a Unix socket */
+#define MSG_API_ORIGIN(U, I, S, B, D) S(origin, MAX_ORIGIN)
+
+/* Certificate and key, in PEM, one behind the other in the memfd. */
+#define MSG_API_TLS(U, I, S, B, D)                                             \
+	U(certificate_len, 1, 1048576)                                         \
+	U(key_len, 1, 1048576)
 
 /* Stop accepting; end when the last request is answered. */
 #define MSG_API_DRAIN(U, I, S, B, D) U(deadline_ms, 0, 86400000)
@@ -111,15 +135,15 @@ enum msg_fd {
 /* ---- api to parent: requests, and their answers ------------------------- */
 
 /*
- * May this request go on? Asked once its head is read, when API_SETUP says so.
+ * May this request go on? Asked once its head is read, when API_SETUP says so
+ * and its path is not open to everybody.
  * key is what the client showed, empty for none.
  */
 #define MSG_REQ_ADMIT(U, I, S, B, D)                                           \
 	S(peer, MAX_CLIENT)                                                    \
 	S(host, 255)                                                           \
 	S(key, 512)                                                            \
-	U(forwarded, 0, 1) /* came with a forwarding header */                 \
-	U(exempt, 0, 1)	   /* a path open to everybody */
+	U(forwarded, 0, 1) /* came with a forwarding header */
 
 #define MSG_REP_ADMIT(U, I, S, B, D)                                           \
 	U(verdict, 0, 2) /* enum admit */                                      \
@@ -216,6 +240,7 @@ enum msg_fd {
 #define MSG_REQ_STATS(U, I, S, B, D) U(reserved, 0, 0)
 
 #define MSG_REP_STATS(U, I, S, B, D)                                           \
+	U(fresh_ms, 0, 1000) /* a health check need not ask again */           \
 	U(ready, 0, 1)                                                         \
 	U(engine_up, 0, 1)                                                     \
 	U(store_up, 0, 1)                                                      \
@@ -549,6 +574,9 @@ enum msg_fd {
 	X(WORKER_REFUSED, worker_refused, FROM_WORKER, FD_NONE)                \
 	X(API_SETUP, api_setup, FROM_PARENT, FD_NONE)                          \
 	X(API_LISTEN, api_listen, FROM_PARENT, FD_REQUIRED)                    \
+	X(API_TRUST, api_trust, FROM_PARENT, FD_NONE)                          \
+	X(API_ORIGIN, api_origin, FROM_PARENT, FD_NONE)                        \
+	X(API_TLS, api_tls, FROM_PARENT, FD_REQUIRED)                          \
 	X(API_DRAIN, api_drain, FROM_PARENT, FD_NONE)                          \
 	X(REQ_ADMIT, req_admit, FROM_API, FD_NONE)                             \
 	X(REP_ADMIT, rep_admit, FROM_PARENT, FD_NONE)                          \

@@ -12,7 +12,7 @@
  *
  * Allow rules add up and never narrow each other: a call with a restricted
  * argument stands nowhere else without. man/tako-sandbox.7 has the groups too,
- * and regress/unit/golden.promises what came of them.
+ * and regress/unit/promises.golden what came of them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,9 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-#include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -130,6 +131,8 @@ static const struct rule rules[] = {
 	ALL(ACCEPT, getsockname),		/* where it came in */
 	/* is it broken? */
 	TWO(ACCEPT, getsockopt, SOL_SOCKET, SO_ERROR),
+	/* what of an answer its client has not taken */
+	ONE(ACCEPT, ioctl, 1, EQUAL, SIOCOUTQ),
 	/* answers at once */
 	TWO(ACCEPT, setsockopt, IPPROTO_TCP, TCP_NODELAY),
 	ALL(ACCEPT, shutdown),			/* a graceful close */

@@ -17,7 +17,9 @@
 #define MAX_JOB_TYPE_NAME  64
 #define MAX_IDEMPOTENCY	   255
 #define MAX_CORRELATION	   128
-#define MAX_CLIENT	   64 /* a source address, printed */
+#define MAX_CLIENT	   64	  /* a source address, printed */
+#define PEER_UNIX	   "unix" /* the address of who comes over one */
+#define MAX_ORIGIN	   300	  /* of a web page: scheme, host, port */
 #define MAX_KEY_NAME	   64
 #define MAX_TENANT	   72	/* a key's name or a network, with its kind */
 #define MAX_ERROR_MESSAGE  1024 /* a job's own message is cut at 200 */

@@ -1,14 +1,15 @@
 /*
- * conn.c: the connections of tako-api, on libevent's bufferevents. Runs in
- * tako-api, faces anybody. Each connection is a parser, a state with at most
- * one deadline, and one answer at a time.
+ * conn.c: the connections of tako-api. Runs in tako-api, faces anybody. Each
+ * connection is a link (link.c), a state with at most one deadline, a parser
+ * while a request comes or is answered, and one answer at a time.
  *
- *	idle -> head -> held -> body -> waiting -> writing -> idle | linger
+ *	[proxy ->] idle -> head -> held -> body -> waiting -> writing -> idle |
+ *linger
  *
  * Bytes are read only where they are taken: in idle, head and body, and in
  * linger, where they are dropped. What a client sends ahead stays in the
- * kernel, which slows the client down, so one connection holds no more than
- * READ_MAX bytes of input. Where nothing is read (held, waiting) the descriptor
+ * kernel, which slows the client down, so one connection holds no more
+ * than two reads of input. Where nothing is read (held, waiting) the descriptor
  * is watched, edge-triggered, for a client that goes away.
  *
  * A client that closed its connection and one that only closed its sending
@@ -17,6 +18,7 @@
  * apart: the kernel of the first answers with a reset. So the beginning that
  * every answer has in common is sent ahead when a FIN comes (probe); a client
  * that is there sees an answer whose first bytes come early, nothing else.
+ * Under TLS a client that closes says so, and is gone.
  *
  * The end of an answer that closes: our half is closed, and what the client
  * still sends is dropped for a moment (linger). A reset by unread bytes would
@@ -34,30 +36,21 @@
 #include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <linux/sockios.h>
 
-#include <event2/bufferevent.h>
 #include <event2/listener.h>
 #include <event2/util.h>
 
 #include "conn.h"
+#include "link.h"
 #include "log.h"
 #include "util.h"
 
-#define READ_MAX	65536 /* bytes of input that one connection holds */
-#define PROBE_MS	1000  /* from the first probe to the second */
+#define WRITES_MAX	8    /* of one answer, before others have a turn */
+#define PROBE_MS	1000 /* from the first probe to the second */
 #define LINGER_MS	5000
-#define LINGER_DRAIN_MS 500 /* the process waits for it */
-/*
- * Bodies and answers go on beyond their time as long as this many bytes a
- * second come or go, measured over each such time.
- */
-#define RATE_MIN 1024
-/*
- * Answers that clients do not read: what is above it in all is not kept, and
- * a short answer goes out instead.
- */
-#define UNSENT_MAX   (256 << 20)
-#define UNSENT_SMALL 65536 /* an answer below it does not matter */
+#define LINGER_DRAIN_MS 500   /* the process waits for it */
+#define UNSENT_SMALL	65536 /* an answer below it does not matter */
 /* Connections beyond the limit that are told so at one time. */
 #define REFUSED_MAX	16
 #define ACCEPT_PAUSE_MS 100 /* without a descriptor to accept with */
@@ -69,6 +62,7 @@
 static const char prefix[] = "HTTP/1.1 ";
 
 enum conn_state {
+	CONN_PROXY,   /* the PROXY protocol's header is coming */
 	CONN_IDLE,    /* no byte of a request yet */
 	CONN_HEAD,    /* a head is coming */
 	CONN_HELD,    /* the head is there, its body is not accepted yet */
@@ -81,17 +75,19 @@ enum conn_state {
 struct conn {
 	TAILQ_ENTRY(conn) entry;
 	LIST_ENTRY(conn) same; /* of those in one bucket of sources */
-	struct bufferevent *bev;
-	struct http_parser *parser;
-	struct event *timer;
+	struct link link;
+	struct evbuffer *in, *out;
+	struct http_parser *parser; /* NULL between requests */
+	struct event *reader, *writer, *timer;
 	struct event *watcher; /* for the client's end */
 	enum conn_state state;
 	void *data; /* the router's */
 	char peer[MAX_CLIENT + 1];
-	uint8_t source[8];
-	unsigned run;  /* requests that came without a pause */
-	size_t mark;   /* see pace() */
-	size_t probed; /* bytes of prefix that are sent already */
+	char client[MAX_CLIENT + 1]; /* the peer, or whom it asks for */
+	uint8_t source[8];	     /* the client's */
+	unsigned run;		     /* requests that came without a pause */
+	size_t mark;		     /* see pace() */
+	size_t probed;		     /* bytes of prefix that are sent already */
 	size_t filed;  /* bytes at the answer's end that lie in a file */
 	int request;   /* under way: head was called, no answer yet */
 	int complete;  /* all of the request is here */
@@ -99,9 +95,13 @@ struct conn {
 	int head_only; /* the request is a HEAD */
 	int minor;
 	int expects;  /* the client waits for 100 Continue */
-	int reading;  /* the bufferevent reads */
+	int reading;  /* the reader is on */
+	int writing;  /* the writer is on */
 	int watching; /* the watcher is on */
 	int refused;  /* one too many */
+	int proxy;    /* the peer is a trusted proxy */
+	int named;    /* a PROXY header says who the peer is */
+	int tls;      /* it begins with a handshake */
 	int busy;     /* somebody down the stack is at work on it */
 	int dead;     /* to be ended when that is done */
 };
@@ -112,10 +112,14 @@ static unsigned n_conns, n_refused, n_files;
 static struct event_base *base;
 static const struct conn_ops *ops;
 static struct conn_config config;
-static struct evconnlistener *listeners[LISTENERS_MAX];
+static struct listener {
+	struct evconnlistener *l;
+	int tls, proxy;
+} listeners[LISTENERS_MAX];
 static size_t n_listeners;
 static struct event *accept_again;
-static struct evbuffer *answer; /* being put together; empty otherwise */
+static size_t held;	/* by the router */
+static SSL_CTX *secure; /* for TLS listeners; NULL: none */
 static int draining;
 
 static void conn_process(struct conn *);
@@ -132,6 +136,22 @@ deadline(struct conn *c, unsigned ms)
 		event_del(c->timer);
 	else
 		event_add(c->timer, &tv);
+}
+
+/* What counts as one source: an IPv4 address, or an IPv6 /64. */
+static void
+source_of(const char *address, uint8_t source[8])
+{
+	struct in6_addr a6;
+
+	memset(source, 0, 8);
+	/* No client's prefix begins with ff (multicast), or fe and 0. */
+	if (inet_pton(AF_INET, address, source + 4) == 1)
+		source[0] = 0xff;
+	else if (inet_pton(AF_INET6, address, &a6) == 1)
+		memcpy(source, &a6, 8);
+	else
+		source[0] = 0xfe;
 }
 
 static unsigned
@@ -151,8 +171,19 @@ count_source(const uint8_t source[8])
 	unsigned n = 0;
 
 	LIST_FOREACH(c, &sources[bucket_of(source)], same)
-	n += !c->refused && memcmp(c->source, source, 8) == 0;
+	n += !c->refused && memcmp(c->source, source, 8) == 0 &&
+	     (!c->proxy || c->request);
 	return (n);
+}
+
+/* It counts for that address from now on. */
+static void
+set_source(struct conn *c, const char *address)
+{
+	strlcpy(c->client, address, sizeof(c->client));
+	LIST_REMOVE(c, same);
+	source_of(address, c->source);
+	LIST_INSERT_HEAD(&sources[bucket_of(c->source)], c, same);
 }
 
 /* The answer's file is closed, or will be with the connection. */
@@ -172,9 +203,16 @@ conn_free(struct conn *c)
 		event_free(c->watcher);
 	if (c->timer != NULL)
 		event_free(c->timer);
-	if (c->bev != NULL)
-		bufferevent_free(c->bev);
+	if (c->reader != NULL)
+		event_free(c->reader);
+	if (c->writer != NULL)
+		event_free(c->writer);
+	if (c->in != NULL)
+		evbuffer_free(c->in);
+	if (c->out != NULL)
+		evbuffer_free(c->out);
 	http_parser_free(c->parser);
+	link_close(&c->link);
 	free(c);
 }
 
@@ -217,10 +255,9 @@ conn_new(evutil_socket_t fd)
 		return (NULL);
 	}
 	c->minor = 1;
-	c->bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
-	if (c->bev == NULL)
-		close(fd);
-	else if ((c->parser = http_parser_new()) != NULL)
+	link_open(&c->link, fd);
+	if ((c->in = evbuffer_new()) != NULL &&
+	    (c->out = evbuffer_new()) != NULL)
 		return (c);
 	conn_free(c);
 	return (NULL);
@@ -231,7 +268,18 @@ conn_new(evutil_socket_t fd)
 static size_t
 unsent(const struct conn *c)
 {
-	return (evbuffer_get_length(bufferevent_get_output(c->bev)));
+	return (evbuffer_get_length(c->out));
+}
+
+/* With what the kernel holds: what the client has not taken yet. */
+static size_t
+untaken(const struct conn *c)
+{
+	int n = 0;
+
+	if (ioctl(c->link.fd, SIOCOUTQ, &n) == -1 || n < 0)
+		n = 0;
+	return (unsent(c) + (size_t)n);
 }
 
 /* What of it is in memory. */
@@ -251,28 +299,35 @@ watch_off(struct conn *c)
 	c->watching = 0;
 }
 
+static void
+turn(struct event *ev, int *is, int on)
+{
+	if (on && !*is)
+		event_add(ev, NULL);
+	else if (!on && *is)
+		event_del(ev);
+	*is = on;
+}
+
 /*
- * Reading and watching as the state has it. Never both, nor watching while
- * something is being sent: libevent takes edge-triggered and other events of
- * one descriptor only apart.
+ * Reading, writing and watching as the state has it. Watching is alone:
+ * libevent takes edge-triggered and other events of one descriptor only apart.
  */
 static void
 settle(struct conn *c)
 {
-	int reading = c->state == CONN_IDLE || c->state == CONN_HEAD ||
-		      c->state == CONN_BODY || c->state == CONN_LINGER;
+	int reading = c->state == CONN_PROXY || c->state == CONN_IDLE ||
+		      c->state == CONN_HEAD || c->state == CONN_BODY ||
+		      c->state == CONN_LINGER;
+	int writing = unsent(c) > 0 || (reading && c->link.to_write);
 
-	if (reading) {
+	if (reading || writing)
 		watch_off(c);
-		if (!c->reading)
-			bufferevent_enable(c->bev, EV_READ);
-	} else {
-		if (c->reading)
-			bufferevent_disable(c->bev, EV_READ);
-		if (c->state != CONN_WRITING && unsent(c) == 0 && !c->watching)
-			c->watching = event_add(c->watcher, NULL) == 0;
-	}
-	c->reading = reading;
+	/* TLS that has to write reads nothing before that. */
+	turn(c->reader, &c->reading, reading && !c->link.to_write);
+	turn(c->writer, &c->writing, writing);
+	if (!reading && !writing && c->state != CONN_WRITING && !c->watching)
+		c->watching = event_add(c->watcher, NULL) == 0;
 }
 
 /*
@@ -287,8 +342,8 @@ probe(struct conn *c)
 
 	if (prefix[c->probed] == '\0')
 		return;
-	n = send(bufferevent_getfd(c->bev), prefix + c->probed, 1,
-	    MSG_NOSIGNAL | MSG_DONTWAIT);
+	n = send(
+	    c->link.fd, prefix + c->probed, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n == -1 && errno != EAGAIN && errno != EINTR) {
 		conn_end(c);
 		return;
@@ -304,7 +359,7 @@ is_full(evutil_socket_t fd)
 {
 	int n;
 
-	return (ioctl(fd, FIONREAD, &n) == 0 && n > READ_MAX / 2);
+	return (ioctl(fd, FIONREAD, &n) == 0 && n > LINK_READ / 2);
 }
 
 static void
@@ -317,8 +372,11 @@ on_watch(evutil_socket_t fd, short what, void *arg)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1 ||
 	    error != 0)
 		conn_end(c);
-	else if (!evtimer_pending(c->timer, NULL) &&
-		 ((what & EV_CLOSED) || is_full(fd)))
+	else if (!link_plain(&c->link)) {
+		if (what & EV_CLOSED)
+			conn_end(c);
+	} else if (!evtimer_pending(c->timer, NULL) &&
+		   ((what & EV_CLOSED) || is_full(fd)))
 		probe(c);
 }
 
@@ -345,35 +403,40 @@ put_status(struct conn *c, int status, const char *reason)
 	char line[128];
 
 	snprintf(line, sizeof(line), "%s%d %s\r\n", prefix, status, reason);
-	evbuffer_add(answer, line + c->probed, strlen(line) - c->probed);
+	evbuffer_add(c->out, line + c->probed, strlen(line) - c->probed);
 	c->probed = 0;
 }
 
-/* What the kernel takes goes at once, the rest as it can be sent. */
+/*
+ * What the kernel takes goes at once, the rest as it can be sent. -1: the
+ * client is gone.
+ */
 static int
 put_out(struct conn *c)
 {
+	unsigned i;
+
 	watch_off(c);
-	if (unsent(c) == 0 &&
-	    evbuffer_write(answer, bufferevent_getfd(c->bev)) == -1 &&
-	    errno != EAGAIN && errno != EINTR) {
-		evbuffer_drain(answer, evbuffer_get_length(answer));
-		return (-1);
-	}
-	if (evbuffer_get_length(answer) > 0 &&
-	    evbuffer_add_buffer(bufferevent_get_output(c->bev), answer) == -1)
-		fatal(NULL);
+	for (i = 0; i < WRITES_MAX && unsent(c) > 0; i++)
+		if (link_write(&c->link, c->out) == -1)
+			return (errno == EAGAIN || errno == EINTR ? 0 : -1);
 	return (0);
+}
+
+static void
+parser_drop(struct conn *c)
+{
+	http_parser_free(c->parser);
+	c->parser = NULL;
 }
 
 static void
 linger(struct conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(c->bev);
-
+	parser_drop(c);
 	c->state = CONN_LINGER;
-	shutdown(bufferevent_getfd(c->bev), SHUT_WR);
-	evbuffer_drain(in, evbuffer_get_length(in));
+	link_finish(&c->link);
+	evbuffer_drain(c->in, evbuffer_get_length(c->in));
 	deadline(c, draining ? LINGER_DRAIN_MS : LINGER_MS);
 }
 
@@ -387,9 +450,11 @@ answer_sent(struct conn *c)
 		return;
 	}
 	/* One that waited for this answer has not sent ahead. */
-	if (evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
+	if (evbuffer_get_length(c->in) == 0)
 		c->run = 0;
-	http_parser_reset(c->parser);
+	parser_drop(c);
+	if (c->proxy)
+		set_source(c, c->peer);
 	c->head_only = 0;
 	c->state = CONN_IDLE;
 	deadline(c, config.idle_ms);
@@ -404,25 +469,25 @@ answer_put(struct conn *c, int status, struct evbuffer *head,
     struct evbuffer *body, size_t len)
 {
 	put_status(c, status, http_reason(status));
-	evbuffer_add_printf(answer, "Date: %s\r\n", date());
+	evbuffer_add_printf(c->out, "Date: %s\r\n", date());
 	if (status != 204 && status != 304)
-		evbuffer_add_printf(answer, "Content-Length: %zu\r\n", len);
+		evbuffer_add_printf(c->out, "Content-Length: %zu\r\n", len);
 	if (c->closes)
-		evbuffer_add_printf(answer, "Connection: close\r\n");
+		evbuffer_add_printf(c->out, "Connection: close\r\n");
 	else if (c->minor == 0)
-		evbuffer_add_printf(answer, "Connection: keep-alive\r\n");
+		evbuffer_add_printf(c->out, "Connection: keep-alive\r\n");
 	if (head != NULL)
-		evbuffer_add_buffer(answer, head);
-	evbuffer_add(answer, "\r\n", 2);
+		evbuffer_add_buffer(c->out, head);
+	evbuffer_add(c->out, "\r\n", 2);
 	if (body != NULL && !c->head_only && status != 204 && status != 304)
-		evbuffer_add_buffer(answer, body);
+		evbuffer_add_buffer(c->out, body);
 	c->state = CONN_WRITING;
 	if (put_out(c) == -1) {
 		conn_end(c);
 		return;
 	}
-	c->mark = unsent(c);
-	if (c->mark == 0)
+	c->mark = untaken(c);
+	if (unsent(c) == 0)
 		answer_sent(c);
 	else
 		deadline(c, config.write_ms);
@@ -451,24 +516,24 @@ conn_fault(struct conn *c, int status, const char *reason)
 
 	c->busy = 1;
 	c->closes = 1;
-	c->head_only = http_request(c->parser)->method == HTTP_HEAD;
+	c->head_only =
+	    c->parser != NULL && http_request(c->parser)->method == HTTP_HEAD;
 	answer_fault(c, status, reason);
 	c->busy = busy;
 	conn_process(c);
 }
 
-/* Is there room for so much more that may stay unsent? */
-static int
-room_for(size_t len)
+int
+conn_room(size_t len)
 {
 	const struct conn *c;
-	size_t all = len;
+	size_t all = len + held;
 
 	if (len < UNSENT_SMALL)
 		return (1);
 	TAILQ_FOREACH (c, &conns, entry)
 		all += unsent_held(c);
-	return (all <= UNSENT_MAX);
+	return (all <= config.max_memory);
 }
 
 static void
@@ -501,7 +566,7 @@ conn_reply(
 {
 	size_t len = body == NULL ? 0 : evbuffer_get_length(body);
 
-	reply(c, status, head, body, len, room_for(len));
+	reply(c, status, head, body, len, conn_room(len));
 }
 
 void
@@ -519,8 +584,9 @@ conn_reply_file(struct conn *c, int status, struct evbuffer *head, int fd,
 	} else {
 		/* The descriptor goes with the buffer's last byte. */
 		if ((body = evbuffer_new()) == NULL ||
-		    evbuffer_set_flags(body, EVBUFFER_FLAG_DRAINS_TO_FD) ==
-			-1 ||
+		    (link_plain(&c->link) &&
+			evbuffer_set_flags(body, EVBUFFER_FLAG_DRAINS_TO_FD) ==
+			    -1) ||
 		    evbuffer_add_file(body, fd, off, (ev_off_t)len) == -1)
 			fatal(NULL);
 		c->filed = len;
@@ -542,7 +608,7 @@ head_complete(struct conn *c)
 	c->head_only = r->method == HTTP_HEAD;
 	c->minor = r->minor;
 	c->expects = r->expect_continue;
-	if (!r->keep_alive || ++c->run >= CONN_PIPELINE)
+	if (!r->keep_alive || ++c->run >= config.pipeline)
 		c->closes = 1;
 	c->state = has_body ? CONN_HELD : CONN_WAITING;
 	/* The router has no deadline here: takod has its own. */
@@ -561,18 +627,16 @@ conn_accept(struct conn *c)
 	c->mark = 0;
 	deadline(c, config.body_ms);
 	/* One that sends already waits for nothing. */
-	if (c->expects &&
-	    evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) {
+	if (c->expects && evbuffer_get_length(c->in) == 0) {
 		put_status(c, 100, "Continue");
-		evbuffer_add(answer, "\r\n", 2);
+		evbuffer_add(c->out, "\r\n", 2);
 		/* That it failed is seen when reading. */
 		put_out(c);
 	}
 	if (!c->busy) {
 		settle(c);
 		/* What came with the head is taken in the loop's next turn. */
-		bufferevent_trigger(c->bev, EV_READ,
-		    BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+		event_active(c->reader, EV_READ, 0);
 	}
 }
 
@@ -612,15 +676,21 @@ take_event(struct conn *c, enum http_event ev)
 static int
 take_bytes(struct conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(c->bev);
+	struct evbuffer *in = c->in;
 	struct evbuffer_iovec v = { NULL, 0 };
 	enum http_event ev;
 	size_t used;
 
 	evbuffer_peek(in, -1, NULL, &v, 1);
-	if (v.iov_len > 0 && c->state == CONN_IDLE) {
+	if (c->state == CONN_IDLE) {
+		if (v.iov_len == 0)
+			return (0);
 		c->state = CONN_HEAD;
 		deadline(c, config.header_ms);
+		if ((c->parser = http_parser_new(&config.limits)) == NULL) {
+			c->dead = 1;
+			return (0);
+		}
 	}
 	ev = http_parse(
 	    c->parser, v.iov_base, v.iov_len, &used, config.max_body);
@@ -655,44 +725,140 @@ conn_process(struct conn *c)
 		settle(c);
 }
 
+/* From here on it is the client that speaks. */
 static void
-on_read(struct bufferevent *bev, void *arg)
+conn_start(struct conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(bev);
-	struct conn *c = arg;
+	if (c->state == CONN_IDLE && c->tls &&
+	    link_secure(&c->link, secure) == -1) {
+		conn_end(c);
+		return;
+	}
+	conn_process(c);
+}
 
-	if (c->state == CONN_LINGER)
-		evbuffer_drain(in, evbuffer_get_length(in));
+/*
+ * The header of the PROXY protocol: no byte behind it is taken. -1: it is
+ * none.
+ */
+static int
+proxy_take(struct conn *c)
+{
+	uint8_t buf[TRUST_PROXY_MAX], *head;
+	size_t have = evbuffer_get_length(c->in), need = TRUST_PROXY_HEAD;
+	char client[MAX_CLIENT + 1];
+	ssize_t n;
+	int len;
+
+	if (have >= TRUST_PROXY_HEAD)
+		need += (size_t)trust_proxy_length(evbuffer_pullup(c->in, -1));
+	if (have < need) {
+		n = recv(c->link.fd, buf, need - have, MSG_DONTWAIT);
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return (0);
+		if (n <= 0 || evbuffer_add(c->in, buf, (size_t)n) == -1)
+			return (-1);
+		have += (size_t)n;
+	}
+	if (have < TRUST_PROXY_HEAD)
+		return (0);
+	head = evbuffer_pullup(c->in, -1);
+	if ((len = trust_proxy_length(head)) == -1)
+		return (-1);
+	if (have < TRUST_PROXY_HEAD + (size_t)len)
+		return (0);
+	switch (trust_proxy_client(head, have, client)) {
+	case -1:
+		return (-1);
+	case 1:
+		strlcpy(c->peer, client, sizeof(c->peer));
+		c->named = 1;
+		c->proxy = trust_has(c->peer);
+		set_source(c, c->peer);
+		break;
+	default:
+		break;
+	}
+	evbuffer_drain(c->in, have);
+	c->state = CONN_IDLE;
+	return (1);
+}
+
+static void
+proxy_read(struct conn *c)
+{
+	int r = proxy_take(c);
+
+	if (r == -1) {
+		log_info("%s sent no PROXY header of version 2", c->peer);
+		conn_end(c);
+	} else if (r == 1 && !c->proxy &&
+		   count_source(c->source) > config.max_per_source) {
+		if (c->tls)
+			conn_end(c);
+		else
+			conn_fault(c, 503, "Too many connections");
+	} else if (r == 1)
+		conn_start(c);
+}
+
+/* The client's end, or something that is no TLS. */
+static void
+link_ended(struct conn *c, int error)
+{
+	/* One that closed its half in the middle may read why it fails. */
+	if (error == 0 && (c->state == CONN_HEAD || c->state == CONN_BODY))
+		conn_fault(c, 400, "The request is incomplete");
+	else if (error == EPROTO && !c->link.encrypted) {
+		linger(c);
+		settle(c);
+	} else
+		conn_end(c);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	ssize_t n;
+
+	(void)fd;
+	(void)what;
+	if (c->state == CONN_PROXY) {
+		proxy_read(c);
+		return;
+	}
+	if (c->state != CONN_LINGER && evbuffer_get_length(c->in) > 0) {
+		/* What came ahead goes first: there may be no more. */
+		conn_process(c);
+		return;
+	}
+	n = c->state == CONN_LINGER ? link_drop(&c->link)
+				    : link_read(&c->link, c->in);
+	if (n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR))
+		link_ended(c, n == 0 ? 0 : errno);
 	else
 		conn_process(c);
 }
 
 static void
-on_write(struct bufferevent *bev, void *arg)
+on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
 
-	(void)bev;
+	if (c->link.to_write) {
+		on_readable(fd, what, arg);
+		return;
+	}
+	if (put_out(c) == -1) {
+		conn_end(c);
+		return;
+	}
 	if (unsent(c) > 0)
 		return;
 	if (c->state == CONN_WRITING)
 		answer_sent(c);
 	conn_process(c);
-}
-
-static void
-on_event(struct bufferevent *bev, short what, void *arg)
-{
-	struct conn *c = arg;
-
-	(void)bev;
-	c->reading = 0; /* the bufferevent stopped by itself */
-	/* One that closed its half in the middle may read why it fails. */
-	if ((what & BEV_EVENT_EOF) &&
-	    (c->state == CONN_HEAD || c->state == CONN_BODY)) {
-		conn_fault(c, 400, "The request is incomplete");
-	} else
-		conn_end(c);
 }
 
 /* ---- deadlines ----------------------------------------------------------- */
@@ -703,7 +869,7 @@ on_event(struct bufferevent *bev, short what, void *arg)
 static int
 pace(struct conn *c, size_t moved, unsigned ms, size_t mark)
 {
-	if (moved < (uint64_t)RATE_MIN * ms / 1000)
+	if (moved < (uint64_t)config.min_rate * ms / 1000)
 		return (0);
 	c->mark = mark;
 	deadline(c, ms);
@@ -714,6 +880,7 @@ static void
 on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *c = arg;
+	size_t left;
 
 	(void)fd;
 	(void)what;
@@ -726,7 +893,9 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 		conn_fault(c, 408, "The request came too slowly");
 		return;
 	case CONN_WRITING:
-		if (pace(c, c->mark - unsent(c), config.write_ms, unsent(c)))
+		left = untaken(c);
+		if (left <= c->mark &&
+		    pace(c, c->mark - left, config.write_ms, left))
 			return;
 		log_debug("%s does not read its answer", c->peer);
 		break;
@@ -734,6 +903,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	case CONN_WAITING:
 		probe(c);
 		return;
+	case CONN_PROXY:
 	case CONN_IDLE:
 	case CONN_LINGER:
 		break;
@@ -743,33 +913,26 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 
 /* ---- accepting ----------------------------------------------------------- */
 
-/* What counts as one source: an IPv4 address, or an IPv6 /64. */
 static void
 take_peer(struct conn *c, const struct sockaddr *sa)
 {
 	const struct sockaddr_in6 *s6;
 	const struct sockaddr_in *s4;
-	const void *v4 = NULL;
 
 	strlcpy(c->peer, "unknown", sizeof(c->peer));
-	if (sa->sa_family == AF_INET) {
+	if (sa->sa_family == AF_UNIX)
+		strlcpy(c->peer, PEER_UNIX, sizeof(c->peer));
+	else if (sa->sa_family == AF_INET) {
 		s4 = (const struct sockaddr_in *)(const void *)sa;
-		v4 = &s4->sin_addr;
+		inet_ntop(AF_INET, &s4->sin_addr, c->peer, sizeof(c->peer));
 	} else if (sa->sa_family == AF_INET6) {
 		s6 = (const struct sockaddr_in6 *)(const void *)sa;
 		if (IN6_IS_ADDR_V4MAPPED(&s6->sin6_addr))
-			v4 = &s6->sin6_addr.s6_addr[12];
-		else {
-			memcpy(c->source, &s6->sin6_addr, 8);
+			inet_ntop(AF_INET, &s6->sin6_addr.s6_addr[12], c->peer,
+			    sizeof(c->peer));
+		else
 			inet_ntop(
 			    AF_INET6, &s6->sin6_addr, c->peer, sizeof(c->peer));
-		}
-	}
-	if (v4 != NULL) {
-		/* No source with an IPv6 prefix begins so: ff is multicast. */
-		c->source[0] = 0xff;
-		memcpy(c->source + 4, v4, 4);
-		inet_ntop(AF_INET, v4, c->peer, sizeof(c->peer));
 	}
 }
 
@@ -781,13 +944,13 @@ conn_begin(struct conn *c, evutil_socket_t fd)
 	/* An answer is written at one go: nothing is gained by waiting. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	c->timer = evtimer_new(base, on_deadline, c);
+	c->reader = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writer = event_new(base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
 	c->watcher = event_new(
 	    base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_watch, c);
-	if (c->timer == NULL || c->watcher == NULL)
+	if (c->timer == NULL || c->reader == NULL || c->writer == NULL ||
+	    c->watcher == NULL)
 		fatal(NULL);
-	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, READ_MAX);
-	bufferevent_set_max_single_read(c->bev, READ_MAX);
 	TAILQ_INSERT_TAIL(&conns, c, entry);
 	LIST_INSERT_HEAD(&sources[bucket_of(c->source)], c, same);
 	if (c->refused)
@@ -797,29 +960,51 @@ conn_begin(struct conn *c, evutil_socket_t fd)
 	deadline(c, config.header_ms);
 }
 
+/* Has it as many connections as it may? A proxy's are for others. */
+static int
+is_full_up(const struct conn *c)
+{
+	return (
+	    n_conns >= config.max ||
+	    (!c->proxy && count_source(c->source) >= config.max_per_source));
+}
+
 static void
 on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
     int len, void *arg)
 {
+	const struct listener *from = arg;
 	struct conn *c;
 
 	(void)l;
 	(void)len;
-	(void)arg;
 	if ((c = conn_new(fd)) == NULL)
 		return;
 	take_peer(c, sa);
-	c->refused = n_conns >= config.max ||
-		     count_source(c->source) >= config.max_per_source;
-	if (c->refused && n_refused >= REFUSED_MAX) {
+	strlcpy(c->client, c->peer, sizeof(c->client));
+	source_of(c->peer, c->source);
+	c->proxy = trust_has(c->peer);
+	c->tls = from->tls;
+	c->state = from->proxy ? CONN_PROXY : CONN_IDLE;
+	c->refused = is_full_up(c);
+	if (from->proxy && !c->proxy) {
+		log_info("%s is no trusted proxy", c->peer);
+		conn_free(c);
+		return;
+	}
+	if ((c->refused && n_refused >= REFUSED_MAX) ||
+	    (c->tls && secure == NULL)) {
 		conn_free(c);
 		return;
 	}
 	conn_begin(c, fd);
-	if (c->refused)
+	if (c->refused && !c->tls) {
+		c->state = CONN_IDLE;
 		conn_fault(c, 503, "Too many connections");
+	} else if (c->refused)
+		conn_end(c);
 	else
-		conn_process(c);
+		conn_start(c);
 }
 
 static void
@@ -831,7 +1016,7 @@ accept_resume(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	for (i = 0; i < n_listeners; i++)
-		evconnlistener_enable(listeners[i]);
+		evconnlistener_enable(listeners[i].l);
 }
 
 /* No descriptor or memory: the client stays in the backlog for a while. */
@@ -859,9 +1044,7 @@ conn_init(struct event_base *b, const struct conn_ops *o)
 	base = b;
 	ops = o;
 	accept_again = evtimer_new(base, accept_resume, NULL);
-	answer = evbuffer_new();
-	if (accept_again == NULL || answer == NULL ||
-	    evbuffer_set_flags(answer, EVBUFFER_FLAG_DRAINS_TO_FD) == -1)
+	if (accept_again == NULL)
 		fatal(NULL);
 }
 
@@ -872,8 +1055,9 @@ conn_configure(const struct conn_config *c)
 }
 
 void
-conn_listen(int fd)
+conn_listen(int fd, int tls, int proxy)
 {
+	struct listener *to = &listeners[n_listeners];
 	struct evconnlistener *l;
 
 	if (n_listeners == LISTENERS_MAX)
@@ -881,19 +1065,22 @@ conn_listen(int fd)
 	if (evutil_make_socket_nonblocking(fd) == -1)
 		fatal("listener");
 	/* It listens already: a backlog of 0 leaves that as it is. */
-	l = evconnlistener_new(base, on_accept, NULL,
+	l = evconnlistener_new(base, on_accept, to,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (l == NULL)
 		fatal("listener");
 	evconnlistener_set_error_cb(l, on_accept_error);
-	listeners[n_listeners++] = l;
+	to->l = l;
+	to->tls = tls;
+	to->proxy = proxy;
+	n_listeners++;
 }
 
 void
 conn_unlisten(void)
 {
 	while (n_listeners > 0)
-		evconnlistener_free(listeners[--n_listeners]);
+		evconnlistener_free(listeners[--n_listeners].l);
 	event_del(accept_again);
 }
 
@@ -918,10 +1105,36 @@ conn_count(void)
 	return (n_conns + n_refused);
 }
 
+void
+conn_hold(ssize_t len)
+{
+	held += (size_t)len;
+}
+
 const char *
 conn_peer(const struct conn *c)
 {
-	return (c->peer);
+	return (c->client);
+}
+
+int
+conn_forwarded(const struct conn *c)
+{
+	return (c->named || strcmp(c->client, c->peer) != 0);
+}
+
+int
+conn_set_client(struct conn *c, const char *address)
+{
+	set_source(c, address);
+	return (count_source(c->source) > config.max_per_source ? -1 : 0);
+}
+
+void
+conn_set_tls(SSL_CTX *ctx)
+{
+	SSL_CTX_free(secure);
+	secure = ctx;
 }
 
 void

@@ -28,17 +28,15 @@
 #define CONN_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <event2/buffer.h>
 #include <event2/event.h>
 
-#include "http.h"
+#include <openssl/ssl.h>
 
-/*
- * Requests that a client may send without waiting for answers; the answer to
- * the last of them closes the connection.
- */
-#define CONN_PIPELINE 8
+#include "http.h"
+#include "tako.h"
 
 struct conn;
 
@@ -63,15 +61,31 @@ struct conn_config {
 	unsigned header_ms;	   /* from its first byte to a head's end */
 	unsigned body_ms, idle_ms; /* a body; between two requests */
 	unsigned write_ms;	   /* an answer, see conn.c for the rate */
-	uint64_t max_body;	   /* bytes, of any request: 413 above */
+	/*
+	 * Bytes a second at which bodies and answers go on beyond their time,
+	 * measured over each such time.
+	 */
+	unsigned min_rate;
+	/*
+	 * Requests that a client may send without waiting for answers; the
+	 * answer to the last of them closes the connection.
+	 */
+	unsigned pipeline;
+	/* Bytes held for all clients together: see conn_room. */
+	size_t max_memory;
+	uint64_t max_body; /* bytes, of any request: 413 above */
+	struct http_limits limits;
 };
 
 /* Before all others; ops stay the caller's. Ends the process on failure. */
 void conn_init(struct event_base *, const struct conn_ops *);
 /* From now on; connections that are over a new limit are kept. */
 void conn_configure(const struct conn_config *);
-/* Accepts from a listening socket, which it takes over. */
-void conn_listen(int fd);
+/*
+ * Accepts from a listening socket, which it takes over: TLS, and after a PROXY
+ * header, as it is told.
+ */
+void conn_listen(int fd, int tls, int proxy);
 /* Closes all listeners; connections go on. */
 void conn_unlisten(void);
 /*
@@ -80,9 +94,21 @@ void conn_unlisten(void);
  */
 void conn_drain(void);
 unsigned conn_count(void);
+/* For TLS listeners from now on; takes a reference over. */
+void conn_set_tls(SSL_CTX *);
 
-/* The peer's address without port ("127.0.0.1"; v4-mapped ones as IPv4). */
+/*
+ * The peer's address without port ("127.0.0.1"; v4-mapped ones as IPv4), or
+ * PEER_UNIX.
+ */
 const char *conn_peer(const struct conn *);
+/* Somebody in between says whom it is from: see trust.c. */
+int conn_forwarded(const struct conn *);
+/*
+ * The request under way is for another client than the peer, a trusted proxy.
+ * 0, or -1 when that client has as many connections as it may.
+ */
+int conn_set_client(struct conn *, const char *address);
 /* The router's own pointer, of the request under way. */
 void conn_set_data(struct conn *, void *);
 void *conn_data(const struct conn *);
@@ -93,6 +119,13 @@ void *conn_data(const struct conn *);
  * nothing when there is no body.
  */
 void conn_accept(struct conn *);
+/*
+ * Is there room for so many more bytes, beside what the router holds and what
+ * clients have not read yet? An answer for which there is none goes out as
+ * 503. conn_hold: the router holds so many more, or less.
+ */
+int conn_room(size_t len);
+void conn_hold(ssize_t len);
 /*
  * Answers the request under way. head: fields, each with its line end, but
  * none of Date, Content-Length and Connection, which are added; body: may be
@@ -111,5 +144,27 @@ void conn_reply_file(struct conn *, int status, struct evbuffer *head, int fd,
     off_t off, size_t len);
 /* Files that are being sent at one time; one more is answered with 503. */
 #define CONN_FILES 512
+
+/* ---- trust.c: whose word on a client's address is taken -------------------
+ */
+
+/* Is that address (as conn_peer gives it) one of trusted_proxies? */
+int trust_has(const char *address);
+/*
+ * Whom a request is from that came from peer, by its fields. 1 when that is
+ * somebody else than peer.
+ */
+int trust_client(
+    const struct http_request *, const char *peer, char client[MAX_CLIENT + 1]);
+/*
+ * The PROXY protocol's header: TRUST_PROXY_HEAD bytes, which say how many
+ * follow (-1: it is none, or not of version 2), then those.
+ */
+#define TRUST_PROXY_HEAD 16
+#define TRUST_PROXY_MAX	 1024
+int trust_proxy_length(const uint8_t *head);
+/* Of all len bytes: 1 with the client, 0 when it names none, -1. */
+int trust_proxy_client(
+    const uint8_t *head, size_t len, char client[MAX_CLIENT + 1]);
 
 #endif

@@ -4,8 +4,8 @@
  * stream alone, never on how the stream was cut into pieces, so that any
  * split gives the same events.
  *
- * The head lies in two buffers of fixed size, each line as it came with its
- * CRLF overwritten by NULs: what http_request points to is the bytes
+ * The head lies in two buffers of its limits' size, each line as it came with
+ * its CRLF overwritten by NULs: what http_request points to is the bytes
  * themselves. Nothing else is kept of a request. What the lines say is judged
  * in http_head.c.
  */
@@ -68,9 +68,12 @@ struct http_parser {
 	const char *reason;
 	struct http_request req;
 	char ext[HTTP_MAX_CHUNK_LINE];
-	char line[HTTP_MAX_LINE + 1];
-	char head[HTTP_MAX_HEAD + 1];
+	struct http_limits limits;
+	char *line, *head; /* behind the fields, each with room for a NUL */
+	struct http_field fields[];
 };
+
+const struct http_limits http_limits_default = { 8192, 16384, 100 };
 
 /* What is left of the bytes that http_parse was given. */
 struct input {
@@ -181,7 +184,7 @@ step_line(struct http_parser *p, struct input *in)
 		}
 		if (!http_is((char)c, C_LINE))
 			return (fault(p, 400, bad_byte(c)));
-		if (p->line_len == HTTP_MAX_LINE)
+		if (p->line_len == p->limits.line)
 			return (fault(p, 414, "Request line too long"));
 		p->line[p->line_len++] = (char)c;
 	}
@@ -215,7 +218,7 @@ step_field(struct http_parser *p, struct input *in)
 		if (!http_is((char)c, C_FIELD))
 			return (fault(p, 400, bad_byte(c)));
 		/* Its CRLF has to have room too. */
-		if (p->head_len >= HTTP_MAX_HEAD - 2)
+		if (p->head_len >= p->limits.head - 2)
 			return (fault(p, 431, "Header fields too large"));
 		p->head[p->head_len++] = (char)c;
 	}
@@ -227,7 +230,7 @@ field_end(struct http_parser *p)
 {
 	struct http_wrong w;
 
-	if (p->req.n_fields == HTTP_MAX_FIELDS)
+	if (p->req.n_fields == p->limits.fields)
 		return (fault(p, 431, "Too many header fields"));
 	w = http_field_judge(&p->req.fields[p->req.n_fields],
 	    p->head + p->field_start, p->head_len - p->field_start);
@@ -522,12 +525,22 @@ http_parse(struct http_parser *p, const uint8_t *data, size_t len, size_t *used,
 }
 
 struct http_parser *
-http_parser_new(void)
+http_parser_new(const struct http_limits *l)
 {
 	struct http_parser *p;
+	size_t fields;
 
-	if ((p = malloc(sizeof(*p))) != NULL)
-		http_parser_reset(p);
+	if (l == NULL)
+		l = &http_limits_default;
+	fields = l->fields * sizeof(struct http_field);
+	p = malloc(sizeof(*p) + fields + l->line + 1 + l->head + 1);
+	if (p == NULL)
+		return (NULL);
+	p->limits = *l;
+	p->line = (char *)p->fields + fields;
+	p->head = p->line + l->line + 1;
+	p->req.fields = p->fields;
+	http_parser_reset(p);
 	return (p);
 }
 

@@ -15,11 +15,9 @@
 #include <stdint.h>
 #include <time.h>
 
-#define HTTP_MAX_LINE	    8192  /* request line: 414 above */
-#define HTTP_MAX_HEAD	    16384 /* all fields: 431 above */
-#define HTTP_MAX_FIELDS	    100	  /* 431 above */
-#define HTTP_MAX_CHUNK_LINE 256	  /* size and extensions: 400 above */
-#define HTTP_MAX_TRAILER    4096  /* 431 above; trailers are dropped */
+#define HTTP_MAX_LINE	    8192 /* what http_limits.line may be */
+#define HTTP_MAX_CHUNK_LINE 256	 /* size and extensions: 400 above */
+#define HTTP_MAX_TRAILER    4096 /* 431 above; trailers are dropped */
 
 enum http_method {
 	HTTP_GET,
@@ -43,6 +41,13 @@ enum http_event {
 	HTTP_FAULT    /* status/reason: answer once, close; takes no more */
 };
 
+struct http_limits {
+	size_t line;	 /* bytes of the request line: 414 above */
+	size_t head;	 /* bytes of all fields: 431 above */
+	unsigned fields; /* their number: 431 above */
+};
+extern const struct http_limits http_limits_default; /* 8192, 16384, 100 */
+
 struct http_field {	   /* into the parser's own buffer, NUL-terminated */
 	const char *name;  /* lower case */
 	const char *value; /* without white space around it */
@@ -54,7 +59,7 @@ struct http_request {
 	int minor;	    /* HTTP/1.minor: 0 or 1 */
 	const char *target; /* as sent, origin form: path[?query] */
 	const char *host;   /* value of Host ("" only in HTTP/1.0) */
-	struct http_field fields[HTTP_MAX_FIELDS];
+	struct http_field *fields;
 	unsigned n_fields;
 	int64_t content_length; /* -1: none given or chunked */
 	int chunked;
@@ -62,9 +67,10 @@ struct http_request {
 	int expect_continue; /* Expect: 100-continue */
 };
 
-struct http_parser; /* opaque, fixed size */
+struct http_parser; /* opaque, of a size that its limits say */
 
-struct http_parser *http_parser_new(void); /* NULL: no memory */
+/* NULL: no memory. limits: NULL for the default ones. */
+struct http_parser *http_parser_new(const struct http_limits *);
 void http_parser_free(struct http_parser *);
 void http_parser_reset(struct http_parser *); /* for the next request */
 

@@ -74,6 +74,12 @@ api_configure(void)
 	conf.body_ms = (unsigned)api_conf.body_timeout_ms;
 	conf.idle_ms = (unsigned)api_conf.idle_timeout_ms;
 	conf.write_ms = (unsigned)api_conf.write_timeout_ms;
+	conf.min_rate = (unsigned)api_conf.min_rate;
+	conf.pipeline = (unsigned)api_conf.pipeline_depth;
+	conf.max_memory = api_conf.max_memory;
+	conf.limits.line = api_conf.max_line;
+	conf.limits.head = api_conf.max_head;
+	conf.limits.fields = (unsigned)api_conf.max_fields;
 	conf.max_body = INT64_MAX;
 	conn_configure(&conf);
 	conn_unlisten();

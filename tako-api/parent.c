@@ -17,6 +17,7 @@
 #include "log.h"
 #include "sandbox.h"
 #include "tako-api.h"
+#include "tls.h"
 #include "util.h"
 
 /* Where this process is in its life; each is a bit of the rule table. */
@@ -32,6 +33,9 @@ typedef void (*parent_handler)(const struct msg_frame *, int fd);
 
 static void parent_setup(const struct msg_frame *, int);
 static void parent_listen(const struct msg_frame *, int);
+static void parent_trust(const struct msg_frame *, int);
+static void parent_origin(const struct msg_frame *, int);
+static void parent_tls(const struct msg_frame *, int);
 static void parent_drain(const struct msg_frame *, int);
 static void parent_level(const struct msg_frame *, int);
 static void parent_ping(const struct msg_frame *, int);
@@ -47,6 +51,9 @@ static const struct rule {
 	{ MSG_T_CHILD_PING, ST_LATE, parent_ping },
 	{ MSG_T_API_SETUP, ST_START | ST_SETUP | ST_LATE, parent_setup },
 	{ MSG_T_API_LISTEN, ST_SETUP | ST_SERVE, parent_listen },
+	{ MSG_T_API_TRUST, ST_SETUP | ST_LATE, parent_trust },
+	{ MSG_T_API_ORIGIN, ST_SETUP | ST_LATE, parent_origin },
+	{ MSG_T_API_TLS, ST_SETUP | ST_LATE, parent_tls },
 	{ MSG_T_API_DRAIN, ST_LATE, parent_drain },
 	{ MSG_T_REP_ADMIT, ST_LATE, parent_answer },
 	{ MSG_T_REP_SUBMIT, ST_LATE, parent_answer },
@@ -101,6 +108,9 @@ parent_setup(const struct msg_frame *f, int fd)
 {
 	(void)fd;
 	READ(api_setup, f, &api_conf);
+	trust_clear();
+	health_forget();
+	cors_clear();
 	if (state == ST_START)
 		state = ST_SETUP;
 	/* A reload: the listeners come anew; the sockets stay the parent's. */
@@ -127,7 +137,49 @@ parent_listen(const struct msg_frame *f, int fd)
 			fatal("parent: setup_done");
 	}
 	log_debug("listening on %s", m.name);
-	conn_listen(fd);
+	conn_listen(fd, m.tls != 0, m.proxy != 0);
+}
+
+static void
+parent_trust(const struct msg_frame *f, int fd)
+{
+	struct msg_api_trust m;
+
+	(void)fd;
+	READ(api_trust, f, &m);
+	trust_add(&m);
+}
+
+static void
+parent_origin(const struct msg_frame *f, int fd)
+{
+	struct msg_api_origin m;
+
+	(void)fd;
+	READ(api_origin, f, &m);
+	cors_add(m.origin);
+}
+
+/* The parent has looked whether the two fit: else they would not come. */
+static void
+parent_tls(const struct msg_frame *f, int fd)
+{
+	struct msg_api_tls m;
+	struct blob *b;
+	SSL_CTX *ctx;
+	char detail[128];
+
+	READ(api_tls, f, &m);
+	b = blob_from_memfd(fd, m.certificate_len + m.key_len);
+	if (b == NULL)
+		fatalx("parent: api_tls: no sealed memory of its length");
+	ctx = tls_context(blob_data(b), m.certificate_len,
+	    blob_data(b) + m.certificate_len, m.key_len, detail,
+	    sizeof(detail));
+	if (ctx == NULL)
+		fatalx("parent: api_tls: %s", detail);
+	conn_set_tls(ctx);
+	blob_unref(b);
 }
 
 static void

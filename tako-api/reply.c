@@ -22,6 +22,7 @@ static const struct {
 	[API_BAD_PATH] = { 400, "Invalid path", 1 },
 	[API_NO_ROUTE] = { 404, "Not Found", 1 },
 	[API_METHOD] = { 405, "Method Not Allowed", 1 },
+	[API_ORIGIN] = { 403, "Pages of this origin may not ask", 1 },
 	[API_KEY] = { 401, "Missing or invalid API key.", 1 },
 	[API_RATE] = { 429, "Rate limit exceeded. Try again later.", 1 },
 	[API_TOO_LARGE] = { 413, NULL, 1 }, /* names the limit */
@@ -351,6 +352,14 @@ rep_stats(struct request *req, const struct msg_rep_stats *m)
 		rep_send(req, 503, "Retry-After: 1\r\n", body);
 		return;
 	}
+	if (route_form(req->route) == FORM_HEALTH && m->fresh_ms > 0)
+		health_keep(body, (unsigned)m->fresh_ms);
+	rep_send(req, 200, "", body);
+}
+
+void
+rep_health(struct request *req, struct evbuffer *body)
+{
 	rep_send(req, 200, "", body);
 }
 

@@ -17,9 +17,6 @@
 #include "route.h"
 #include "util.h"
 
-/* Bodies that are held at one time, all requests together. */
-#define MAX_BODIES (256 * 1024 * 1024)
-
 static void handle_root(struct request *);
 static void handle_stats(struct request *);
 static void handle_submit(struct request *);
@@ -318,8 +315,6 @@ static const struct place places[] = {
 	{ "entry_id", 0, "integer", "The id of a dead letter, a number." },
 };
 
-static size_t bodies; /* bytes held now */
-
 /* ---- handlers: the request is complete ---------------------------------- */
 
 static void
@@ -338,8 +333,13 @@ ask(struct request *req, uint32_t type, const void *m, int fd)
 static void
 handle_stats(struct request *req)
 {
+	struct evbuffer *body;
 	struct msg_req_stats m;
 
+	if (req->route->form == FORM_HEALTH && (body = health_kept()) != NULL) {
+		rep_health(req, body);
+		return;
+	}
 	memset(&m, 0, sizeof(m));
 	ask(req, MSG_T_REQ_STATS, &m, -1);
 }
@@ -493,7 +493,7 @@ submit_ask(struct request *req, const struct submit *s, int fd)
 static void
 body_drop(struct request *req)
 {
-	bodies -= req->body_size;
+	conn_hold(-(ssize_t)req->body_size);
 	free(req->body);
 	req->body = NULL;
 	req->body_len = req->body_size = 0;
@@ -879,9 +879,9 @@ route_admit(struct request *req, const struct http_request *h)
 	strlcpy(m.peer, req->client, sizeof(m.peer));
 	put_text(m.host, sizeof(m.host), h->host, "?");
 	strlcpy(m.key, req->key, sizeof(m.key));
-	m.forwarded = http_field(h, "forwarded", NULL) != NULL ||
+	m.forwarded = conn_forwarded(req->conn) ||
+		      http_field(h, "forwarded", NULL) != NULL ||
 		      http_field(h, "x-forwarded-for", NULL) != NULL;
-	m.exempt = (uint64_t)req->open;
 	ask(req, MSG_T_REQ_ADMIT, &m, -1);
 	explicit_bzero(m.key, sizeof(m.key));
 }
@@ -890,7 +890,9 @@ route_admit(struct request *req, const struct http_request *h)
 static int
 route_refuse(struct request *req)
 {
-	if (req->slash)
+	if (req->preflight)
+		cors_preflight(req);
+	else if (req->slash)
 		redirect_slash(req);
 	else if (req->star)
 		rep_options(req);
@@ -991,6 +993,7 @@ request_free(struct request *req)
 		blob_unref(req->former->all);
 	free(req->former);
 	free(req->target);
+	free(req->origin);
 	free(req->range);
 	free(req->if_range);
 	free(req->none_match);
@@ -1001,10 +1004,14 @@ static void
 on_head(struct conn *c, const struct http_request *h)
 {
 	struct request *req = xcalloc(1, sizeof(*req));
+	int over = 0;
 
 	req->conn = c;
 	req->started = time_mono_us();
 	strlcpy(req->client, conn_peer(c), sizeof(req->client));
+	if (trust_has(req->client) &&
+	    trust_client(h, conn_peer(c), req->client))
+		over = conn_set_client(c, req->client) == -1;
 	take_head(req, h);
 	put_text(req->key, sizeof(req->key), shown_key(h), "");
 	conn_set_data(c, req);
@@ -1012,7 +1019,11 @@ on_head(struct conn *c, const struct http_request *h)
 	route_choose(req);
 	if (req->route != NULL)
 		req->sync = (req->route->flags & ROUTE_SYNC) != 0;
-	if (api_conf.admit)
+	if (over)
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+	else if (cors_head(req, h) == -1)
+		rep_error(req, API_ORIGIN, NULL, 0, NULL);
+	else if (api_conf.admit && !req->open)
 		route_admit(req, h);
 	else
 		route_go(req);
@@ -1027,13 +1038,16 @@ body_add(struct request *req, const uint8_t *data, size_t len)
 	uint8_t *p;
 
 	if (len > size - req->body_len) {
-		size = size == 0 ? 4096 : size;
+		size = size == 0 ? 65536 : size;
 		while (len > size - req->body_len)
 			size *= 2;
-		if (bodies - req->body_size + size > MAX_BODIES ||
+		/* No more than was declared, if it was. */
+		if (req->length > 0 && size > (size_t)req->length)
+			size = (size_t)req->length;
+		if (!conn_room(size - req->body_size) ||
 		    (p = realloc(req->body, size)) == NULL)
 			return (-1);
-		bodies += size - req->body_size;
+		conn_hold((ssize_t)(size - req->body_size));
 		req->body = p;
 		req->body_size = size;
 	}
@@ -1120,6 +1134,7 @@ void
 route_answer(struct request *req, int status, struct evbuffer *head,
     struct evbuffer *body)
 {
+	cors_fields(req, head);
 	conn_reply(request_end(req, status), status, head, body);
 }
 
@@ -1127,6 +1142,7 @@ void
 route_answer_file(struct request *req, int status, struct evbuffer *head,
     int fd, off_t off, size_t len)
 {
+	cors_fields(req, head);
 	conn_reply_file(request_end(req, status), status, head, fd, off, len);
 }
 

@@ -34,6 +34,7 @@ enum api_error {
 	API_BAD_PATH,
 	API_NO_ROUTE,
 	API_METHOD,
+	API_ORIGIN,
 	API_KEY,
 	API_RATE,
 	API_TOO_LARGE,
@@ -94,6 +95,8 @@ struct request {
 	/* Fields of the head that an artifact's answer goes by, or NULL. */
 	char *range, *if_range, *none_match;
 	int open;	 /* the path asks for no key */
+	char *origin;	 /* of the page that asks, where it is let in */
+	int preflight;	 /* asks only whether another request may */
 	int slash;	 /* the path has one at its end too many */
 	int star;	 /* OPTIONS * */
 	int json;	 /* Content-Type says so */
@@ -265,6 +268,25 @@ extern const struct param params_result[], params_record[], params_list[],
 void query_check(
     struct query *, const struct param *, const char *target, struct errors *);
 
+/* trust.c */
+void trust_clear(void);
+void trust_add(const struct msg_api_trust *);
+
+/* cors.c: which web pages may ask */
+void cors_clear(void);
+void cors_add(const char *origin);
+/* Takes what the head says; 0, or -1 when such a page may not ask this. */
+int cors_head(struct request *, const struct http_request *);
+/* Adds to an answer's head what its page has to be told. */
+void cors_fields(const struct request *, struct evbuffer *head);
+/* Ends a request that only asks whether another one would be let in. */
+void cors_preflight(struct request *);
+
+/* health.c: an answer that is fresh for some time */
+void health_keep(struct evbuffer *body, unsigned fresh_ms);
+struct evbuffer *health_kept(void); /* the caller's, or NULL */
+void health_forget(void);
+
 /* route.c */
 extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
@@ -321,6 +343,7 @@ void rep_list(struct request *, const struct msg_rep_list *);
 void rep_submit(struct request *, const struct msg_rep_submit *);
 void rep_cancel(struct request *, const struct msg_rep_cancel *);
 void rep_stats(struct request *, const struct msg_rep_stats *);
+void rep_health(struct request *, struct evbuffer *body); /* takes body */
 void rep_json(struct request *, const struct section *);
 /*
  * What is ours and seldom changes; more: further fields, each with its line

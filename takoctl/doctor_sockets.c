@@ -196,9 +196,8 @@ socket_owner(unsigned long inode)
 }
 
 static void
-port_taken(struct doctor *d)
+port_taken(struct doctor *d, unsigned port)
 {
-	unsigned port = (unsigned)d->conf->server_port;
 	unsigned long inode = listener_in("/proc/net/tcp", port);
 	char path[64], mend[256], *name;
 	size_t len;
@@ -228,17 +227,17 @@ port_taken(struct doctor *d)
 	free(name);
 }
 
-void
-doctor_port(struct doctor *d)
+static void
+doctor_one(struct doctor *d, const struct conf_listen *l)
 {
 	struct bound list[MAX_BOUND];
 	char detail[256], names[512] = "";
 	int i, n;
 
-	n = bind_all(d->conf->server_host, d->conf->server_port, NULL, 0, list,
-	    MAX_BOUND, detail, sizeof(detail));
+	n = bind_all(
+	    l->host, l->port, NULL, 0, list, MAX_BOUND, detail, sizeof(detail));
 	if (n == -1 && errno == EADDRINUSE) {
-		port_taken(d);
+		port_taken(d, (unsigned)l->port);
 		return;
 	}
 	if (n == -1) {
@@ -255,4 +254,18 @@ doctor_port(struct doctor *d)
 		close_fd(&list[i].fd);
 	}
 	doctor_found(d, FOUND_OK, "port", NULL, "free to listen on: %s", names);
+}
+
+/* Sockets of paths and of systemd are no ports. */
+void
+doctor_port(struct doctor *d)
+{
+	struct conf_listen l;
+	size_t i;
+
+	for (i = 0; i < conf_listen_count(d->conf); i++) {
+		conf_listen_get(d->conf, i, &l);
+		if (l.kind == LISTEN_TCP)
+			doctor_one(d, &l);
+	}
 }

@@ -75,6 +75,8 @@ write_configuration(struct setup_daemon *s, const struct conf *conf,
 	c.database_url = url;
 	c.server_host = loopback;
 	c.server_port = port;
+	c.server_listen.n = c.api_key_files.n = 0;
+	c.tls_certificate_file = c.tls_key_file = NULL;
 	c.api_auth_enabled = 0;
 	c.n_api_keys = 0;
 	c.control_socket = c.control_group = NULL;

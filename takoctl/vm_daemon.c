@@ -36,13 +36,21 @@ vm_server(const char *config, const char *host, const char *port)
 char *
 vm_url(const struct conf *conf)
 {
-	const char *host = conf->server_host;
+	struct conf_listen l;
+	const char *host = l.host;
+	size_t i = 0;
 
+	/* The first one that a URL can name. */
+	do
+		conf_listen_get(conf, i, &l);
+	while (l.kind != LISTEN_TCP && ++i < conf_listen_count(conf));
+	if (l.kind != LISTEN_TCP)
+		return (xstrdup("http://localhost:8000"));
 	if (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0)
 		host = "localhost";
 	return (xasprintf(
-	    strchr(host, ':') != NULL ? "http://[%s]:%d" : "http://%s:%d", host,
-	    conf->server_port));
+	    strchr(host, ':') != NULL ? "http%s://[%s]:%d" : "http%s://%s:%d",
+	    l.tls ? "s" : "", host, l.port));
 }
 
 /* Where the configuration says that takod listens; the caller's to free. */

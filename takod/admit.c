@@ -23,14 +23,15 @@
 #include "takod.h"
 #include "util.h"
 
-#define KEY_FILE    "api_key" /* also the name of that key */
-#define KEY_BYTES   32
-#define RATE_BUCKET 4096 /* identities that are counted at a time */
+#define KEY_FILE   "api_key" /* also the name of that key */
+#define KEY_BYTES  32
+#define RATE_SETS  1024 /* identities that are counted at a time: in all */
+#define RATE_WAYS  4	/* sets, those whose numbers fall together */
+#define FAILURES_S 60	/* that wrong keys are counted in */
 
 static uint8_t own_key[TAKO_SHA256]; /* digest of the generated key */
 
-/* ---- addresses and hosts
- * ------------------------------------------------------ */
+/* ---- addresses and hosts ----------------------------------------------- */
 
 static int
 is_loopback(const char *address)
@@ -39,6 +40,9 @@ is_loopback(const char *address)
 	struct in_addr a4;
 	uint32_t host;
 
+	/* Over a Unix socket: its mode says who may. */
+	if (strcmp(address, PEER_UNIX) == 0)
+		return (1);
 	if (inet_pton(AF_INET, address, &a4) == 1)
 		return ((ntohl(a4.s_addr) >> 24) == 127);
 	if (inet_pton(AF_INET6, address, &a6) != 1)
@@ -77,8 +81,7 @@ host_known(const char *field)
 	return (0);
 }
 
-/* ---- keys
- * ----------------------------------------------------------------------- */
+/* ---- keys -------------------------------------------------------------- */
 
 static int
 same_digest(const uint8_t *a, const uint8_t *b)
@@ -135,23 +138,13 @@ admit_open(char *detail, size_t len)
 	const struct conf *cf = env.conf;
 	char key[2 * KEY_BYTES + 2], *old;
 	uint8_t random[KEY_BYTES];
-	const char *name;
 	size_t i, n;
 	int fd;
 
 	env.protected_mode = 0;
-	for (i = 0; i < listen_count(); i++) {
-		char host[128], *colon;
-
-		listen_fd(i, &name);
-		strlcpy(host, name[0] == '[' ? name + 1 : name, sizeof(host));
-		colon = strrchr(host, ':');
-		if (colon != NULL)
-			*(colon > host && colon[-1] == ']' ? colon - 1
-							   : colon) = '\0';
-		if (!is_loopback(host))
+	for (i = 0; i < listen_count(); i++)
+		if (!listen_local(i))
 			env.protected_mode = 1;
-	}
 	if (cf->api_auth_enabled || cf->allow_unauthenticated_network_access)
 		env.protected_mode = 0;
 	if (!env.protected_mode)
@@ -188,57 +181,103 @@ admit_open(char *detail, size_t len)
 	return (0);
 }
 
-/* ---- rate
- * ------------------------------------------------------------------------- */
+/* ---- rate -------------------------------------------------------------- */
 
-/* Two windows side by side make a sliding one: Retry-After is exact to 1 s. */
+/*
+ * A window begins with the first request in it. What the one before had, spread
+ * evenly from its first request to its last, counts as far as a window that
+ * slides along still covers it.
+ */
 struct bucket {
-	uint64_t id;
-	int64_t window; /* number of the current one */
+	uint64_t id;   /* 0: free */
+	int64_t began; /* of the current window, us */
 	unsigned now, before;
+	int64_t span, span_before; /* us from the first one to the last */
 };
-static struct bucket buckets[RATE_BUCKET];
+static struct bucket buckets[RATE_SETS][RATE_WAYS];
 static uint64_t rate_seed;
 
-/* 0: go on; else seconds to wait. */
-static unsigned
-rate_over(const char *who)
+static uint64_t
+rate_id(const char *what, const char *who)
 {
-	const struct conf *cf = env.conf;
-	int64_t length = cf->api_rate_limit_window_seconds * 1000000LL;
-	int64_t now = time_mono_us(), window = now / length;
 	uint8_t digest[TAKO_SHA256];
-	struct bucket *b;
-	double share, used;
 	char text[128];
 	uint64_t id;
 
 	if (rate_seed == 0)
 		arc4random_buf(&rate_seed, sizeof(rate_seed));
-	snprintf(
-	    text, sizeof(text), "%llx %s", (unsigned long long)rate_seed, who);
+	snprintf(text, sizeof(text), "%llx %s %s",
+	    (unsigned long long)rate_seed, what, who);
 	sha256(digest, text, strlen(text));
 	memcpy(&id, digest, sizeof(id));
-	b = &buckets[id % RATE_BUCKET];
-	if (b->id != id || window > b->window + 1) {
+	return (id | 1);
+}
+
+/* Its bucket, as it is now; the one that rested longest makes room. */
+static struct bucket *
+rate_bucket(uint64_t id, int64_t length, int64_t now)
+{
+	struct bucket *set = buckets[(id >> 1) % RATE_SETS], *b = set;
+	int64_t windows;
+	unsigned i;
+
+	for (i = 0; i < RATE_WAYS && b->id != id; i++)
+		if (set[i].id == id || (b->id != 0 && set[i].began < b->began))
+			b = &set[i];
+	windows = (now - b->began) / length;
+	if (b->id != id || windows > 1) {
 		memset(b, 0, sizeof(*b));
 		b->id = id;
-		b->window = window;
-	} else if (window == b->window + 1) {
+		b->began = now;
+	} else if (windows == 1) {
 		b->before = b->now;
+		b->span_before = b->span;
 		b->now = 0;
-		b->window = window;
+		b->span = 0;
+		b->began += length;
 	}
-	share = 1.0 - (double)(now % length) / (double)length;
-	used = b->before * share + b->now;
-	if (used + 1 > cf->api_rate_limit_requests)
-		return ((unsigned)((length - now % length) / 1000000) + 1);
+	return (b);
+}
+
+/*
+ * us of a window after which of count in the former one, spread over span, no
+ * more than rest are covered: where (span - it) * count / span = rest.
+ */
+static int64_t
+rate_from(int64_t count, int64_t span, int64_t rest)
+{
+	return (count <= rest ? 0 : span - rest * span / count);
+}
+
+/* us until one more would be within limit; 0: it is now. */
+static int64_t
+rate_wait(const struct bucket *b, int64_t limit, int64_t length, int64_t now)
+{
+	int64_t gone = now - b->began, from;
+
+	if (b->now < limit) {
+		from = rate_from(b->before, b->span_before, limit - b->now - 1);
+		return (from > gone ? from - gone : 0);
+	}
+	/* Not in this window; in the next one, these are the former. */
+	return (length - gone + rate_from(b->now, b->span, limit - 1));
+}
+
+/* Counts one more, if it may be: 0, else the seconds to wait. */
+static unsigned
+rate_over(const char *what, const char *who, int64_t limit, int64_t seconds)
+{
+	int64_t now = time_mono_us(), length = seconds * 1000000, wait;
+	struct bucket *b = rate_bucket(rate_id(what, who), length, now);
+
+	if ((wait = rate_wait(b, limit, length, now)) > 0)
+		return ((unsigned)((wait + 999999) / 1000000));
 	b->now++;
+	b->span = now - b->began;
 	return (0);
 }
 
-/* ---- the verdict
- * ------------------------------------------------------------------- */
+/* ---- the verdict ------------------------------------------------------- */
 
 int
 admit_needed(void)
@@ -251,41 +290,59 @@ admit_needed(void)
 		!cf->allow_unauthenticated_network_access);
 }
 
+/* By a key, else by the network that it comes from. */
+static unsigned
+too_often(const char *name, const char *peer)
+{
+	char who[MAX_TENANT + 1];
+
+	if (name != NULL)
+		tenant_of_key(who, name);
+	else
+		tenant_of_address(who, peer);
+	return (rate_over("rate", who, env.conf->api_rate_limit_requests,
+	    env.conf->api_rate_limit_window_seconds));
+}
+
+/*
+ * A key that is none of ours. Whoever goes on with others is told to wait, as
+ * with any that are wrong after it: a right one is served all the time, so that
+ * nobody is locked out by who shares his address. Guesses are not many then,
+ * and of 16 characters at least.
+ */
+static unsigned
+wrong_key(const char *peer)
+{
+	char who[MAX_TENANT + 1];
+
+	tenant_of_address(who, peer);
+	return (
+	    rate_over("failure", who, env.conf->api_auth_failures, FAILURES_S));
+}
+
 void
 admit_request(const struct msg_req_admit *m, struct msg_rep_admit *rep)
 {
 	const struct conf *cf = env.conf;
 	const char *name = key_name(m->key);
-	char who[MAX_TENANT + 1];
-	int local;
-	unsigned wait;
+	unsigned wait = 0;
 
 	memset(rep, 0, sizeof(*rep));
 	rep->verdict = ADMIT_OK;
-	if (m->exempt)
-		return;
-	if (cf->api_rate_limit_enabled) {
-		/* A wrong key counts against the address that shows it. */
-		if (name != NULL)
-			tenant_of_key(who, name);
-		else
-			snprintf(who, sizeof(who), "peer %s", m->peer);
-		wait = rate_over(who);
-		if (wait > 0) {
-			rep->verdict = ADMIT_RATE;
-			rep->retry_after = wait;
-			return;
-		}
-	}
-	if (name != NULL)
-		return;
-	if (cf->api_auth_enabled) {
-		rep->verdict = ADMIT_KEY;
+	if (name == NULL && m->key[0] != '\0' &&
+	    (cf->api_auth_enabled || env.protected_mode))
+		wait = wrong_key(m->peer);
+	if (wait == 0 && cf->api_rate_limit_enabled)
+		wait = too_often(name, m->peer);
+	if (wait > 0) {
+		rep->verdict = ADMIT_RATE;
+		rep->retry_after = wait;
 		return;
 	}
-	if (cf->allow_unauthenticated_network_access)
+	if (name != NULL ||
+	    (!cf->api_auth_enabled && cf->allow_unauthenticated_network_access))
 		return;
-	local = is_loopback(m->peer) && !m->forwarded && host_known(m->host);
-	if (!local)
+	if (cf->api_auth_enabled || !is_loopback(m->peer) || m->forwarded ||
+	    !host_known(m->host))
 		rep->verdict = ADMIT_KEY;
 }

@@ -4,11 +4,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 
 #include "bind.h"
 #include "util.h"
@@ -83,7 +87,7 @@ bind_all(const char *name, int number, const struct bound *own, size_t n_own,
 	hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
 	snprintf(port, sizeof(port), "%d", number);
 	if ((error = getaddrinfo(name, port, &hints, &all)) != 0) {
-		snprintf(detail, len, "server_host: %s", gai_strerror(error));
+		snprintf(detail, len, "%s: %s", name, gai_strerror(error));
 		errno = 0;
 		return (-1);
 	}
@@ -106,5 +110,66 @@ bind_all(const char *name, int number, const struct bound *own, size_t n_own,
 		return (n);
 	snprintf(
 	    detail, len, "cannot listen on port %s: %s", port, strerror(errno));
+	return (-1);
+}
+
+/* Is there a socket that nobody listens on? */
+static int
+is_stale(const struct sockaddr_un *sun)
+{
+	int fd, stale;
+
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd == -1)
+		return (0);
+	stale = connect(fd, (const struct sockaddr *)(const void *)sun,
+		    sizeof(*sun)) == -1 &&
+		errno == ECONNREFUSED;
+	close_fd(&fd);
+	return (stale);
+}
+
+int
+bind_path(const struct conf_listen *l, const struct bound *own, size_t n_own,
+    struct bound *b, char *detail, size_t len)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const struct group *group = NULL;
+	struct stat st;
+	int there;
+	size_t i;
+
+	b->fd = -1;
+	snprintf(b->name, sizeof(b->name), "unix:%s", l->path);
+	strlcpy(sun.sun_path, l->path, sizeof(sun.sun_path));
+	if (*l->group != '\0' && (group = getgrnam(l->group)) == NULL) {
+		snprintf(
+		    detail, len, "%s: there is no group %s", b->name, l->group);
+		errno = EINVAL;
+		return (-1);
+	}
+	there = lstat(l->path, &st) == 0 && S_ISSOCK(st.st_mode);
+	for (i = 0; i < n_own && there; i++)
+		if (strcmp(own[i].name, b->name) == 0)
+			b->fd = fcntl(own[i].fd, F_DUPFD_CLOEXEC, 0);
+	if (b->fd == -1) {
+		if (there && is_stale(&sun))
+			unlink(l->path);
+		b->fd = socket(
+		    AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (b->fd == -1 ||
+		    bind(b->fd, (const struct sockaddr *)(const void *)&sun,
+			sizeof(sun)) == -1 ||
+		    listen(b->fd, LISTEN_BACKLOG) == -1)
+			goto fail;
+	}
+	/* Until here it was its maker's alone, by the umask. */
+	if ((group != NULL && chown(l->path, (uid_t)-1, group->gr_gid) == -1) ||
+	    chmod(l->path, l->mode) == -1)
+		goto fail;
+	return (1);
+fail:
+	snprintf(detail, len, "%s: %s", b->name, strerror(errno));
+	close_fd(&b->fd);
 	return (-1);
 }

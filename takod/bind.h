@@ -6,9 +6,12 @@
 
 #include <stddef.h>
 
+#include "conf.h"
+
 struct bound {
 	int fd;
-	char name[128]; /* address:port, for people */
+	char name[160]; /* address:port, unix:path ...; for people */
+	int tls, proxy; /* as in struct conf_listen */
 };
 
 /*
@@ -21,5 +24,12 @@ struct bound {
  */
 int bind_all(const char *host, int port, const struct bound *own, size_t n_own,
     struct bound *, int max, char *detail, size_t);
+/*
+ * The socket of a path, with its mode and group, as above: one of own where
+ * that is still in its place. One that nobody listens on any more is replaced.
+ * 1, or -1 with detail and errno.
+ */
+int bind_path(const struct conf_listen *, const struct bound *own, size_t n_own,
+    struct bound *, char *detail, size_t);
 
 #endif

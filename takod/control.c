@@ -86,7 +86,7 @@ answer_status(struct client *c)
 {
 	struct msg_rep_stats stats;
 	struct msg_ctl_daemon m;
-	const char *name = "";
+	size_t i;
 
 	reply_stats_fill(&stats);
 	client_send(c, MSG_T_REP_STATS, &stats);
@@ -97,9 +97,11 @@ answer_status(struct client *c)
 	if (env.conf->path != NULL)
 		strlcpy(m.config, env.conf->path, sizeof(m.config));
 	strlcpy(m.data_dir, env.conf->data_dir, sizeof(m.data_dir));
-	if (listen_count() > 0)
-		listen_fd(0, &name);
-	strlcpy(m.listen, name, sizeof(m.listen));
+	for (i = 0; i < listen_count(); i++) {
+		if (i > 0)
+			strlcat(m.listen, " ", sizeof(m.listen));
+		strlcat(m.listen, listen_at(i)->name, sizeof(m.listen));
+	}
 	m.uptime_ms = (uint64_t)(time_mono_us() - env.started) / 1000;
 	m.draining = env.draining != 0;
 	m.log_level = log_get_level();

@@ -1,7 +1,8 @@
 /*
  * listen.c: the sockets that clients connect to. The parent binds them, so
  * that a replaced tako-api goes on accepting where the last one stopped, and
- * passes them on; it never accepts itself.
+ * passes them on; it never accepts itself. Those that systemd made it keeps for
+ * its life, since they cannot be had again.
  *
  * A reload to other addresses loses no client. A socket whose address stays
  * stays itself. So does one that a new wildcard covers: it is the more exact
@@ -9,19 +10,27 @@
  * new clients at once, but is accepted from until whoever was in the middle of
  * connecting has been.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <linux/filter.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "bind.h"
 #include "takod.h"
 #include "util.h"
 
-#define LISTEN_MAX  8
-#define LISTEN_KEPT 16	   /* with those that a wildcard covers */
+#define LISTEN_MAX  24
+#define LISTEN_KEPT 32 /* with those that a wildcard covers */
+#define SYSTEMD_FD  3  /* the first that systemd passes */
+#define SYSTEMD_MAX 16
 #define LEAVE_US    500000 /* a handshake under way ends in that time */
 #define LEAVE_TURNS 10	   /* and no longer for clients not accepted */
 
@@ -33,6 +42,37 @@ struct listeners {
 static struct listeners now, former /* while a reload is decided */, leaving;
 static struct event *leave_timer;
 static unsigned leave_turns;
+
+/* What systemd passed, by the names that its units give. */
+static struct {
+	int fd;
+	char name[108];
+} passed[SYSTEMD_MAX];
+static size_t n_passed;
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6;
+	struct sockaddr_un un;
+};
+
+static sa_family_t
+address_of(int fd, union address *a)
+{
+	socklen_t len = sizeof(*a);
+
+	memset(a, 0, sizeof(*a));
+	if (getsockname(fd, &a->sa, &len) == -1)
+		return (AF_UNSPEC);
+	return (a->sa.sa_family);
+}
+
+static int
+is_path(const struct bound *b)
+{
+	return (strncmp(b->name, "unix:", 5) == 0);
+}
 
 static void
 drop_all(struct listeners *l)
@@ -127,30 +167,25 @@ leave(int fd, short events, void *arg)
 
 /* ---- a reload ------------------------------------------------------------ */
 
-/* Does a wildcard of now take the clients of that socket? */
+/*
+ * Does a wildcard of now take the clients of that socket, in the same way?
+ */
 static int
-covered(int fd)
+covered(const struct bound *b)
 {
-	union {
-		struct sockaddr sa;
-		struct sockaddr_in v4;
-		struct sockaddr_in6 v6;
-	} mine, other;
-	socklen_t len = sizeof(mine);
+	union address mine, other;
+	sa_family_t family = address_of(b->fd, &mine);
 	size_t i;
 
-	if (getsockname(fd, &mine.sa, &len) == -1)
-		return (0);
 	for (i = 0; i < now.n; i++) {
-		len = sizeof(other);
-		if (getsockname(now.list[i].fd, &other.sa, &len) == -1 ||
-		    other.sa.sa_family != mine.sa.sa_family)
+		if (address_of(now.list[i].fd, &other) != family ||
+		    now.list[i].tls != b->tls || now.list[i].proxy != b->proxy)
 			continue;
-		if (mine.sa.sa_family == AF_INET &&
+		if (family == AF_INET &&
 		    other.v4.sin_port == mine.v4.sin_port &&
 		    other.v4.sin_addr.s_addr == htonl(INADDR_ANY))
 			return (1);
-		if (mine.sa.sa_family == AF_INET6 &&
+		if (family == AF_INET6 &&
 		    other.v6.sin6_port == mine.v6.sin6_port &&
 		    IN6_IS_ADDR_UNSPECIFIED(&other.v6.sin6_addr))
 			return (1);
@@ -158,20 +193,163 @@ covered(int fd)
 	return (0);
 }
 
+/* ---- systemd ---------------------------------------------------------------
+ */
+
+/* It has to listen, and to be a stream. */
+static int
+is_listener(int fd)
+{
+	int listens = 0, type = 0;
+	socklen_t len = sizeof(int);
+
+	return (
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && listens &&
+	    type == SOCK_STREAM);
+}
+
+void
+listen_inherit(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
+	size_t len;
+	int fd, n = 0;
+
+	if (pid != NULL && count != NULL && atoi(pid) == getpid())
+		n = atoi(count);
+	for (fd = SYSTEMD_FD; fd < SYSTEMD_FD + n; fd++) {
+		len = names != NULL ? strcspn(names, ":") : 0;
+		if (!is_listener(fd) || n_passed == SYSTEMD_MAX) {
+			log_warnx("systemd passed a descriptor that is no "
+				  "listening stream socket, or one too many");
+			close(fd);
+		} else {
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+			fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+			passed[n_passed].fd = fd;
+			snprintf(passed[n_passed++].name,
+			    sizeof(passed[0].name), "%.*s", (int)len,
+			    names != NULL ? names : "");
+		}
+		if (names != NULL)
+			names += len + (names[len] == ':');
+	}
+	/* What takod starts is not meant by it. */
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+}
+
+/* Copies of those of that name ("": of all). How many; -1 with detail. */
+static int
+passed_copy(const struct conf_listen *l, struct bound *list, size_t max,
+    char *detail, size_t len)
+{
+	char host[INET6_ADDRSTRLEN];
+	union address a;
+	size_t i, n = 0;
+
+	for (i = 0; i < n_passed && n < max; i++) {
+		if (*l->path != '\0' && strcmp(l->path, passed[i].name) != 0)
+			continue;
+		list[n].fd = fcntl(passed[i].fd, F_DUPFD_CLOEXEC, 0);
+		if (list[n].fd == -1)
+			fatal("systemd's socket");
+		switch (address_of(passed[i].fd, &a)) {
+		case AF_INET:
+			inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof(host));
+			snprintf(list[n].name, sizeof(list[n].name),
+			    "systemd:%s:%u", host, ntohs(a.v4.sin_port));
+			break;
+		case AF_INET6:
+			inet_ntop(
+			    AF_INET6, &a.v6.sin6_addr, host, sizeof(host));
+			snprintf(list[n].name, sizeof(list[n].name),
+			    "systemd:[%s]:%u", host, ntohs(a.v6.sin6_port));
+			break;
+		default:
+			snprintf(list[n].name, sizeof(list[n].name),
+			    "systemd:%.107s", a.un.sun_path);
+		}
+		n++;
+	}
+	if (n > 0)
+		return ((int)n);
+	snprintf(detail, len, "server_listen: systemd passed no socket%s%s",
+	    *l->path != '\0' ? " named " : "", l->path);
+	return (-1);
+}
+
+/* ---- opening ---------------------------------------------------------------
+ */
+
+static int
+open_one(const struct conf_listen *l, const struct bound *own, size_t n_own,
+    char *detail, size_t len)
+{
+	struct bound *list = now.list + now.n;
+	size_t max = LISTEN_MAX - now.n;
+	int i, n;
+
+	if (max == 0) {
+		snprintf(detail, len, "more than %d sockets to listen on",
+		    LISTEN_MAX);
+		return (-1);
+	}
+	if (l->kind == LISTEN_TCP)
+		n = bind_all(
+		    l->host, l->port, own, n_own, list, (int)max, detail, len);
+	else if (l->kind == LISTEN_UNIX)
+		n = bind_path(l, own, n_own, list, detail, len);
+	else
+		n = passed_copy(l, list, max, detail, len);
+	for (i = 0; i < n; i++) {
+		list[i].tls = l->tls;
+		list[i].proxy = l->proxy;
+	}
+	now.n += n > 0 ? (size_t)n : 0;
+	return (n);
+}
+
+/* The paths of those that other does not have go from the file system. */
+static void
+unlink_all(const struct listeners *l, struct listeners *other)
+{
+	size_t i;
+
+	for (i = 0; i < l->n; i++)
+		if (is_path(&l->list[i]) &&
+		    find(other, l->list[i].name) == NULL)
+			unlink(l->list[i].name + 5);
+}
+
 int
 listen_open(char *detail, size_t len)
 {
 	struct bound own[2 * LISTEN_KEPT];
-	int n;
+	struct conf_listen l;
+	size_t i;
 
 	memcpy(own, former.list, former.n * sizeof(own[0]));
 	memcpy(own + former.n, leaving.list, leaving.n * sizeof(own[0]));
-	n = bind_all(env.conf->server_host, env.conf->server_port, own,
-	    former.n + leaving.n, now.list, LISTEN_MAX, detail, len);
-	if (n == -1)
-		return (-1);
-	now.n = (size_t)n;
+	for (i = 0; i < conf_listen_count(env.conf); i++) {
+		conf_listen_get(env.conf, i, &l);
+		if (open_one(&l, own, former.n + leaving.n, detail, len) == -1)
+			return (-1);
+	}
 	return (0);
+}
+
+void
+listen_close(void)
+{
+	static struct listeners none;
+
+	unlink_all(&now, &none);
+	drop_all(&now);
+	drop_all(&leaving);
 }
 
 int
@@ -187,7 +365,7 @@ listen_again(char *detail, size_t len)
 	}
 	for (i = 0; i < former.n; i++)
 		if (find(&now, former.list[i].name) == NULL &&
-		    covered(former.list[i].fd))
+		    covered(&former.list[i]))
 			add(&now, &former.list[i]);
 	return (0);
 }
@@ -209,9 +387,11 @@ listen_keep(void)
 	drop_all(&were);
 	for (i = 0; i < former.n; i++)
 		if (find(&now, former.list[i].name) == NULL) {
-			deaf(former.list[i].fd, 1);
+			if (!is_path(&former.list[i]))
+				deaf(former.list[i].fd, 1);
 			add(&leaving, &former.list[i]);
 		}
+	unlink_all(&former, &now);
 	drop_all(&former);
 	if (leaving.n == 0)
 		return;
@@ -225,6 +405,7 @@ listen_keep(void)
 void
 listen_back(void)
 {
+	unlink_all(&now, &former);
 	drop_all(&now);
 	now = former;
 	former.n = 0;
@@ -237,13 +418,26 @@ listen_count(void)
 }
 
 int
-listen_fd(size_t i, const char **name)
+listen_local(size_t i)
 {
-	const struct bound *b;
+	union address a;
 
-	if (i >= now.n + leaving.n)
-		return (-1);
-	b = i < now.n ? &now.list[i] : &leaving.list[i - now.n];
-	*name = b->name;
-	return (b->fd);
+	switch (address_of(now.list[i].fd, &a)) {
+	case AF_UNIX:
+		return (1);
+	case AF_INET:
+		return (ntohl(a.v4.sin_addr.s_addr) >> 24 == 127);
+	case AF_INET6:
+		return (IN6_IS_ADDR_LOOPBACK(&a.v6.sin6_addr));
+	default:
+		return (0);
+	}
+}
+
+const struct bound *
+listen_at(size_t i)
+{
+	if (i < now.n)
+		return (&now.list[i]);
+	return (i < now.n + leaving.n ? &leaving.list[i - now.n] : NULL);
 }

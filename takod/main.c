@@ -98,16 +98,14 @@ notify(const char *state)
 static void
 check_ready(void)
 {
-	const char *name;
 	size_t i;
 
 	if (env.ready || !recovered || !engine_known)
 		return;
 	env.ready = 1;
-	for (i = 0; i < listen_count(); i++) {
-		listen_fd(i, &name);
-		log_info("ready: serving on %s", name);
-	}
+	for (i = 0; i < listen_count(); i++)
+		log_info("ready: serving on %s%s", listen_at(i)->name,
+		    listen_at(i)->tls ? " with TLS" : "");
 	notify("READY=1");
 	pool_fill();
 	queue_kick();
@@ -449,6 +447,7 @@ main(int argc, char **argv)
 		usage();
 	log_init("takod", LOG_LEVEL_INFO, 0);
 	json_memory_init();
+	listen_inherit();
 	if ((env.conf = configure(path, verbose)) == NULL)
 		exit(EX_CONFIG);
 	reload_init(path);
@@ -478,6 +477,9 @@ main(int argc, char **argv)
 	log_info("takod %s, configuration %s", TAKO_VERSION,
 	    env.conf->path != NULL ? env.conf->path : "(defaults)");
 	versions_log();
+	if (tls_take(env.conf, detail, sizeof(detail)) == -1)
+		fatalx("%s", detail);
+	tls_keep();
 	if (listen_open(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
 	    control_open(detail, sizeof(detail)) == -1 ||
@@ -498,6 +500,7 @@ main(int argc, char **argv)
 	engine_start();
 	event_base_dispatch(env.base);
 	control_close();
+	listen_close();
 	proc_stop();
 	/* It answers what the artifact stores have asked of it. */
 	env.store_ops->close(env.store);

@@ -255,13 +255,12 @@ container_created(struct container *ct, int fd, int mux,
 	}
 	FAILPOINT("takod.created");
 	slot_hand_stream(s);
-	if (s->state == SLOT_STARTING)
-		slot_prove(s);
 }
 
 /*
  * What is known of this container in particular, and of its engine and runtime
- * since they were probed. Read while the worker shakes hands.
+ * since they were probed. Read once tako-init has spoken: before that, the
+ * container's first process may be the runtime's yet.
  */
 static void
 slot_prove(struct slot *s)
@@ -404,6 +403,7 @@ pool_worker_ready(struct slot *s)
 	engine_state_worked();
 	if (s->state != SLOT_STARTING)
 		return;
+	slot_prove(s);
 	/* One that a run waits for is taken: its end is the run's to hear. */
 	s->state = s->run != NULL ? SLOT_RUNNING : SLOT_READY;
 	log_debug("%s: ready after %lld ms", s->name,

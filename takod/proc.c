@@ -448,7 +448,11 @@ proc_api_setup(void)
 	const struct conf *cf = env.conf;
 	struct msg_api_setup setup;
 	struct msg_api_listen l;
-	const char *name;
+	struct msg_api_trust trust;
+	struct msg_api_origin origin;
+	struct msg_api_tls tls;
+	struct conf_network n;
+	const struct bound *b;
 	size_t i;
 	int fd;
 
@@ -471,15 +475,39 @@ proc_api_setup(void)
 	setup.body_timeout_ms = (uint64_t)cf->api_body_timeout_ms;
 	setup.idle_timeout_ms = (uint64_t)cf->api_idle_timeout_ms;
 	setup.write_timeout_ms = (uint64_t)cf->api_write_timeout_ms;
+	setup.min_rate = (uint64_t)cf->api_min_rate_bytes;
+	setup.pipeline_depth = (uint64_t)cf->api_pipeline_depth;
+	setup.max_line = (uint64_t)cf->api_max_request_line_bytes;
+	setup.max_head = (uint64_t)cf->api_max_header_bytes;
+	setup.max_fields = (uint64_t)cf->api_max_header_fields;
+	setup.max_memory = cf->api_max_memory_bytes;
 	strlcpy(
 	    setup.auth_header, cf->api_auth_header, sizeof(setup.auth_header));
 	strlcpy(setup.version, TAKO_VERSION, sizeof(setup.version));
 	if (proc_send(api, MSG_T_API_SETUP, 0, &setup, -1) == -1)
 		return;
-	for (i = 0; (fd = listen_fd(i, &name)) != -1; i++) {
+	memset(&trust, 0, sizeof(trust));
+	for (i = 0; i < cf->trusted_proxies.n; i++) {
+		(void)conf_network_parse(cf->trusted_proxies.items[i], &n);
+		memcpy(trust.prefix, n.prefix, sizeof(trust.prefix));
+		trust.bits = n.bits;
+		trust.local = n.local != 0;
+		proc_send(api, MSG_T_API_TRUST, 0, &trust, -1);
+	}
+	memset(&origin, 0, sizeof(origin));
+	for (i = 0; i < cf->cors_origins.n; i++) {
+		strlcpy(origin.origin, cf->cors_origins.items[i],
+		    sizeof(origin.origin));
+		proc_send(api, MSG_T_API_ORIGIN, 0, &origin, -1);
+	}
+	if ((fd = tls_fd(&tls)) != -1)
+		proc_send(api, MSG_T_API_TLS, 0, &tls, fd);
+	for (i = 0; (b = listen_at(i)) != NULL; i++) {
 		memset(&l, 0, sizeof(l));
-		strlcpy(l.name, name, sizeof(l.name));
-		proc_send(api, MSG_T_API_LISTEN, 0, &l, fd);
+		strlcpy(l.name, b->name, sizeof(l.name));
+		l.tls = b->tls != 0;
+		l.proxy = b->proxy != 0;
+		proc_send(api, MSG_T_API_LISTEN, 0, &l, b->fd);
 	}
 }
 

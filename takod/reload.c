@@ -68,7 +68,7 @@ conf_swap(struct conf *a, struct conf *b)
 
 /* Files that have changed stand among the changes of keys. */
 static void
-change_of_files(struct reload *r)
+change_of_files(struct reload *r, const char *key)
 {
 	struct conf_change *c;
 
@@ -77,7 +77,7 @@ change_of_files(struct reload *r)
 		fatal(NULL);
 	r->changes = c;
 	c += r->n_changes++;
-	c->key = "shared_code";
+	c->key = key;
 	c->before = xstrdup("\"files as they were\"");
 	c->after = xstrdup("\"files as they are\"");
 	c->restart = 0;
@@ -88,7 +88,9 @@ static int
 apply(struct reload *r, struct conf *fresh)
 {
 	char again[512];
-	int listen = changed(r, "server_host") || changed(r, "server_port");
+	int listen = changed(r, "server_host") || changed(r, "server_port") ||
+		     changed(r, "server_listen") ||
+		     changed(r, "tls_certificate_file");
 
 	if (changed(r, "shared_code") &&
 	    shared_code_take(fresh, r->detail, sizeof(r->detail)) == -1)
@@ -104,6 +106,7 @@ apply(struct reload *r, struct conf *fresh)
 	}
 	if (listen)
 		listen_keep();
+	tls_keep();
 	if (changed(r, "log_level"))
 		proc_log_level((enum log_level)env.conf->log_level);
 	if (changed(r, "shared_code"))
@@ -134,7 +137,7 @@ reload_run(struct reload *r, int dry)
 	struct conf_errors warnings;
 	struct conf *fresh;
 	size_t i, live = 0;
-	int files = 0;
+	int files = 0, pair = 0;
 
 	memset(r, 0, sizeof(*r));
 	if (env.stopping || takod_stopping()) {
@@ -153,11 +156,15 @@ reload_run(struct reload *r, int dry)
 		r->n_changes = conf_changes(env.conf, fresh, &r->changes);
 	if (fresh != NULL && (files = shared_code_changed(
 				  fresh, r->detail, sizeof(r->detail))) == 1)
-		change_of_files(r);
+		change_of_files(r, "shared_code");
+	if (fresh != NULL && files != -1 &&
+	    (pair = tls_take(fresh, r->detail, sizeof(r->detail))) == 1)
+		change_of_files(r, "tls_certificate_file");
 	for (i = 0; i < r->n_changes; i++)
 		live += !r->changes[i].restart;
-	if (live > 0 && !dry && files != -1)
+	if (live > 0 && !dry && files != -1 && pair != -1)
 		apply(r, fresh);
+	tls_drop();
 	conf_free(fresh);
 	if (!dry)
 		report_log(r);

@@ -11,6 +11,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 
+#include "bind.h"
 #include "conf.h"
 #include "engine.h"
 #include "imsgev.h"
@@ -151,7 +152,10 @@ void proc_watch(void);	   /* from now on: what hangs is replaced */
 void proc_stop(void);	   /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
+/* First of all: takes over what systemd passed, if it did. */
+void listen_inherit(void);
 int listen_open(char *detail, size_t);
+void listen_close(void); /* takod ends */
 /*
  * Opens what the configuration says now, beside what is open; then either
  * keep, which lets the former ones go, or back, which returns to them. -1:
@@ -161,8 +165,22 @@ int listen_again(char *detail, size_t);
 void listen_keep(void);
 void listen_back(void);
 size_t listen_count(void);
-/* Those that leave come after the listen_count() others; -1 at the end. */
-int listen_fd(size_t i, const char **name);
+/* Is it one that this host alone reaches? */
+int listen_local(size_t i);
+/* Those that leave come after the listen_count() others; NULL at the end. */
+const struct bound *listen_at(size_t i);
+
+/* ---- tls.c: certificate and key of the front ----------------------------- */
+/*
+ * Reads the files that a configuration names; then either keep, which makes
+ * them the front's, or drop. 1 when they are others than those that hold, 0;
+ * -1 with detail: they cannot be used.
+ */
+int tls_take(const struct conf *, char *detail, size_t);
+void tls_keep(void);
+void tls_drop(void);
+/* What the front is sent; lent. -1: no TLS. */
+int tls_fd(struct msg_api_tls *);
 
 /* ---- dispatch.c: what children may say, and who hears it ----------------- */
 int dispatch_child(

@@ -507,6 +507,36 @@ check_limits(struct conf_loading *ld)
 		    "must be at least nproc_soft");
 }
 
+static void
+check_listen(struct conf_loading *ld)
+{
+	const struct conf *conf = ld->conf;
+	struct conf_listen l;
+	char path[CONF_MAX_PATH];
+	size_t i;
+
+	if ((conf->tls_certificate_file == NULL) !=
+	    (conf->tls_key_file == NULL))
+		rule(ld,
+		    conf->tls_key_file == NULL ? "tls_key_file"
+					       : "tls_certificate_file",
+		    conf->tls_key_file == NULL ? "tls_certificate_file"
+					       : "tls_key_file",
+		    "must be given too: a certificate needs its key");
+	for (i = 0; i < conf->server_listen.n; i++) {
+		conf_listen_get(conf, i, &l);
+		snprintf(path, sizeof(path), "server_listen.%zu", i);
+		if (l.tls && conf->tls_certificate_file == NULL)
+			rule(ld, path, "server_listen",
+			    "tls needs tls_certificate_file and tls_key_file");
+		if (l.proxy && conf->trusted_proxies.n == 0)
+			rule(ld, path, "server_listen",
+			    "proxy needs trusted_proxies: nobody else may "
+			    "connect there");
+	}
+	check_unique(ld, "server_listen", &conf->server_listen, 0);
+}
+
 static int
 host_loopback(const char *host)
 {
@@ -523,12 +553,19 @@ check_warnings(struct conf_loading *ld)
 {
 	const struct conf *conf = ld->conf;
 	const struct conf_node *node;
+	struct conf_listen l;
 	struct stat st;
 	size_t i;
-	int there;
+	int there, open = 0;
 
-	if (!conf->api_auth_enabled && !host_loopback(conf->server_host))
-		warn(ld, "server_host",
+	for (i = 0; i < conf_listen_count(conf); i++) {
+		conf_listen_get(conf, i, &l);
+		if (l.kind == LISTEN_TCP && !host_loopback(l.host))
+			open = 1;
+	}
+	if (!conf->api_auth_enabled && open)
+		warn(ld,
+		    conf->server_listen.n > 0 ? "server_listen" : "server_host",
 		    conf->allow_unauthenticated_network_access
 			? "other hosts are served without a key: "
 			  "allow_unauthenticated_network_access says that "
@@ -598,6 +635,7 @@ conf_check(struct conf_loading *ld)
 		rule(ld, "s3_credentials_file", "s3_bucket",
 		    "must name the file with the access key where s3_bucket "
 		    "is given");
+	check_listen(ld);
 	check_limits(ld);
 	for (i = 0; i < conf->n_job_types; i++)
 		check_job_type(ld, i);

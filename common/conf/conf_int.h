@@ -176,7 +176,11 @@ void conf_set_free(const struct conf_key *, void *base);
 void conf_list_add(struct conf_list *, char *item); /* takes item */
 void conf_set_builtin(struct conf *);
 void conf_keys_free(struct conf *);
-void conf_keys_add(struct conf *, char *key); /* takes key */
+void conf_keys_add(struct conf *, char *key);		       /* takes key */
+void conf_keys_add_file(struct conf *, char *key, char *name); /* both */
+
+/* conf_keys.c: those of api_key_files, behind all others. */
+void conf_keys_read(struct conf_loading *);
 
 /* conf_env.c */
 void conf_env_read(struct conf_loading *);
@@ -195,6 +199,9 @@ const char *conf_check_s3_prefix(char **);
 const char *conf_check_docker_host(char **);
 const char *conf_check_hostname(char **);
 const char *conf_check_node(char **);
+const char *conf_check_listen(char **);
+const char *conf_check_network(char **);
+const char *conf_check_origin(char **);
 int conf_key_masked(const char *); /* a key as conf_print writes it */
 
 /* conf_url.c */

@@ -285,6 +285,7 @@ conf_load(
 		r = read_document(&ld);
 	conf_env_read(&ld);
 	resolve(&ld);
+	conf_keys_read(&ld);
 	if (r == 0)
 		conf_check(&ld);
 	conf_doc_free(&ld.doc);

@@ -215,6 +215,9 @@ print_keys(struct printer *p, const struct conf_key *fields)
 	putc('[', p->f);
 	for (i = 0; i < p->conf->n_api_keys; i++) {
 		k = &p->conf->api_keys[i];
+		/* They stand in files, behind all others. */
+		if (k->from_file)
+			break;
 		fputs(i > 0 ? ", " : "", p->f);
 		if (!k->named) {
 			print_key(p, k, i);

@@ -38,14 +38,17 @@ field_size(const struct conf_key *key)
 	fatalx("%s: a key of this kind cannot need a restart", key->name);
 }
 
-/* Their number is the same, for they are printed alike. */
+/* Those of files are not printed, so that they may be more or fewer. */
 static int
 keys_differ(const struct conf *a, const struct conf *b)
 {
 	size_t i;
 
+	if (a->n_api_keys != b->n_api_keys)
+		return (1);
 	for (i = 0; i < a->n_api_keys; i++)
-		if (memcmp(a->api_keys[i].digest, b->api_keys[i].digest,
+		if (strcmp(a->api_keys[i].name, b->api_keys[i].name) != 0 ||
+		    memcmp(a->api_keys[i].digest, b->api_keys[i].digest,
 			TAKO_SHA256) != 0)
 			return (1);
 	return (0);

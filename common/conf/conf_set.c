@@ -148,6 +148,18 @@ conf_keys_add(struct conf *conf, char *key)
 }
 
 void
+conf_keys_add_file(struct conf *conf, char *key, char *name)
+{
+	struct conf_api_key *k;
+
+	conf_keys_add(conf, key);
+	k = &conf->api_keys[conf->n_api_keys - 1];
+	free(k->name);
+	k->name = name;
+	k->from_file = 1;
+}
+
+void
 conf_forget_keys(struct conf *conf)
 {
 	struct conf_api_key *k;

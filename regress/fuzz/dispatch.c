@@ -74,7 +74,7 @@ proc_api(void)
 void
 admit_request(const struct msg_req_admit *m, struct msg_rep_admit *rep)
 {
-	need(m->exempt <= 1);
+	(void)m;
 	memset(rep, 0, sizeof(*rep));
 }
 

@@ -47,7 +47,7 @@ check_head(uint64_t h, const struct http_request *r)
 	http_field(r, "content-length", &n);
 	need(n == (r->content_length >= 0));
 	need(!r->chunked || r->content_length == -1);
-	need(r->n_fields <= HTTP_MAX_FIELDS);
+	need(r->n_fields <= http_limits_default.fields);
 	h = hash(h, r->target, strlen(r->target) + 1);
 	for (f = r->fields; f < r->fields + r->n_fields; f++) {
 		need(*f->name != '\0' && strlen(f->value) == f->value_len);
@@ -111,7 +111,7 @@ run(struct http_parser *p, const uint8_t *data, size_t len, size_t step)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct http_parser *p = http_parser_new();
+	struct http_parser *p = http_parser_new(NULL);
 	uint64_t whole;
 
 	need(p != NULL);

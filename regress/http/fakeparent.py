@@ -112,7 +112,9 @@ class FakeParent:
              "production_mode": 0, "admit": 0, "keys": 0, "max_connections": 64,
              "max_connections_per_source": 64, "header_timeout_ms": 10000,
              "body_timeout_ms": 10000, "idle_timeout_ms": 10000,
-             "write_timeout_ms": 10000, "auth_header": "X-API-Key",
+             "write_timeout_ms": 10000, "min_rate": 1024,
+             "pipeline_depth": 8, "max_line": 8192, "max_head": 16384,
+             "max_fields": 100, "max_memory": 268435456, "auth_header": "X-API-Key",
              "version": "0.1.0"}
 
     def __init__(self, serve=True, **setup):

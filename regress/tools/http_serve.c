@@ -42,7 +42,11 @@ static struct conn_config config = {
 	.body_ms = 60000,
 	.idle_ms = 30000,
 	.write_ms = 30000,
+	.min_rate = 1024,
+	.pipeline = 8,
+	.max_memory = 256 << 20,
 	.max_body = 2097152,
+	.limits = { 8192, 16384, 100 },
 };
 
 static const struct {
@@ -55,6 +59,8 @@ static const struct {
 	{ "body_ms", &config.body_ms },
 	{ "idle_ms", &config.idle_ms },
 	{ "write_ms", &config.write_ms },
+	{ "pipeline", &config.pipeline },
+	{ "min_rate", &config.min_rate },
 };
 
 static void
@@ -243,7 +249,7 @@ main(int argc, char *argv[])
 		fatal("event_new");
 	conn_init(base, &serve_ops);
 	conn_configure(&config);
-	conn_listen(listener());
+	conn_listen(listener(), 0, 0);
 	event_base_dispatch(base);
 	fatalx("the loop ended");
 }

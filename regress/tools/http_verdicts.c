@@ -87,7 +87,7 @@ judge(struct http_parser *p, const uint8_t *data, size_t len, size_t *off)
 int
 main(void)
 {
-	struct http_parser *p = http_parser_new();
+	struct http_parser *p = http_parser_new(NULL);
 	uint8_t size[4], *data;
 	size_t len, off;
 

@@ -112,7 +112,7 @@ hear_event(struct heard *h, struct http_parser *p, enum http_event ev)
 static void
 listen_to(struct heard *h, const char *data, size_t len, size_t step)
 {
-	struct http_parser *p = http_parser_new();
+	struct http_parser *p = http_parser_new(NULL);
 	enum http_event ev = HTTP_MORE;
 	size_t off = 0, n, used, piece;
 	uint8_t *copy;
@@ -809,7 +809,7 @@ static void
 test_fields(void **state)
 {
 	static const char data[] = GET "X-A: 1\r\nx-a: 2\r\n\r\n";
-	struct http_parser *p = http_parser_new();
+	struct http_parser *p = http_parser_new(NULL);
 	unsigned n;
 	size_t used;
 

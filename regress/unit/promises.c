@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <linux/sockios.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -142,8 +143,8 @@ call_with(int nr, uint64_t all)
 
 /* ---- the golden list ----------------------------------------------------- */
 
-static const uint64_t more_values[] = { AT_EMPTY_PATH, FIONREAD, FIONBIO,
-	TIOCSTI, TIOCGWINSZ, 1 << 14, 1 << 16, 1 << 20, UINT32_MAX };
+static const uint64_t more_values[] = { AT_EMPTY_PATH, FIONREAD, SIOCOUTQ,
+	FIONBIO, TIOCSTI, TIOCGWINSZ, 1 << 14, 1 << 16, 1 << 20, UINT32_MAX };
 #define F_LINUX_BASE 1024 /* of fcntl(2) */
 #define VALUES	     (SMALL + 32 + nitems(more_values))
 
