@@ -76,6 +76,7 @@ def lane_of(item):
     return folder if folder == "ship" else "%s/%s" % (folder, item.path.name)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in its own
 def pytest_collection_modifyitems(config, items):
     # NAME of regress/run.
     only = os.environ.get("TAKO_REGRESS_ONLY", "")
