@@ -18,15 +18,15 @@
 /*
  * Both: other ids for children and their maps, an empty bounding set for them,
  * their end; the data directory's files and theirs; a port below 1024 after a
- * reload. A runtime besides: namespaces, mounts, a root; and runc, which opens
- * the namespaces of its children. etc/takod.service and its drop-ins say the
- * same to systemd.
+ * reload; and what /proc shows of a container's first process (proof.c; runc
+ * opens its children's namespaces by the same). A runtime besides: namespaces,
+ * mounts, a root. etc/takod.service and its drop-ins say the same to systemd,
+ * but that what only proof.c needs is left out there.
  */
 static const int caps_docker[] = { CAP_SETUID, CAP_SETGID, CAP_SETPCAP,
 	CAP_KILL, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE,
-	CAP_NET_BIND_SERVICE };
-static const int caps_runtime[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT,
-	CAP_SYS_PTRACE };
+	CAP_NET_BIND_SERVICE, CAP_SYS_PTRACE };
+static const int caps_runtime[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT };
 
 /*
  * Neither takod nor what it starts makes these calls: not libpq, libcurl,
