@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include <libpq-fe.h>
 #include <msgpack.h>
+#include <openssl/crypto.h>
 #include <seccomp.h>
 #include <sqlite3.h>
 #include <yaml.h>
@@ -42,9 +43,6 @@ static const struct {
 	{ "Docker Engine", "0.0", "29.5.1",
 	    "the holes that its release notes name since (CVE-2024-41110, "
 	    "CVE-2024-29018 and later ones)" },
-	{ "libcurl", "7.69.0", "8.4.0",
-	    "a long host name overruns its buffer with a SOCKS proxy "
-	    "(CVE-2023-38545)" },
 };
 
 /* The first number with a dot in a text; 0 if there is none. */
@@ -120,14 +118,13 @@ versions_log(void)
 {
 	const struct scmp_version *sc = seccomp_version();
 	const char *curl = curl_version_info(CURLVERSION_NOW)->version;
-	char text[64];
 	int pq = PQlibVersion();
 
 	log_info("libraries: libevent %s, SQLite %s, libpq %d.%d, libcurl %s, "
-		 "libyaml %s, jansson %s, libseccomp %u.%u.%u, msgpack-c %s",
+		 "%s, libyaml %s, jansson %s, libseccomp %u.%u.%u, "
+		 "msgpack-c %s",
 	    event_get_version(), sqlite3_libversion(), pq / 10000, pq % 10000,
-	    curl, yaml_get_version_string(), jansson_version_str(), sc->major,
-	    sc->minor, sc->micro, msgpack_version());
-	snprintf(text, sizeof(text), "libcurl %s", curl);
-	versions_warn("libcurl", text);
+	    curl, OpenSSL_version(OPENSSL_VERSION), yaml_get_version_string(),
+	    jansson_version_str(), sc->major, sc->minor, sc->micro,
+	    msgpack_version());
 }

@@ -6,10 +6,7 @@
 
 #include <stddef.h>
 
-/*
- * One line on the libraries that this process has loaded, and a warning for
- * each that is known to be bad.
- */
+/* One line on the libraries that this process has loaded. */
 void versions_log(void);
 
 /*

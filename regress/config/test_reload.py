@@ -123,8 +123,14 @@ def test_another_port(start):
     takod.port = takod_port
     host.wait_for("the new port answers",
                   lambda: takod.get("/health")[0] == 200, 10)
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", old), 5)
+
+    def refused():
+        try:
+            socket.create_connection(("127.0.0.1", old), 5).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+    host.wait_for("the old one is closed", refused, 10)
     takod.url = "http://127.0.0.1:%d" % takod_port
     assert takod.execute("print(1)")["stdout"] == "1\n"
 

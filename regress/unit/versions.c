@@ -29,10 +29,6 @@ static const struct {
 	{ "Docker Engine", "Docker Engine 29.5.0, API 1.52", "29.5.1" },
 	{ "Docker Engine", "Docker Engine 29.5.1, API 1.52", NULL },
 	{ "Docker Engine", "Docker Engine 30.0.0, API 1.60", NULL },
-	{ "libcurl", "libcurl 7.68.0", NULL },
-	{ "libcurl", "libcurl 7.69.0", "8.4.0" },
-	{ "libcurl", "libcurl 8.3.0-DEV", "8.4.0" },
-	{ "libcurl", "libcurl 8.4.0", NULL },
 	/* What bears no number, or another name, is not judged. */
 	{ "runc", "runc version ?", NULL },
 	{ "runc", "", NULL },
