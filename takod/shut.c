@@ -24,9 +24,12 @@
  * but that what only proof.c needs is left out there.
  */
 static const int caps_docker[] = { CAP_SETUID, CAP_SETGID, CAP_SETPCAP,
-	CAP_KILL, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE,
-	CAP_NET_BIND_SERVICE, CAP_SYS_PTRACE };
-static const int caps_runtime[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT };
+	CAP_KILL, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE,
+	CAP_SYS_PTRACE };
+static const int caps_runtime[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT,
+	CAP_NET_ADMIN, /* lo, in a container without a user namespace */
+	/* what a job gets where enable_cap_restrictions is off */
+	CAP_FSETID, CAP_MKNOD, CAP_NET_RAW, CAP_SETFCAP, CAP_AUDIT_WRITE };
 
 /*
  * Neither takod nor what it starts makes these calls: not libpq, libcurl,

@@ -47,7 +47,9 @@ enum store_result
 sqlite_fault(struct store *s, int rc)
 {
 	strlcpy(s->fault, sqlite3_errmsg(s->db), sizeof(s->fault));
-	log_warnx("sqlite: %s", s->fault);
+	/* Which call of SQLite's failed, and what the system said to it. */
+	log_warnx("sqlite: %s (%d, errno %d)", s->fault,
+	    sqlite3_extended_errcode(s->db), sqlite3_system_errno(s->db));
 	switch (rc & 0xff) {
 	case SQLITE_TOOBIG:
 	case SQLITE_CONSTRAINT:

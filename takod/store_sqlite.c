@@ -772,6 +772,7 @@ sqlite_open(struct event_base *base, const char *url,
 	if (exec(s,
 		"PRAGMA locking_mode = EXCLUSIVE;"
 		"PRAGMA journal_mode = WAL;"
+		"PRAGMA temp_store = MEMORY;"
 		"PRAGMA synchronous = FULL;"
 		"PRAGMA foreign_keys = ON;"
 		"PRAGMA trusted_schema = OFF;",

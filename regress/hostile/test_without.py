@@ -7,7 +7,8 @@ judged by the same table.
 Not here are defences behind which another one stands, so that taking one out
 shows nothing: read-only paths, nodev, nosuid and the list of devices (a job is
 not root, and has no capability), the limit of cores (takod has none to give),
-and that tako-init kills what is left (the container is ended right behind it).
+no new privileges and the 32-bit calls (takod has none and its own filter
+refuses those, for all that it starts), and that tako-init kills what is left (the container is ended right behind it).
 Nor is the processor's quota, which a busy machine keeps by itself: its value is
 looked at in keys/test_containers.py, as is the largest file; and noexec in
 contract/test_surroundings.py.

@@ -83,10 +83,13 @@ class Takod:
             keys["database_url"] = shared.postgres_database(self.name)
         else:
             keys["database_url"] = "sqlite:///" + self.data_dir + "/takod.db"
-        if self.engine == "docker" and not more.get("docker_image"):
-            keys["docker_host"] = shared.dockerd().docker_host
-            keys["docker_image"] = shared.docker_image()
-        elif self.engine != "docker":
+        if self.engine == "docker":
+            # An engine that only seems to be one comes with both.
+            if not more.get("docker_host"):
+                keys["docker_host"] = shared.dockerd().docker_host
+            if not more.get("docker_image"):
+                keys["docker_image"] = shared.docker_image()
+        else:
             keys["rootfs"] = shared.rootfs()
         keys.update(more)
         return {k: v for k, v in keys.items() if v is not None}

@@ -166,10 +166,13 @@ def test_descriptors_of_a_worker(daemon):
 # What shut.c leaves takod: for either engine, and for runtimes of its own.
 CAPS = ("CHOWN DAC_OVERRIDE FOWNER KILL SETGID SETUID SETPCAP "
         "NET_BIND_SERVICE SYS_PTRACE").split()
-CAPS_OF_RUNTIMES = "SYS_ADMIN SYS_CHROOT".split()
-NUMBERS = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6,
-           "SETUID": 7, "SETPCAP": 8, "NET_BIND_SERVICE": 10,
-           "SYS_CHROOT": 18, "SYS_PTRACE": 19, "SYS_ADMIN": 21}
+CAPS_OF_RUNTIMES = ("SYS_ADMIN SYS_CHROOT NET_ADMIN FSETID MKNOD NET_RAW "
+                    "SETFCAP AUDIT_WRITE").split()
+NUMBERS = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5,
+           "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_BIND_SERVICE": 10,
+           "NET_ADMIN": 12, "NET_RAW": 13, "SYS_CHROOT": 18,
+           "SYS_PTRACE": 19, "SYS_ADMIN": 21, "MKNOD": 27, "AUDIT_WRITE": 29,
+           "SETFCAP": 31}
 
 
 def test_parent_keeps_what_its_engine_needs(combo, sanitized):

@@ -116,13 +116,13 @@ def test_secrets_stay_with_the_parent(told):
         for name in ("environ", "cmdline"):
             with open("/proc/%d/%s" % (pid, name), "rb") as file:
                 assert known_in([file.read()]) == set(), (pid, name)
-        assert re.search(r"Max core file size +0 +0 ",
+        assert re.search(r"Max core file size +[01] +[01] ",
                          host.read("/proc/%d/limits" % pid))
     # Of a key the parent keeps the hash, and nobody sees the file's words.
     assert "API key" not in known_in(memory(told.pid))
     with open("/proc/%d/cmdline" % told.pid, "rb") as file:
         assert known_in([file.read()]) == set()
-    assert re.search(r"Max core file size +0 +0 ",
+    assert re.search(r"Max core file size +[01] +[01] ",
                      host.read("/proc/%d/limits" % told.pid))
     assert known_in([told.log().encode()]) == set()
     assert known_in([repr(shown).encode()]) == set()
