@@ -1,9 +1,10 @@
 /*
  * proof.c: what a container is under, as the kernel shows it. Runs in the
  * parent, once a slot, when its worker has shaken hands: a job that meets a
- * slot that is ready waits for none of it. Read are files that the kernel makes about the container's first
- * process: under runc that is tako-init, under runsc gVisor's sandbox, in
- * which there is no job yet. What cannot be read is null, never guessed.
+ * slot that is ready waits for none of it. Read are files that the kernel makes
+ * about the container's first process: under runc that is tako-init, under
+ * runsc gVisor's sandbox, in which there is no job yet. What cannot be read is
+ * null, never guessed.
  */
 #include <ctype.h>
 #include <fcntl.h>
