@@ -223,7 +223,7 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 DEB_DEPS = debhelper dh-python fakeroot
 RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
-	python3-pip python3-pytest python3-pytest-xdist python3-yaml strace \
+	python3-pip python3-pytest python3-yaml strace \
 	zsh lintian systemd chromium faketime libpython3.11-testsuite
 export DEBIAN_FRONTEND = noninteractive
 # Nothing is fetched when all is there already.

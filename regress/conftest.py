@@ -52,6 +52,8 @@ CONFIG = {
     "job_types": JOB_TYPES,
 }
 CANARY = shared.CANARY
+# Where two processes of regress/run note whose a lane is; "": all are ours.
+CLAIMS = os.environ.get("TAKO_REGRESS_CLAIMS", "")
 # Begin with these when two run at a time.
 LONG = ("oci-", "docker-", "ship", "fault/", "store/")
 # And end with this, which looks at what the others saw.
@@ -76,7 +78,6 @@ def lane_of(item):
     return folder if folder == "ship" else "%s/%s" % (folder, item.path.name)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks at the marks in its own
 def pytest_collection_modifyitems(config, items):
     # NAME of regress/run.
     only = os.environ.get("TAKO_REGRESS_ONLY", "")
@@ -84,18 +85,43 @@ def pytest_collection_modifyitems(config, items):
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [item for item in items if only in item.nodeid]
-    # For two at a time (xdist). What takes long begins first.
+
+
+def claimed(session):
+    """The tests of one lane after the other, of those that no other process
+    has begun. What takes long begins first, what looks back at the others
+    last."""
     lanes = {}
-    for item in items:
-        lane = lane_of(item)
-        item.add_marker(pytest.mark.xdist_group(lane))
-        lanes.setdefault(lane, []).append(item)
-    late = [lane for lane in lanes if not lane.startswith(LONG)]
-    late.sort(key=lambda lane: lane.startswith(LAST))
-    order = [lane for lane in lanes if lane.startswith(LONG)] + late
-    if config.pluginmanager.hasplugin("dsession") or hasattr(
-            config, "workerinput"):
-        items[:] = [item for lane in order for item in lanes[lane]]
+    for item in session.items:
+        lanes.setdefault(lane_of(item), []).append(item)
+    order = sorted(lanes, key=lambda lane: (
+        lane.startswith(LAST), not lane.startswith(LONG)))
+    for lane in order:
+        try:
+            os.mkdir(os.path.join(CLAIMS, lane.replace("/", ":")))
+        except FileExistsError:
+            continue
+        yield from lanes[lane]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session):
+    """As pytest's own, but two processes share the tests."""
+    if not CLAIMS or session.config.option.collectonly:
+        return None
+    tests = claimed(session)
+    item = next(tests, None)
+    while item is not None:
+        # Known before this one ends: what both need is not ended between.
+        following = next(tests, None)
+        item.config.hook.pytest_runtest_protocol(
+            item=item, nextitem=following)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+        item = following
+    return True
 
 
 def make(engine="oci", runtime="runsc", store="sqlite", **more):

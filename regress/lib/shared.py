@@ -20,7 +20,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(
 CANARY = "canary-5d0c1e7b"
 started = {}
 # Two processes of pytest that run at a time start each its own things.
-LANE = os.environ.get("PYTEST_XDIST_WORKER", "")
+LANE = os.environ.get("TAKO_REGRESS_LANE", "")
 
 
 def build():
