@@ -79,7 +79,7 @@ userns_map(pid_t pid, const char *file, const struct oci_userns *u)
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	snprintf(map, sizeof(map), "0 %u 1\n%u %u 1\n", (unsigned)u->root,
-	    CONTAINER_UID, (unsigned)u->job);
+	    (unsigned)CONTAINER_UID, (unsigned)u->job);
 	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
 		return (-1);
 	ret = write(fd, map, strlen(map)) == (ssize_t)strlen(map) ? 0 : -1;
