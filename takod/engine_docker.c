@@ -249,7 +249,7 @@ exit_outside(const struct container *c, const json_t *state)
 
 	if (status != NULL && strcmp(status, "removing") == 0)
 		return (1);
-	return (code == KILLED && c->runtime != RUNTIME_RUNSC && !c->killed &&
+	return (code == KILLED && c->runtime != RUNTIME_RUNSC && !c->doomed &&
 		c->facts.oom_kills <= 0);
 }
 
@@ -558,9 +558,10 @@ docker_kill(struct engine *e, struct container *c)
 {
 	if (c->state != CONTAINER_UP || c->kill_call != NULL)
 		return;
-	if (!c->killed && c->group[0] != '\0' &&
+	if (!c->doomed && c->group[0] != '\0' &&
 	    cgroup_frozen(e->cgroups, c->group))
 		c->outside = 1;
+	c->doomed = 1;
 	/* A second time the engine is asked: it may have been paused. */
 	if (c->pidfd != -1 &&
 	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0 && !c->killed) {
