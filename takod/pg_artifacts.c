@@ -14,9 +14,7 @@ is_there(struct pg_request *r, enum store_result result, PGresult *res)
 
 	if (result == STORE_OK && PQntuples(res) == 0)
 		result = STORE_NOT_FOUND;
-	op->cb.plain(result, op->arg);
-	pg_op_free(op);
-	return (0);
+	return (pg_op_done(op, result));
 }
 
 /* With the place as the first two parameters. */
@@ -93,9 +91,7 @@ removed_chunks(struct pg_request *r, enum store_result result, PGresult *res)
 
 	if (result == STORE_OK && strcmp(PQcmdTuples(res), "0") == 0)
 		result = STORE_NOT_FOUND;
-	op->cb.plain(result, op->arg);
-	pg_op_free(op);
-	return (0);
+	return (pg_op_done(op, result));
 }
 
 void

@@ -59,9 +59,7 @@ pg_guarded(struct pg_request *r, enum store_result result, PGresult *res)
 		pg_wake_others(op->s, 'e', op->in->id);
 	else if (result == STORE_OK && r->statement == S_RELEASE)
 		pg_wake_others(op->s, 'q', "");
-	op->cb.plain(result, op->arg);
-	pg_op_free(op);
-	return (0);
+	return (pg_op_done(op, result));
 }
 
 void
@@ -97,6 +95,42 @@ pg_release(struct store *s, const struct job *job, int64_t delay_us,
 	pg_op_send(op);
 }
 
+/* How it ended, which finish and import write alike. */
+static void
+bind_outcome(struct pg_request *r, const struct job *j)
+{
+	pg_int(r, j->ended_at);
+	pg_int(r, j->exit_code);
+	pg_text(r, job_error_name(j->error));
+	pg_text(r, job_phase_name(j->error_phase));
+	pg_text(r, j->error_message);
+	pg_int(r, j->startup_ms);
+	pg_int(r, j->dependencies_ms);
+	pg_int(r, j->execution_ms);
+	pg_int(r, j->total_ms);
+	pg_text(r, job_phase_name(j->phase_at_exit));
+	pg_text(r, runtime_name(j->runtime));
+	pg_int(r, j->out_truncated);
+	pg_int(r, j->err_truncated);
+	pg_int(r, j->max_rss_kb);
+	pg_int(r, j->cpu_ms);
+	pg_int(r, j->wall_ms);
+	pg_int(r, j->oom_kills);
+}
+
+/* What is kept of it. */
+static void
+bind_kept(struct op *op)
+{
+	const struct job *j = op->in;
+
+	pg_bind_blob(op, j->out);
+	pg_bind_blob(op, j->err);
+	pg_bind_blob(op, j->output);
+	pg_bind_blob(op, j->extras);
+	pg_bind_blob(op, op->artifacts);
+}
+
 void
 pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 {
@@ -115,28 +149,8 @@ pg_finish(struct store *s, const struct job *job, store_cb cb, void *arg)
 	pg_text(r, j->id);
 	pg_int(r, j->fence);
 	pg_text(r, job_status_name(j->status));
-	pg_int(r, j->ended_at);
-	pg_int(r, j->exit_code);
-	pg_text(r, job_error_name(j->error));
-	pg_text(r, job_phase_name(j->error_phase));
-	pg_text(r, j->error_message);
-	pg_int(r, j->startup_ms);
-	pg_int(r, j->dependencies_ms);
-	pg_int(r, j->execution_ms);
-	pg_int(r, j->total_ms);
-	pg_text(r, job_phase_name(j->phase_at_exit));
-	pg_text(r, runtime_name(j->runtime));
-	pg_int(r, j->out_truncated);
-	pg_int(r, j->err_truncated);
-	pg_int(r, j->max_rss_kb);
-	pg_int(r, j->cpu_ms);
-	pg_int(r, j->wall_ms);
-	pg_int(r, j->oom_kills);
-	pg_bind_blob(op, j->out);
-	pg_bind_blob(op, j->err);
-	pg_bind_blob(op, j->output);
-	pg_bind_blob(op, j->extras);
-	pg_bind_blob(op, op->artifacts);
+	bind_outcome(r, j);
+	bind_kept(op);
 	pg_text(r, j->job_type);
 	a = attempt_present(j);
 	pg_text(r, a != NULL ? a->place : "");
@@ -259,9 +273,7 @@ imported(struct pg_request *r, enum store_result result, PGresult *res)
 		if (result == STORE_CONFLICT && r->tries < 2)
 			return (PG_AGAIN);
 	}
-	op->cb.plain(result, op->arg);
-	pg_op_free(op);
-	return (0);
+	return (pg_op_done(op, result));
 }
 
 void
@@ -285,33 +297,13 @@ pg_import(struct store *s, const struct job *job, store_cb cb, void *arg)
 	pg_int(r, j->not_before);
 	pg_int(r, j->code_started);
 	pg_int(r, j->started_at);
-	pg_int(r, j->ended_at);
-	pg_int(r, j->exit_code);
-	pg_text(r, job_error_name(j->error));
-	pg_text(r, job_phase_name(j->error_phase));
-	pg_text(r, j->error_message);
-	pg_int(r, j->startup_ms);
-	pg_int(r, j->dependencies_ms);
-	pg_int(r, j->execution_ms);
-	pg_int(r, j->total_ms);
-	pg_text(r, job_phase_name(j->phase_at_exit));
-	pg_text(r, runtime_name(j->runtime));
-	pg_int(r, j->out_truncated);
-	pg_int(r, j->err_truncated);
-	pg_int(r, j->max_rss_kb);
-	pg_int(r, j->cpu_ms);
-	pg_int(r, j->wall_ms);
-	pg_int(r, j->oom_kills);
+	bind_outcome(r, j);
 	pg_text(r, j->job_ref);
 	pg_text(r, j->tenant);
 	pg_bind_bytes(op, j->code);
 	pg_bind_bytes(op, j->input);
 	pg_bind_bytes(op, j->requirements);
-	pg_bind_blob(op, j->out);
-	pg_bind_blob(op, j->err);
-	pg_bind_blob(op, j->output);
-	pg_bind_blob(op, j->extras);
-	pg_bind_blob(op, op->artifacts);
+	bind_kept(op);
 	pg_text(r, j->artifact_store);
 	pg_op_send(op);
 }

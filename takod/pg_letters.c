@@ -98,9 +98,7 @@ letter_removed(struct pg_request *r, enum store_result result, PGresult *res)
 
 	if (result == STORE_OK && strcmp(PQcmdTuples(res), "1") != 0)
 		result = STORE_NOT_FOUND;
-	op->cb.plain(result, op->arg);
-	pg_op_free(op);
-	return (0);
+	return (pg_op_done(op, result));
 }
 
 void

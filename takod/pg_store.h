@@ -85,10 +85,10 @@ struct op *pg_op_of(struct pg_request *);
 void pg_op_refuse(struct op *);
 /* Gives it an owner of its own number, by which it can be put back. */
 void pg_op_number_claim(struct op *);
-/*
- * Answers with a job, which is given away, where the result goes with one; the
- * op is gone then. Returns 0, as an answer does.
+/* Answers with the result; the op is gone then. Returns 0, as an answer does.
  */
+int pg_op_done(struct op *, enum store_result);
+/* The same with a job, which is given away, where the result goes with one. */
 int pg_op_done_job(struct op *, enum store_result, struct job *);
 /* what, id: a word of a NOTIFY. */
 void pg_wake_others(struct store *, char what, const char *id);

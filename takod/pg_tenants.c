@@ -14,9 +14,7 @@ tenants_set(struct pg_request *r, enum store_result result, PGresult *res)
 	struct op *op = pg_op_of(r);
 
 	(void)res;
-	op->cb.plain(result, op->arg);
-	pg_op_free(op);
-	return (0);
+	return (pg_op_done(op, result));
 }
 
 void

@@ -180,6 +180,32 @@ put_output(struct store *s, const struct job *j)
 	return (rc == SQLITE_DONE ? STORE_OK : sqlite_fault(s, rc));
 }
 
+/*
+ * How it ended, which finish and import write alike: from a parameter on, in
+ * the order of the columns.
+ */
+static void
+bind_outcome(sqlite3_stmt *st, int at, const struct job *j)
+{
+	sqlite3_bind_int64(st, at++, j->ended_at);
+	sqlite3_bind_int(st, at++, j->exit_code);
+	sqlite_put_text(st, at++, job_error_name(j->error));
+	sqlite_put_text(st, at++, job_phase_name(j->error_phase));
+	sqlite_put_text(st, at++, j->error_message);
+	sqlite3_bind_int64(st, at++, j->startup_ms);
+	sqlite3_bind_int64(st, at++, j->dependencies_ms);
+	sqlite3_bind_int64(st, at++, j->execution_ms);
+	sqlite3_bind_int64(st, at++, j->total_ms);
+	sqlite_put_text(st, at++, job_phase_name(j->phase_at_exit));
+	sqlite_put_text(st, at++, runtime_name(j->runtime));
+	sqlite3_bind_int(st, at++, j->out_truncated);
+	sqlite3_bind_int(st, at++, j->err_truncated);
+	sqlite3_bind_int64(st, at++, j->max_rss_kb);
+	sqlite3_bind_int64(st, at++, j->cpu_ms);
+	sqlite3_bind_int64(st, at++, j->wall_ms);
+	sqlite3_bind_int64(st, at++, j->oom_kills);
+}
+
 enum store_result
 call_finish(struct store *s, struct store_op *op)
 {
@@ -197,23 +223,7 @@ call_finish(struct store *s, struct store_op *op)
 	sqlite_put_text(st, 1, j->id);
 	sqlite3_bind_int64(st, 2, j->fence);
 	sqlite_put_text(st, 3, job_status_name(j->status));
-	sqlite3_bind_int64(st, 4, j->ended_at);
-	sqlite3_bind_int(st, 5, j->exit_code);
-	sqlite_put_text(st, 6, job_error_name(j->error));
-	sqlite_put_text(st, 7, job_phase_name(j->error_phase));
-	sqlite_put_text(st, 8, j->error_message);
-	sqlite3_bind_int64(st, 9, j->startup_ms);
-	sqlite3_bind_int64(st, 10, j->dependencies_ms);
-	sqlite3_bind_int64(st, 11, j->execution_ms);
-	sqlite3_bind_int64(st, 12, j->total_ms);
-	sqlite_put_text(st, 13, job_phase_name(j->phase_at_exit));
-	sqlite_put_text(st, 14, runtime_name(j->runtime));
-	sqlite3_bind_int(st, 15, j->out_truncated);
-	sqlite3_bind_int(st, 16, j->err_truncated);
-	sqlite3_bind_int64(st, 17, j->max_rss_kb);
-	sqlite3_bind_int64(st, 18, j->cpu_ms);
-	sqlite3_bind_int64(st, 19, j->wall_ms);
-	sqlite3_bind_int64(st, 20, j->oom_kills);
+	bind_outcome(st, 4, j);
 	sqlite_put_text(st, 21, j->job_type);
 	if ((r = sqlite_guarded(s, st)) != STORE_OK ||
 	    (r = put_letter(s, j)) != STORE_OK)
@@ -234,24 +244,7 @@ import_row(struct store *s, const struct job *j)
 	sqlite3_bind_int64(st, C_NOT_BEFORE + 1, j->not_before);
 	sqlite3_bind_int(st, C_CODE_STARTED + 1, j->code_started);
 	sqlite3_bind_int64(st, C_STARTED_AT + 1, j->started_at);
-	sqlite3_bind_int64(st, C_ENDED_AT + 1, j->ended_at);
-	sqlite3_bind_int(st, C_EXIT_CODE + 1, j->exit_code);
-	sqlite_put_text(st, C_ERROR + 1, job_error_name(j->error));
-	sqlite_put_text(st, C_ERROR_PHASE + 1, job_phase_name(j->error_phase));
-	sqlite_put_text(st, C_ERROR_MESSAGE + 1, j->error_message);
-	sqlite3_bind_int64(st, C_STARTUP_MS + 1, j->startup_ms);
-	sqlite3_bind_int64(st, C_DEPENDENCIES_MS + 1, j->dependencies_ms);
-	sqlite3_bind_int64(st, C_EXECUTION_MS + 1, j->execution_ms);
-	sqlite3_bind_int64(st, C_TOTAL_MS + 1, j->total_ms);
-	sqlite_put_text(
-	    st, C_PHASE_AT_EXIT + 1, job_phase_name(j->phase_at_exit));
-	sqlite_put_text(st, C_RUNTIME + 1, runtime_name(j->runtime));
-	sqlite3_bind_int(st, C_OUT_TRUNCATED + 1, j->out_truncated);
-	sqlite3_bind_int(st, C_ERR_TRUNCATED + 1, j->err_truncated);
-	sqlite3_bind_int64(st, C_MAX_RSS_KB + 1, j->max_rss_kb);
-	sqlite3_bind_int64(st, C_CPU_MS + 1, j->cpu_ms);
-	sqlite3_bind_int64(st, C_WALL_MS + 1, j->wall_ms);
-	sqlite3_bind_int64(st, C_OOM_KILLS + 1, j->oom_kills);
+	bind_outcome(st, C_ENDED_AT + 1, j);
 	sqlite_put_text(st, C_JOB_REF + 1, j->job_ref);
 	sqlite_put_text(st, C_TENANT + 1, j->tenant);
 	return (sqlite_run(st));

@@ -172,6 +172,14 @@ remember(struct store *s, const char *owner)
 	TAILQ_INSERT_TAIL(&s->orphans, o, entry);
 }
 
+int
+pg_op_done(struct op *op, enum store_result result)
+{
+	op->cb.plain(result, op->arg);
+	pg_op_free(op);
+	return (0);
+}
+
 /* Answers with a job, which is given away, where the result goes with one. */
 int
 pg_op_done_job(struct op *op, enum store_result result, struct job *job)
