@@ -128,20 +128,30 @@ sandbox_enter(const struct sandbox *sb)
 
 int sandbox_void = 1;
 
-/* One id of the child's namespace: the host's of that number. */
-static int
-map_id(pid_t pid, const char *file, unsigned id)
+int
+sandbox_map_ids(pid_t pid, const char *file, const char *map)
 {
-	char path[64], line[64];
+	size_t len = strlen(map);
+	char path[64];
 	int fd, r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
 		return (-1);
-	r = snprintf(line, sizeof(line), "%u %u 1\n", id, id);
-	r = write(fd, line, (size_t)r) == r ? 0 : -1;
+	/* The kernel takes a map in one piece or not at all. */
+	r = write(fd, map, len) == (ssize_t)len ? 0 : -1;
 	close_fd(&fd);
 	return (r);
+}
+
+/* One id of the child's namespace: the host's of that number. */
+static int
+map_id(pid_t pid, const char *file, unsigned id)
+{
+	char map[64];
+
+	snprintf(map, sizeof(map), "%u %u 1\n", id, id);
+	return (sandbox_map_ids(pid, file, map));
 }
 
 pid_t

@@ -57,6 +57,8 @@ void sandbox_enter(const struct sandbox *);
  * sandbox_void where the kernel grants none. -1 with errno.
  */
 pid_t sandbox_fork(uid_t, gid_t);
+/* Writes uid_map or gid_map of a process's user namespace. -1 with errno. */
+int sandbox_map_ids(pid_t, const char *file, const char *map);
 /* Whether children got namespaces so far; why not: errno of sandbox_fork. */
 extern int sandbox_void;
 

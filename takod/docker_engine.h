@@ -52,8 +52,7 @@ struct container {
 	enum runtime runtime; /* as the engine says */
 	struct sweep *sweep;  /* that removes it */
 	int of_probe;	      /* no slot waits for its end */
-	int doomed;	      /* takod wants its end, in whatever way */
-	int killed;	      /* by a signal, once */
+	int killed;	      /* takod wants its end, in whatever way */
 	int stuck;	      /* its removal failed, and that was said */
 	int outside;	      /* somebody else paused or ended it */
 	engine_done_cb inquired;

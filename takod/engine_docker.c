@@ -249,7 +249,7 @@ exit_outside(const struct container *c, const json_t *state)
 
 	if (status != NULL && strcmp(status, "removing") == 0)
 		return (1);
-	return (code == KILLED && c->runtime != RUNTIME_RUNSC && !c->doomed &&
+	return (code == KILLED && c->runtime != RUNTIME_RUNSC && !c->killed &&
 		c->facts.oom_kills <= 0);
 }
 
@@ -556,18 +556,18 @@ kill_done(const struct docker_answer *a, void *arg)
 static void
 docker_kill(struct engine *e, struct container *c)
 {
+	int first;
+
 	if (c->state != CONTAINER_UP || c->kill_call != NULL)
 		return;
-	if (!c->doomed && c->group[0] != '\0' &&
-	    cgroup_frozen(e->cgroups, c->group))
+	first = !c->killed;
+	c->killed = 1;
+	if (first && c->group[0] != '\0' && cgroup_frozen(e->cgroups, c->group))
 		c->outside = 1;
-	c->doomed = 1;
 	/* A second time the engine is asked: it may have been paused. */
-	if (c->pidfd != -1 &&
-	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0 && !c->killed) {
-		c->killed = 1;
+	if (first && c->pidfd != -1 &&
+	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0)
 		return;
-	}
 	c->kill_call = container_call(c, "POST", "", "/kill?signal=KILL",
 	    docker_deadline(ENGINE_CALL_TIMEOUT, 0), kill_done);
 }

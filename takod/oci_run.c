@@ -23,10 +23,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "oci_run.h"
+#include "sandbox.h"
 #include "util.h"
 
 struct oci_run {
@@ -74,17 +74,11 @@ userns_make(const struct oci_userns *u, int done)
 static int
 userns_map(pid_t pid, const char *file, const struct oci_userns *u)
 {
-	char path[64], map[64];
-	int fd, ret;
+	char map[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
 	snprintf(map, sizeof(map), "0 %u 1\n%u %u 1\n", (unsigned)u->root,
 	    (unsigned)CONTAINER_UID, (unsigned)u->job);
-	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
-		return (-1);
-	ret = write(fd, map, strlen(map)) == (ssize_t)strlen(map) ? 0 : -1;
-	close(fd);
-	return (ret);
+	return (sandbox_map_ids(pid, file, map));
 }
 
 /* The maker is needed until the namespace has its ids and a place. */
