@@ -3,8 +3,8 @@
  * connection is a link (link.c), a state with at most one deadline, a parser
  * while a request comes or is answered, and one answer at a time.
  *
- *	[proxy ->] idle -> head -> held -> body -> waiting -> writing -> idle |
- *linger
+ *	[proxy ->] idle -> head -> held -> body -> waiting -> writing
+ *	writing -> idle, or linger
  *
  * Bytes are read only where they are taken: in idle, head and body, and in
  * linger, where they are dropped. What a client sends ahead stays in the
@@ -927,12 +927,7 @@ take_peer(struct conn *c, const struct sockaddr *sa)
 		inet_ntop(AF_INET, &s4->sin_addr, c->peer, sizeof(c->peer));
 	} else if (sa->sa_family == AF_INET6) {
 		s6 = (const struct sockaddr_in6 *)(const void *)sa;
-		if (IN6_IS_ADDR_V4MAPPED(&s6->sin6_addr))
-			inet_ntop(AF_INET, &s6->sin6_addr.s6_addr[12], c->peer,
-			    sizeof(c->peer));
-		else
-			inet_ntop(
-			    AF_INET6, &s6->sin6_addr, c->peer, sizeof(c->peer));
+		trust_text(s6->sin6_addr.s6_addr, c->peer, sizeof(c->peer));
 	}
 }
 

@@ -148,6 +148,8 @@ void conn_reply_file(struct conn *, int status, struct evbuffer *head, int fd,
 /* ---- trust.c: whose word on a client's address is taken -------------------
  */
 
+/* An IPv6 address as text; of one that is mapped, the IPv4 address. */
+void trust_text(const uint8_t ip[16], char *text, size_t size);
 /* Is that address (as conn_peer gives it) one of trusted_proxies? */
 int trust_has(const char *address);
 /*

@@ -66,6 +66,18 @@ parse(const char *text, uint8_t ip[16])
 	return (inet_pton(AF_INET6, text, ip) == 1);
 }
 
+void
+trust_text(const uint8_t ip[16], char *text, size_t size)
+{
+	struct in6_addr a;
+
+	memcpy(&a, ip, sizeof(a));
+	if (IN6_IS_ADDR_V4MAPPED(&a))
+		inet_ntop(AF_INET, ip + 12, text, (socklen_t)size);
+	else
+		inet_ntop(AF_INET6, ip, text, (socklen_t)size);
+}
+
 static int
 same_bits(const uint8_t *a, const uint8_t *b, unsigned bits)
 {
@@ -107,7 +119,6 @@ add_node(struct chain *c, const char *text, size_t len)
 {
 	char *node = c->nodes[c->n++ % CHAIN_MAX], copy[64], *p = copy, *end;
 	uint8_t ip[16];
-	struct in_addr a4;
 
 	*node = '\0';
 	if (len >= sizeof(copy))
@@ -123,13 +134,8 @@ add_node(struct chain *c, const char *text, size_t len)
 	} else if ((end = strchr(p, ':')) != NULL &&
 		   strchr(end + 1, ':') == NULL)
 		*end = '\0';
-	if (!parse(p, ip))
-		return;
-	memcpy(&a4, ip + 12, 4);
-	if (IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)ip))
-		inet_ntop(AF_INET, &a4, node, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, ip, node, INET6_ADDRSTRLEN);
+	if (parse(p, ip))
+		trust_text(ip, node, INET6_ADDRSTRLEN);
 }
 
 static const char *
@@ -261,7 +267,6 @@ int
 trust_proxy_client(const uint8_t *head, size_t len, char client[MAX_CLIENT + 1])
 {
 	const uint8_t *from = head + TRUST_PROXY_HEAD;
-	struct in6_addr a6;
 
 	/* LOCAL: the proxy asks for itself. So does who hides its family. */
 	*client = '\0';
@@ -277,11 +282,7 @@ trust_proxy_client(const uint8_t *head, size_t len, char client[MAX_CLIENT + 1])
 	case 0x21: /* over IPv6 */
 		if (len < 36)
 			return (-1);
-		memcpy(&a6, from, sizeof(a6));
-		if (IN6_IS_ADDR_V4MAPPED(&a6))
-			inet_ntop(AF_INET, from + 12, client, MAX_CLIENT + 1);
-		else
-			inet_ntop(AF_INET6, from, client, MAX_CLIENT + 1);
+		trust_text(from, client, MAX_CLIENT + 1);
 		return (1);
 	case 0x31: /* a Unix socket */
 		strlcpy(client, PEER_UNIX, MAX_CLIENT + 1);
