@@ -11,11 +11,10 @@
 #include <unistd.h>
 #include <sys/socket.h>
 
+#include "fuzz.h"
 #include "imsgev.h"
 #include "msg_type.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 /* Flags of a packet. */
 #define DESCRIPTORS 3  /* how many come along */
@@ -30,13 +29,6 @@ static struct event_base *base;
 static struct imsgev *iev;
 static enum msg_sender from;
 static unsigned taken, ended, flags;
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static void
 answer(void)

@@ -10,18 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "conf.h"
 #include "log.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static struct conf *
 load(const void *text, size_t len)

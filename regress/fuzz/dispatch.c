@@ -12,12 +12,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fuzz.h"
 #include "blob.h"
 #include "msg_type.h"
 #include "takod/takod.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 #define PID   4711
 #define TOKEN 7 /* that of the slot's job */
@@ -30,13 +29,6 @@ static unsigned effects, ends;
 static struct child child;
 static struct slot slot;
 static struct run run;
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 /* ---- the rest of takod --------------------------------------------------- */
 

@@ -14,11 +14,10 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "fuzz.h"
 #include "takod/docker_api.h"
 #include "takod/docker_attach.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 #define UPGRADED "HTTP/1.1 101 UPGRADED\r\n"
 #define MAX_HEAD 4096
@@ -32,13 +31,6 @@ static int listener = -1;
 static const uint8_t *said;
 static size_t said_len;
 static int done;
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static void
 serve(evutil_socket_t fd, short events, void *arg)

@@ -6,19 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "tako-api/http.h"
 #include "util.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
 #define MAX_BODY 65536
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 /* What was heard so far, as one number (FNV-1a). */
 static uint64_t

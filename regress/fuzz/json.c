@@ -6,17 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "json.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static void
 check_part(const uint8_t *text, size_t len, const struct json_part *p)

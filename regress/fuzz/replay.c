@@ -23,9 +23,8 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
+#include "fuzz.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 #define INPUT_MAX  (1 << 20)	/* of a file, and of what becomes of it */
 #define MAX_STEPS  8		/* changes that one mutation makes */

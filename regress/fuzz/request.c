@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "json.h"
 #include "tako-api/tako-api.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static const struct msg_api_setup conf = { .max_payload = 2097152,
 	.max_code = 102400,
@@ -18,13 +17,6 @@ static const struct msg_api_setup conf = { .max_payload = 2097152,
 	.max_timeout = 300,
 	.max_startup_timeout = 600,
 	.default_timeout = 30 };
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static void
 need_json(const void *text, size_t len, enum json_type type)

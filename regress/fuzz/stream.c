@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "tako-worker/tako-worker.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static const struct stream_caps caps = { .max_artifact = 1000,
 	.max_result = 2000,
@@ -26,13 +25,6 @@ struct witness {
 	int open;
 	SHA2_CTX digest;
 };
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static void
 file_begin(struct witness *w, const uint8_t *p, size_t len)

@@ -8,21 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "tako-api/conn.h"
 #include "tako-api/tako-api.h"
 #include "util.h"
 
 #define MAX_LINES 32
 #define PEER	  "192.0.2.1"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 static void
 trust(const char *address, unsigned bits, int local)

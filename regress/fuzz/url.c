@@ -8,19 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "artifact_name.h"
 #include "json.h"
 #include "tako-api/tako-api.h"
 #include "util.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
-
-static void
-need(int truth)
-{
-	if (!truth)
-		abort();
-}
 
 /* Escaped, every byte of it: dst holds three times as much, and a NUL. */
 static void

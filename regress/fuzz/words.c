@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "util.h"
 #include "words.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static int
 is_word(const char *p, size_t len)
