@@ -15,8 +15,8 @@ import subprocess
 import pytest
 
 from lib import host
-from lib.failpoints import FailTakod
-from lib.fault import Client, Waiting, tapped_runtime
+from lib.failpoints import tapped_takod
+from lib.fault import Client, Waiting, fill
 
 CONFIG = {"warm_pool_size": 1, "max_workers": 2, "queue_wait_timeout": 1,
           "retry_base_delay": 0.1, "drain_timeout": 5}
@@ -28,10 +28,7 @@ WRITE = "open('/output/a.bin', 'wb').write(b'x' * 5000)"
 
 @pytest.fixture(scope="module")
 def place(shared_things):
-    runtime, log = tapped_runtime(
-        os.path.join(host.scratch(), "fault-disk"), "runc")
-    takod = FailTakod("oci", "runc", config={**CONFIG, "runc_path": runtime})
-    takod.tap_log = log
+    takod = tapped_takod("fault-disk", CONFIG)
     yield takod
     takod.points.clear()
     takod.close()
@@ -134,13 +131,7 @@ def test_t36_log_volume_full(start):
         takod.stop()
         takod.log_path = os.path.join(volume, "log")
         takod.start()
-        filler = os.path.join(volume, "filler")
-        with open(filler, "wb", 0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 1000)
-            except OSError:
-                pass
+        filler = fill(volume, 1000)
         for job in [client.must_submit() for _ in range(5)]:
             client.succeeds(job)
         os.unlink(filler)

@@ -13,9 +13,8 @@ import time
 import pytest
 
 from lib import host, invariants
-from lib.failpoints import FailTakod
-from lib.fault import (Client, Waiting, cpu_seconds, some_seed,
-                       tapped_runtime)
+from lib.failpoints import tapped_takod
+from lib.fault import Client, Waiting, cpu_seconds, some_seed
 from lib.faults import NoMemory
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -27,10 +26,7 @@ CONFIG = {"warm_pool_size": 1, "max_workers": 2, "queue_wait_timeout": 1,
 
 @pytest.fixture(scope="module")
 def place(shared_things):
-    folder = os.path.join(host.scratch(), "fault-process")
-    runtime, log = tapped_runtime(folder, "runc")
-    takod = FailTakod("oci", "runc", config={**CONFIG, "runc_path": runtime})
-    takod.tap_log = log
+    takod = tapped_takod("fault-process", CONFIG)
     yield takod
     takod.points.clear()
     takod.close()

@@ -15,7 +15,7 @@ from contextlib import closing
 import pytest
 
 from lib import host, shared, waiting
-from lib.fault import Client, Waiting, cpu_seconds
+from lib.fault import Client, Waiting, cpu_seconds, fill
 from lib.postgres import Postgres, program
 from lib.takod import Takod
 
@@ -187,13 +187,7 @@ def test_t25_state_directory_full(quick, volume):
     write = "open('/output/a.bin', 'wb').write(b'x' * 500000)"
     job = client.must_submit(more=write)
     client.succeeds(job)
-    filler = os.path.join(volume, "filler")
-    with open(filler, "wb", 0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            pass
+    filler = fill(volume)
     job = client.must_submit(more=write)
     record = client.ended(job)
     assert record["status"] != "succeeded", record

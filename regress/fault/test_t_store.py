@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lib import host, waiting
-from lib.fault import Client, Waiting, tapped_runtime
+from lib.fault import Client, Waiting, fill, tapped_runtime
 from lib.faults import FlakyRunc
 from lib.postgres import Postgres
 from lib.proxy import PgProxy
@@ -427,18 +427,6 @@ def volume():
                     "none", path], check=True)
     yield path
     subprocess.run(["umount", "-l", path], check=True)
-
-
-def fill(path):
-    """Takes all the space there is; returns the file to remove."""
-    name = os.path.join(path, "filler")
-    with open(name, "wb", 0) as file:
-        try:
-            while True:
-                file.write(b"x" * 4096)
-        except OSError:
-            pass
-    return name
 
 
 def test_t17_disk_full(start, volume):

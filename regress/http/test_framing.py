@@ -20,6 +20,7 @@ import urllib.parse
 import pytest
 
 from lib import host, shared
+from lib.tcp import read_all, send
 
 SECONDS = 15  # for anything that is to happen
 JOB = b"/jobs/00000000-0000-4000-8000-000000000000/cancel"
@@ -114,28 +115,6 @@ def connect(server, source=None):
                                     source_address=source)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-def read_all(sock):
-    """All that comes until the end; a reset is an end too."""
-    got = b""
-    try:
-        while True:
-            piece = sock.recv(65536)
-            if not piece:
-                return got
-            got += piece
-    except ConnectionError:
-        return got
-
-
-def send(sock, data):
-    """As much as the server takes; whether it took all."""
-    try:
-        sock.sendall(data)
-        return True
-    except ConnectionError:
-        return False
 
 
 def answers(got, head_only=False):

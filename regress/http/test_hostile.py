@@ -19,6 +19,7 @@ import time
 import pytest
 
 from lib import host, shared
+from lib.tcp import read_all, send
 
 HOST = b"Host: localhost\r\n"
 GET = b"GET /pool/stats HTTP/1.1\r\n" + HOST
@@ -84,24 +85,6 @@ def connect(daemon, source="127.0.0.1", size=None):
     return sock
 
 
-def everything(sock):
-    got = b""
-    try:
-        while piece := sock.recv(65536):
-            got += piece
-    except ConnectionError:
-        pass
-    return got
-
-
-def send(sock, data):
-    try:
-        sock.sendall(data)
-        return True
-    except ConnectionError:
-        return False
-
-
 def statuses(daemon, data):
     """Of all answers to some bytes."""
     with connect(daemon) as sock:
@@ -110,7 +93,7 @@ def statuses(daemon, data):
             sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass
-        got = everything(sock)
+        got = read_all(sock)
     return [int(n) for n in re.findall(rb"HTTP/1\.1 (\d+) ", got)]
 
 
@@ -201,9 +184,9 @@ def lasts(daemon, sent, trickle=b"", seconds=1.2, size=None):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if select.select([sock], [], [], 0.05)[0]:
-                return everything(sock)
+                return read_all(sock)
             if trickle and not send(sock, trickle):
-                return everything(sock)
+                return read_all(sock)
     return None
 
 
@@ -230,7 +213,7 @@ def test_silence(daemon):
         assert lasts(daemon, b"", seconds=8) == b""
         with connect(daemon) as sock:
             assert served(sock)
-            assert everything(sock) == b""
+            assert read_all(sock) == b""
     assert lasts(daemon, b"") is None
     with connect(daemon) as sock:
         assert served(sock)
@@ -422,7 +405,7 @@ def test_refusal_is_read(daemon):
     for _ in range(10):
         with connect(daemon) as sock:
             send(sock, sent)
-            assert everything(sock).startswith(b"HTTP/1.1 413 ")
+            assert read_all(sock).startswith(b"HTTP/1.1 413 ")
 
 
 def test_continue(daemon):
@@ -434,7 +417,7 @@ def test_continue(daemon):
         assert sock.recv(65536).startswith(b"HTTP/1.1 422 ")
     with connect(daemon) as sock:
         send(sock, head.replace(b"13", b"3000000"))
-        assert everything(sock).startswith(b"HTTP/1.1 413 ")
+        assert read_all(sock).startswith(b"HTTP/1.1 413 ")
 
 
 # ---- a flood beside others ------------------------------------------------------

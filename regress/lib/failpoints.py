@@ -8,6 +8,7 @@ import shutil
 import struct
 
 from . import host, shared
+from .fault import tapped_runtime
 from .takod import Takod
 
 ACTIONS = {"count": 0, "kill": 1, "stop": 2, "exit": 3, "abort": 4}
@@ -85,3 +86,11 @@ class FailTakod(Takod):
                         os.path.join(folder, name))
         self.points = Failpoints(os.path.join(folder, "failpoints"))
         super().__init__(*args, program=os.path.join(folder, "takod"), **more)
+
+
+def tapped_takod(name, config):
+    """One under runc, with its log of whose code started (tap_log)."""
+    runtime, log = tapped_runtime(os.path.join(host.scratch(), name), "runc")
+    takod = FailTakod("oci", "runc", config={**config, "runc_path": runtime})
+    takod.tap_log = log
+    return takod

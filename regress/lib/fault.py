@@ -35,6 +35,19 @@ def tapped_runtime(folder, runtime):
     return path, log
 
 
+def fill(volume, piece=4096):
+    """Takes all the space there is, to the last piece; returns the file to
+    remove."""
+    name = os.path.join(volume, "filler")
+    with open(name, "wb", 0) as file:
+        try:
+            while True:
+                file.write(b"x" * piece)
+        except OSError:
+            pass
+    return name
+
+
 def cpu_seconds(pid):
     with open("/proc/%d/stat" % pid) as file:
         fields = file.read().rsplit(")", 1)[1].split()
