@@ -31,12 +31,15 @@
 /* Each child is asked so often whether it still turns, and has so long. */
 #define PING_S	5
 #define PONG_US (15 * 1000000LL)
+/* How long tako-api is not read, where it asks for more than the store does. */
+#define HEED_MS 5
 /* The unit gives the parent -500; a job has 1000. */
 #define OOM_SCORE "500"
 
 struct child_list children = TAILQ_HEAD_INITIALIZER(children);
 
 static struct child *api;
+static struct event *heed; /* until tako-api is read again */
 static struct event *api_respawn;
 
 static void child_exited(int, short, void *);
@@ -369,6 +372,41 @@ proc_watch(void)
 	ev = event_new(env.base, -1, EV_PERSIST, watch_children, NULL);
 	if (ev == NULL || event_add(ev, &every) == -1)
 		fatal(NULL);
+}
+
+/* ---- a child that asks for much ------------------------------------------- */
+
+static void
+heed_again(int fd, short events, void *arg)
+{
+	static const struct timeval soon = { 0, HEED_MS * 1000 };
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	if (api == NULL || api->iev == NULL)
+		return;
+	if (!env.store_ops->behind(env.store)) {
+		imsgev_resume(api->iev);
+		return;
+	}
+	/* What it answered is not read yet. */
+	if (api->asked != 0)
+		api->asked = time_mono_us();
+	event_add(heed, &soon);
+}
+
+void
+proc_heed(struct child *c)
+{
+	if (c != api || c->iev == NULL || !env.store_up ||
+	    !env.store_ops->behind(env.store))
+		return;
+	if (heed == NULL &&
+	    (heed = evtimer_new(env.base, heed_again, NULL)) == NULL)
+		fatal(NULL);
+	imsgev_pause(c->iev);
+	heed_again(-1, 0, NULL);
 }
 
 /* ---- tako-api ------------------------------------------------------------ */
