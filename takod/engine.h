@@ -38,6 +38,17 @@ enum engine_error {
 	ENGINE_DEADLINE	  /* no answer in time */
 };
 
+enum network_kind {
+	NETWORK_NONE,	/* lo alone */
+	NETWORK_PUBLIC, /* addresses that are public, by TCP and UDP */
+	NETWORK_HOSTS	/* the hosts alone, by TCP */
+};
+
+struct network_policy {
+	enum network_kind kind;
+	const struct conf_list *hosts; /* as allowed_hosts has them */
+};
+
 /*
  * What a container is to be: derived by pool.c from the configuration alone.
  * All of it is copied by create.
@@ -56,7 +67,7 @@ struct container_spec {
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */
 	uint64_t output_size; /* of /output */
-	int network;
+	struct network_policy network;
 	int seccomp, caps, userns; /* the enable_ switches */
 };
 

@@ -317,8 +317,9 @@ slot_hand_stream(struct slot *s)
 }
 
 static struct slot *
-slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
+slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 {
+	const struct conf_job_type *jt = kind->type;
 	const struct conf *cf = env.conf;
 	struct container_spec spec;
 	struct slot *s = NULL;
@@ -339,6 +340,7 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	snprintf(s->name, sizeof(s->name), "takod-%s-%llu", env.instance,
 	    (unsigned long long)s->serial);
 	strlcpy(s->job_type, jt->name, sizeof(s->job_type));
+	strlcpy(s->layer, kind->layer, sizeof(s->layer));
 	arc4random_buf(&s->token, sizeof(s->token));
 	s->token |= 1; /* never 0 */
 	s->began = time_mono_us();
@@ -417,8 +419,15 @@ pool_worker_ready(struct slot *s)
 /* ---- giving them out
  * --------------------------------------------------------- */
 
+static int
+is_kind(const struct slot *s, const struct slot_kind *kind)
+{
+	return (strcmp(s->job_type, kind->type->name) == 0 &&
+		strcmp(s->layer, kind->layer) == 0);
+}
+
 struct slot *
-pool_take(const char *job_type)
+pool_take(const struct slot_kind *kind)
 {
 	struct slot *s, *oldest = NULL;
 	int i;
@@ -426,8 +435,7 @@ pool_take(const char *job_type)
 	for (i = 0; i < MAX_SLOTS; i++) {
 		s = &slots[i];
 		if (s->state == SLOT_READY && s->run == NULL && !s->dead &&
-		    s->worker->why == NULL &&
-		    strcmp(s->job_type, job_type) == 0 &&
+		    s->worker->why == NULL && is_kind(s, kind) &&
 		    (oldest == NULL || s->serial < oldest->serial))
 			oldest = s;
 	}
@@ -448,43 +456,39 @@ pool_give_back(struct slot *s)
 }
 
 struct slot *
-pool_assign(const char *job_type, struct run *run)
+pool_assign(const struct slot_kind *kind, struct run *run)
 {
-	const struct conf_job_type *jt;
 	struct slot *s;
 	int64_t deadline;
 	int i;
 
-	if ((s = pool_take(job_type)) != NULL) {
+	if ((s = pool_take(kind)) != NULL) {
 		s->run = run;
 		return (s);
 	}
 	for (i = 0; i < MAX_SLOTS; i++) {
 		s = &slots[i];
 		if (s->state == SLOT_STARTING && s->run == NULL &&
-		    strcmp(s->job_type, job_type) == 0) {
+		    is_kind(s, kind)) {
 			s->run = run;
 			return (s);
 		}
 	}
-	if ((jt = conf_job_type(env.conf, job_type)) == NULL)
-		return (NULL);
 	/* The run's own timer ends it first: that is the startup timeout. */
 	deadline = run->claimed + (run->job->startup_timeout + 1) * 1000000LL;
-	return (slot_start(jt, deadline, run));
+	return (slot_start(kind, deadline, run));
 }
 
-/* Slots of a type that no job has yet. */
+/* Slots of a kind that no job has yet. */
 static int
-unassigned(const char *job_type)
+unassigned(const struct slot_kind *kind)
 {
 	int i, n = 0;
 
 	for (i = 0; i < MAX_SLOTS; i++)
 		if ((slots[i].state == SLOT_READY ||
 			slots[i].state == SLOT_STARTING) &&
-		    slots[i].run == NULL &&
-		    strcmp(slots[i].job_type, job_type) == 0)
+		    slots[i].run == NULL && is_kind(&slots[i], kind))
 			n++;
 	return (n);
 }
@@ -493,6 +497,7 @@ void
 pool_fill(void)
 {
 	const struct conf *cf = env.conf;
+	struct slot_kind kind = { 0 };
 	const struct conf_job_type *jt;
 	int want, have;
 	size_t i;
@@ -506,13 +511,14 @@ pool_fill(void)
 			want = strcmp(jt->name, "default") == 0
 				   ? cf->warm_pool_size
 				   : 0;
-		have = unassigned(jt->name);
+		kind.type = jt;
+		have = unassigned(&kind);
 		while (have < want && engine_state_usable()) {
 			/* A half-open breaker is tried by one at a time. */
 			if (env.breaker.state == BREAKER_HALF_OPEN &&
 			    count(SLOT_STARTING) > 0)
 				return;
-			if (slot_start(jt, 0, NULL) == NULL)
+			if (slot_start(&kind, 0, NULL) == NULL)
 				return;
 			have++;
 		}

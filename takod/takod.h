@@ -26,6 +26,8 @@
 #define BREAKER_OPEN_US	 (30 * 1000000LL)
 #define BREAKER_CLOSE	 2
 
+#define LAYER_KEY_LEN 64 /* hex digits of a layer's name */
+
 enum breaker_state {
 	BREAKER_CLOSED,
 	BREAKER_OPEN,
@@ -219,12 +221,19 @@ enum slot_state {
 struct run; /* job.c: a job that this takod runs */
 struct shared_copy;
 
+/* What slots are made of: a job takes only one of its own kind. */
+struct slot_kind {
+	const struct conf_job_type *type;
+	char layer[LAYER_KEY_LEN + 1]; /* of packages; "": none */
+};
+
 struct slot {
 	int index;
 	enum slot_state state;
 	uint64_t serial;
 	char name[64]; /* of the container and the spool folder */
 	char job_type[MAX_JOB_TYPE_NAME + 1];
+	char layer[LAYER_KEY_LEN + 1];
 	struct child *worker;
 	struct container *container;
 	int creating, removing; /* the engine works on it */
@@ -243,11 +252,11 @@ struct slot {
 extern struct slot slots[MAX_SLOTS];
 
 void pool_init(void);
-/* A ready slot of that type, reserved for the caller; NULL: none. */
-struct slot *pool_take(const char *job_type);
+/* A ready slot of that kind, reserved for the caller; NULL: none. */
+struct slot *pool_take(const struct slot_kind *);
 void pool_give_back(struct slot *);
 /* A slot for a run: ready, on its way, or begun now. NULL: none can be. */
-struct slot *pool_assign(const char *job_type, struct run *);
+struct slot *pool_assign(const struct slot_kind *, struct run *);
 void pool_fill(void);
 /* Ends the slots that no job has: what they were made of has changed. */
 void pool_retire(void);
@@ -402,9 +411,9 @@ void queue_came(void); /* a row waits more than before */
 unsigned queue_retry_after(int64_t jobs);
 /* The type that a job of that name is run as, or NULL. */
 const struct conf_job_type *queue_job_type(const char *asked);
-/* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */
+/* Why a job cannot run at all, with detail; JERR_NONE: it can, in that kind. */
 enum job_error queue_refusal(
-    const struct job *, const struct conf_job_type **, char *detail, size_t);
+    const struct job *, struct slot_kind *, char *detail, size_t);
 
 /* ---- retain.c: records that are kept long enough ------------------------- */
 void retain_init(void);

@@ -488,6 +488,10 @@ check_job_type(struct conf_loading *ld, size_t i)
 		snprintf(path, sizeof(path), "job_types.%zu.timeout", i);
 		rule(ld, path, "max_timeout", "must not exceed max_timeout");
 	}
+	if (jt->allowed_hosts.n > 0 && !jt->network_enabled) {
+		snprintf(path, sizeof(path), "job_types.%zu.allowed_hosts", i);
+		rule(ld, path, NULL, "needs network_enabled: true");
+	}
 	check_gpu(ld, &jt->gpu, i);
 	check_shared_code(ld, &jt->shared_code, i);
 }

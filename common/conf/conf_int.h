@@ -202,6 +202,8 @@ const char *conf_check_node(char **);
 const char *conf_check_listen(char **);
 const char *conf_check_network(char **);
 const char *conf_check_origin(char **);
+const char *conf_check_allowed(char **);
+const char *conf_check_range(char **);
 int conf_key_masked(const char *); /* a key as conf_print writes it */
 
 /* conf_url.c */

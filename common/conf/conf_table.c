@@ -171,6 +171,9 @@ const struct conf_key conf_job_type_keys[] = {
 	    IN(10, 600), LIVE, .text = "seconds that the start may take" },
 	{ AT(conf_job_type, network_enabled), .type = CONF_BOOL,
 	    .def = "false", LIVE, .text = "network access" },
+	{ AT(conf_job_type, allowed_hosts), .type = CONF_TEXTS, IN(0, 64),
+	    LIVE, .flags = CK_OWN, .check = conf_check_allowed,
+	    .text = "the only hosts to reach; none: all public addresses" },
 	{ AT(conf_job_type, session_enabled), .type = CONF_BOOL,
 	    .def = "false", LIVE, .text = "may be used for sessions" },
 	{ AT(conf_job_type, gpu), .type = CONF_FIELDS, LIVE,
@@ -442,6 +445,12 @@ const struct conf_key conf_keys[] = {
 	{ AT(conf, api_auth_failures), .type = CONF_INT, .def = "20",
 	    IN(1, 100000), LIVE, .flags = CK_OWN,
 	    .text = "wrong keys a minute that an address may show" },
+	{ AT(conf, network_allow), .type = CONF_TEXTS, IN(0, 64), LIVE,
+	    .flags = CK_OWN, .check = conf_check_range,
+	    .text = "private addresses that jobs may reach like public ones" },
+	{ AT(conf, network_deny), .type = CONF_TEXTS, IN(0, 64), LIVE,
+	    .flags = CK_OWN, .check = conf_check_range,
+	    .text = "public addresses that no job may reach" },
 	{ .name = NULL },
 };
 /* clang-format on */

@@ -265,6 +265,7 @@ DIFFERENCES = [
      "drain_timeout|api_hostnames|api_max_conn.*|api_.*_timeout|node_name|"
      "api_auth_failures|api_key_files|api_max_header_.*|api_min_rate_bytes|"
      "api_max_(memory|request_line)_bytes|api_pipeline_depth|cors_origins|"
+     "network_(allow|deny)|"
      "server_listen|tls_.*_file|trusted_proxies|"
      "lease_seconds|artifact_store|s3_.*|tenant_defaults(\\..*)?|"
      "budget_window_seconds|priority_ageing_seconds",

@@ -183,6 +183,9 @@ LATER_KEYS = {
     **{"job_types." + key: (REFUSED, "test_refused") for key in (
         "requirements", "network_enabled", "gpu.enabled", "gpu.vendor",
         "gpu.count", "gpu.device_ids")},
+    "job_types.allowed_hosts": (REFUSED, "test_refused"),
+    **{key: (AS_IF_NOT, "test_refused") for key in (
+        "network_allow", "network_deny")},
 }
 KEYS.update((key, [LATER + test]) for key, (_, test) in LATER_KEYS.items())
 
