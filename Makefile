@@ -378,7 +378,7 @@ deb: deb-deps
 	mkdir -p $(B)/deb/source
 	cp -r $(SOURCES) $(B)/deb/source/
 	cd $(B)/deb/source && env -u MAKEFLAGS -u MFLAGS -u B \
-	    dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	    dpkg-buildpackage -J -b -us -uc >../log 2>&1 || \
 	    { tail -n 30 ../log >&2; exit 1; }
 	rm -rf $(B)/deb/source
 	@ls $(B)/deb/takod_*.deb
