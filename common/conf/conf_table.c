@@ -181,6 +181,10 @@ const struct conf_key conf_job_type_keys[] = {
 	{ AT(conf_job_type, warm_pool_size), .type = CONF_INT, IN(0, 64),
 	    LIVE, .flags = CK_NULL | CK_UNSET | CK_OWN,
 	    .text = "sandboxes of this type kept ready" },
+	{ AT(conf_job_type, preload), .type = CONF_TEXTS,
+	    IN(0, CONF_MAX_PRELOAD), LIVE, .flags = CK_OWN,
+	    .check = conf_check_module,
+	    .text = "modules that its interpreter has imported ahead" },
 	{ .name = NULL },
 };
 

@@ -110,6 +110,7 @@ KEYS = {
                             "test_share_of_the_processor"],
     "job_types.timeout": [IN + "test_time_of_the_type"],
     "job_types.startup_timeout": [OF + "test_time_of_a_start"],
+    "job_types.preload": ["contract/test_preload.py::test_is_imported_ahead"],
     "job_types.warm_pool_size": [IN + "test_slots_kept_ready",
                                  OF + "test_ready_slots"],
     "engine": ["engine/test_docker.py::test_life",
