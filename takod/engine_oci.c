@@ -567,6 +567,12 @@ oci_create(struct engine *e, const struct container_spec *spec,
 /* ---- the rest of the table ----------------------------------------------- */
 
 static void
+oci_hurry(struct engine *e, struct container *c)
+{
+	cgroup_hurry(e->cg, c->cgroup);
+}
+
+static void
 oci_kill(struct engine *e, struct container *c)
 {
 	if (cgroup_frozen(e->cg, c->cgroup))
@@ -844,6 +850,7 @@ const struct engine_ops engine_oci = {
 	.ping = oci_ping,
 	.create = oci_create,
 	.create_cancel = oci_create_cancel,
+	.hurry = oci_hurry,
 	.kill = oci_kill,
 	.facts = oci_facts,
 	.proof = oci_proof,

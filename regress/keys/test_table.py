@@ -124,6 +124,8 @@ KEYS = {
     "runc_path": [OF + "test_runtime_and_its_arguments"],
     "runc_args": [OF + "test_runtime_and_its_arguments"],
     "rootfs": [OF + "test_root_file_systems"],
+    "warm_pool_idle_seconds": ["contract/test_warm.py::"
+                               "test_follow_what_is_asked_for"],
     "warm_pool_size": [OF + "test_ready_slots"],
     "api_user": [OF + "test_users"],
     "worker_user": [OF + "test_users"],
