@@ -24,6 +24,7 @@
 
 #include "failpoint.h"
 #include "log.h"
+#include "python.h"
 #include "takod.h"
 #include "util.h"
 
@@ -392,7 +393,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	const struct conf *cf = env.conf;
 	struct container_spec spec;
 	struct slot *s = NULL;
-	char app[PATH_MAX];
+	char app[PATH_MAX], image[PYTHON_IMAGE];
 	char preload[CONF_MAX_PRELOAD * (CONF_MAX_MODULE + 1) + 1] = "";
 	uid_t uid;
 	gid_t gid;
@@ -444,7 +445,8 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	}
 	slot_deadline(s, deadline - s->began);
 	spec.name = s->name;
-	spec.image = jt->base_image != NULL ? jt->base_image : cf->docker_image;
+	spec.image =
+	    python_image(cf, jt->base_image, jt->python_version, image);
 	spec.runtime = env.runtime;
 	spec.slot = s->index;
 	spec.ahead = s->ahead = run == NULL;
