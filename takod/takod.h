@@ -187,7 +187,7 @@ int dispatch_child(
     struct imsgev *, const struct msg_frame *, int fd, void *child);
 
 /* ---- admit.c: who may ask ------------------------------------------------ */
-int admit_needed(void);
+enum admit_when admit_needed(void);
 void admit_request(const struct msg_req_admit *, struct msg_rep_admit *);
 int admit_open(char *detail, size_t); /* protected mode's key */
 /*
