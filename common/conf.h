@@ -36,6 +36,9 @@ struct conf_gpu {
 	struct conf_list device_ids;
 };
 
+#define CONF_MAX_PRELOAD 32  /* modules: a bit for each, in messages */
+#define CONF_MAX_MODULE	 128 /* characters of a module's name */
+
 struct conf_job_type {
 	char *name;
 	struct conf_list requirements;
@@ -48,9 +51,11 @@ struct conf_job_type {
 	int timeout;
 	int startup_timeout;
 	int network_enabled;
+	struct conf_list allowed_hosts; /* none: every public address */
 	int session_enabled;
 	struct conf_gpu gpu;
 	int warm_pool_size; /* takod; -1: not given */
+	struct conf_list preload;
 	int builtin;
 };
 
@@ -182,6 +187,7 @@ struct conf {
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;
 	int drain_timeout; /* s: 30 */
+	int require_landlock;
 	struct conf_tenant tenant_defaults;
 	int budget_window_seconds;
 	int priority_ageing_seconds;
@@ -198,6 +204,7 @@ struct conf {
 	struct conf_list trusted_proxies;
 	char *tls_certificate_file, *tls_key_file; /* NULL: no TLS */
 	struct conf_list cors_origins;
+	struct conf_list network_allow, network_deny;
 };
 
 enum listen_kind {
@@ -229,6 +236,15 @@ struct conf_network {
 	int local; /* unix: whoever comes over a Unix socket */
 };
 const char *conf_network_parse(const char *, struct conf_network *);
+
+/* One item of allowed_hosts: a name, or addresses. */
+struct conf_host {
+	char name[256];		/* "": it is to */
+	struct conf_network to; /* which no name has */
+	int port;		/* 0: those of HTTP and HTTPS */
+};
+/* NULL, or what is wrong with it. */
+const char *conf_host_parse(const char *, struct conf_host *);
 
 /* What is wrong with a file or a variable; printed one a line. */
 struct conf_error {

@@ -378,7 +378,9 @@ enum msg_fd {
 /* ---- worker to parent --------------------------------------------------- */
 
 /* tako-init answered, the interpreter waits for its code. */
-#define MSG_WORKER_READY(U, I, S, B, D) U(token, 1, UINT64_MAX)
+#define MSG_WORKER_READY(U, I, S, B, D)                                        \
+	U(token, 1, UINT64_MAX)                                                \
+	U(unloaded, 0, UINT32_MAX) /* a bit for each module of preload */
 
 /* A phase began: execution, then completed (the main process has ended). */
 #define MSG_JOB_PHASE(U, I, S, B, D)                                           \

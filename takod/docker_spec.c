@@ -188,11 +188,11 @@ spec_host(const struct docker_spec *d)
 	    (json_int_t)s->memory, "PidsLimit", (json_int_t)s->pids + headroom,
 	    "NanoCpus", (json_int_t)(s->cpus * 1e9), "Ulimits",
 	    spec_ulimits(s->limits), "ReadonlyRootfs", 1, "Tmpfs",
-	    spec_tmpfs(d), "NetworkMode", s->network ? "default" : "none",
-	    "IpcMode", "private", "CgroupnsMode", "private", "SecurityOpt",
-	    spec_security(d), "OomScoreAdj", 1000, "LogConfig", "Type", "none",
-	    "RestartPolicy", "Name", "no", "AutoRemove", 0, "Runtime",
-	    runtime_name(s->runtime), "Mounts", spec_mounts(d), "MaskedPaths",
+	    spec_tmpfs(d), "NetworkMode", "none", "IpcMode", "private",
+	    "CgroupnsMode", "private", "SecurityOpt", spec_security(d),
+	    "OomScoreAdj", 1000, "LogConfig", "Type", "none", "RestartPolicy",
+	    "Name", "no", "AutoRemove", 0, "Runtime", runtime_name(s->runtime),
+	    "Mounts", spec_mounts(d), "MaskedPaths",
 	    words_json(masked, nitems(masked)), "ReadonlyPaths",
 	    words_json(readonly, nitems(readonly)));
 	/* The job has no root in there: caps off only widens the bound. */
@@ -209,6 +209,9 @@ spec_command(const struct docker_spec *d)
 
 	if (d->probe[0] == NULL)
 		json_array_append_new(list, json_string(PATH_CONTAINER_INIT));
+	if (d->probe[0] == NULL && d->spec->preload != NULL)
+		json_array_append_new(
+		    list, json_sprintf("-p%s", d->spec->preload));
 	for (i = 0; i < nitems(d->probe) && d->probe[i] != NULL; i++)
 		json_array_append_new(list, json_string(d->probe[i]));
 	return (list);
@@ -236,7 +239,7 @@ docker_spec_json(const struct docker_spec *d)
 	    "WorkingDir", "/app", "Entrypoint", spec_command(d), "Cmd", "Env",
 	    spec_env(d->spec), "Healthcheck", "Test", "NONE", "Labels",
 	    LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
-	    "NetworkDisabled", !d->spec->network, "OpenStdin", 1, "StdinOnce",
-	    1, "Tty", 0, "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 0,
+	    "NetworkDisabled", 1, "OpenStdin", 1, "StdinOnce", 1, "Tty", 0,
+	    "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 0,
 	    "HostConfig", spec_host(d)));
 }

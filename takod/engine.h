@@ -38,6 +38,17 @@ enum engine_error {
 	ENGINE_DEADLINE	  /* no answer in time */
 };
 
+enum network_kind {
+	NETWORK_NONE,	/* lo alone */
+	NETWORK_PUBLIC, /* addresses that are public, by TCP and UDP */
+	NETWORK_HOSTS	/* the hosts alone, by TCP */
+};
+
+struct network_policy {
+	enum network_kind kind;
+	const struct conf_list *hosts; /* as allowed_hosts has them */
+};
+
 /*
  * What a container is to be: derived by pool.c from the configuration alone.
  * All of it is copied by create.
@@ -52,11 +63,12 @@ struct container_spec {
 	int pids; /* the job's; the driver adds headroom */
 	const struct conf_limits *limits;
 	const struct conf_env *environment;
+	const char *preload;  /* modules, with a comma between; NULL: none */
 	const char *app;      /* host folder to mount at /app; NULL: none */
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */
 	uint64_t output_size; /* of /output */
-	int network;
+	struct network_policy network;
 	int seccomp, caps, userns; /* the enable_ switches */
 };
 

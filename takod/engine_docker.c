@@ -40,6 +40,9 @@
 #define BUILD_COMMAND "takoctl image build"
 #define KILLED	      137 /* the exit code of who was killed */
 
+static const char no_network[] =
+    "network_enabled: the Docker engine gives a job no network";
+
 struct sweep {
 	struct ask ask;
 	int pending; /* removals, and the list itself */
@@ -101,7 +104,9 @@ later_event(evutil_socket_t fd, short events, void *arg)
 	if (c->state == CONTAINER_REMOVING)
 		remove_try(c);
 	else if (c->state == CONTAINER_MAKING)
-		make_failed(c, ENGINE_TRANSIENT, strerror(ENOMEM), 0);
+		make_failed(c, c->error,
+		    c->error == ENGINE_CONFIG ? no_network : strerror(ENOMEM),
+		    0);
 	else
 		watch_wait(c);
 }
@@ -505,7 +510,10 @@ docker_make(struct engine *e, const struct container_spec *spec,
 	c->of_probe = probe != NULL;
 	c->deadline = deadline_us;
 	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
-	if ((body = docker_spec_json(&d)) != NULL)
+	c->error = ENGINE_TRANSIENT;
+	if (spec->network.kind != NETWORK_NONE)
+		c->error = ENGINE_CONFIG;
+	else if ((body = docker_spec_json(&d)) != NULL)
 		c->call = docker_api_call(e->api, "POST", path, body,
 		    docker_deadline(ENGINE_CALL_TIMEOUT, deadline_us),
 		    make_created, c);

@@ -530,10 +530,9 @@ oci_make(struct engine *e, const struct container_spec *spec,
 		make_failed(c, error, "%s", detail);
 		return;
 	}
-	if (spec->network) {
+	if (spec->network.kind != NETWORK_NONE) {
 		make_failed(c, ENGINE_CONFIG,
-		    "network_enabled: the OCI engine gives a job no network; "
-		    "use engine: docker for this job type");
+		    "network_enabled: the OCI engine gives a job no network");
 		return;
 	}
 	if (host_kernel && spec->userns != 0) {

@@ -337,7 +337,7 @@ submit_too_long(const struct job *job, char *detail, size_t len)
 static void
 submit_go(struct submit *sb)
 {
-	const struct conf_job_type *jt;
+	struct slot_kind kind;
 	char detail[256];
 
 	TAILQ_INSERT_TAIL(&submits, sb, entry);
@@ -347,8 +347,8 @@ submit_go(struct submit *sb)
 	 */
 	if (env.queued == 0 && engine_state_usable() &&
 	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
-	    queue_refusal(sb->job, &jt, detail, sizeof(detail)) == JERR_NONE)
-		sb->slot = pool_take(jt->name);
+	    queue_refusal(sb->job, &kind, detail, sizeof(detail)) == JERR_NONE)
+		sb->slot = pool_take(&kind);
 	sb->held_until = lease_until(time_boot_us());
 	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,
 	    env.conf->max_queue_size, submitted, sb);

@@ -171,6 +171,33 @@ slot_failed(struct slot *s, enum engine_error error, const char *place,
 		run_slot_failed(run, error, place, detail);
 }
 
+int
+pool_preload_failed(struct slot *s, const char *why)
+{
+	struct slot_kind kind = { .type =
+				      conf_job_type(env.conf, s->job_type) };
+	struct container_facts facts = { .oom_kills = -1 };
+	struct run *run = s->run;
+
+	if (s->state != SLOT_STARTING || s->preload == NULL ||
+	    s->container == NULL)
+		return (0);
+	env.engine_ops->facts(env.engine, s->container, &facts);
+	if (facts.oom_kills > 0)
+		why = "it takes more than memory_limit";
+	warm_preload_failed(s->job_type, why);
+	strlcpy(kind.layer, s->layer, sizeof(kind.layer));
+	s->run = NULL;
+	pool_end(s, why);
+	if (run != NULL && kind.type != NULL)
+		run_slot_again(run, &kind);
+	else if (run != NULL)
+		run_slot_failed(run, ENGINE_TRANSIENT, "slot", why);
+	else
+		queue_kick();
+	return (1);
+}
+
 static void
 slot_late(int fd, short events, void *arg)
 {
@@ -178,7 +205,8 @@ slot_late(int fd, short events, void *arg)
 
 	(void)fd;
 	(void)events;
-	if (s->state != SLOT_STARTING)
+	if (s->state != SLOT_STARTING ||
+	    pool_preload_failed(s, "it takes too long"))
 		return;
 	engine_state_failed(ENGINE_DEADLINE, "a slot was not ready in time");
 	slot_failed(
@@ -212,6 +240,8 @@ container_exited(struct container *ct, void *arg)
 	s->dead = 1;
 	switch (s->state) {
 	case SLOT_STARTING:
+		if (pool_preload_failed(s, "it ended"))
+			break;
 		engine_state_failed(
 		    ENGINE_TRANSIENT, "a sandbox ended before it was ready");
 		slot_failed(s, ENGINE_TRANSIENT, "sandbox",
@@ -316,14 +346,40 @@ slot_hand_stream(struct slot *s)
 		proc_deadline(s->worker, SETUP_LIMIT_MS);
 }
 
-static struct slot *
-slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
+static void
+slot_preload(
+    struct slot *s, const struct conf_list *modules, char *names, size_t len)
 {
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < modules->n; i++) {
+		if (i > 0)
+			strlcat(names, ",", len);
+		strlcat(names, modules->items[i], len);
+		json_array_append_new(list, json_string(modules->items[i]));
+	}
+	s->preload = json_pack("{s:o, s:[]}", "modules", list, "failed");
+}
+
+/* us from now */
+static void
+slot_deadline(struct slot *s, int64_t us)
+{
+	struct timeval tv = { us / 1000000, us % 1000000 };
+
+	event_add(s->deadline, &tv);
+}
+
+static struct slot *
+slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
+{
+	const struct conf_job_type *jt = kind->type;
 	const struct conf *cf = env.conf;
 	struct container_spec spec;
 	struct slot *s = NULL;
-	struct timeval tv;
 	char app[PATH_MAX];
+	char preload[CONF_MAX_PRELOAD * (CONF_MAX_MODULE + 1) + 1] = "";
 	uid_t uid;
 	gid_t gid;
 	int i;
@@ -339,6 +395,7 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	snprintf(s->name, sizeof(s->name), "takod-%s-%llu", env.instance,
 	    (unsigned long long)s->serial);
 	strlcpy(s->job_type, jt->name, sizeof(s->job_type));
+	strlcpy(s->layer, kind->layer, sizeof(s->layer));
 	arc4random_buf(&s->token, sizeof(s->token));
 	s->token |= 1; /* never 0 */
 	s->began = time_mono_us();
@@ -362,10 +419,16 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 	}
 	if (deadline == 0)
 		deadline = s->began + START_LIMIT_S * 1000000LL;
-	tv.tv_sec = (deadline - s->began) / 1000000;
-	tv.tv_usec = (deadline - s->began) % 1000000;
-	event_add(s->deadline, &tv);
 	memset(&spec, 0, sizeof(spec));
+	if (warm_preload(jt)) {
+		/* So that there is time for a slot without. */
+		deadline = s->began + (run != NULL ? run->job->startup_timeout
+						   : jt->startup_timeout) *
+					  500000LL;
+		slot_preload(s, &jt->preload, preload, sizeof(preload));
+		spec.preload = preload;
+	}
+	slot_deadline(s, deadline - s->began);
 	spec.name = s->name;
 	spec.image = jt->base_image != NULL ? jt->base_image : cf->docker_image;
 	spec.runtime = env.runtime;
@@ -397,13 +460,17 @@ slot_start(const struct conf_job_type *jt, int64_t deadline, struct run *run)
 }
 
 void
-pool_worker_ready(struct slot *s)
+pool_worker_ready(struct slot *s, uint32_t unloaded)
 {
 	event_del(s->deadline);
 	engine_state_worked();
 	if (s->state != SLOT_STARTING)
 		return;
 	slot_prove(s);
+	if (s->preload != NULL)
+		warm_preloaded(s->job_type,
+		    json_object_get(s->preload, "modules"), unloaded,
+		    json_object_get(s->preload, "failed"));
 	/* One that a run waits for is taken: its end is the run's to hear. */
 	s->state = s->run != NULL ? SLOT_RUNNING : SLOT_READY;
 	log_debug("%s: ready after %lld ms", s->name,
@@ -417,8 +484,15 @@ pool_worker_ready(struct slot *s)
 /* ---- giving them out
  * --------------------------------------------------------- */
 
+static int
+is_kind(const struct slot *s, const struct slot_kind *kind)
+{
+	return (strcmp(s->job_type, kind->type->name) == 0 &&
+		strcmp(s->layer, kind->layer) == 0);
+}
+
 struct slot *
-pool_take(const char *job_type)
+pool_take(const struct slot_kind *kind)
 {
 	struct slot *s, *oldest = NULL;
 	int i;
@@ -426,8 +500,7 @@ pool_take(const char *job_type)
 	for (i = 0; i < MAX_SLOTS; i++) {
 		s = &slots[i];
 		if (s->state == SLOT_READY && s->run == NULL && !s->dead &&
-		    s->worker->why == NULL &&
-		    strcmp(s->job_type, job_type) == 0 &&
+		    s->worker->why == NULL && is_kind(s, kind) &&
 		    (oldest == NULL || s->serial < oldest->serial))
 			oldest = s;
 	}
@@ -448,43 +521,43 @@ pool_give_back(struct slot *s)
 }
 
 struct slot *
-pool_assign(const char *job_type, struct run *run)
+pool_assign(const struct slot_kind *kind, struct run *run)
 {
-	const struct conf_job_type *jt;
 	struct slot *s;
 	int64_t deadline;
 	int i;
 
-	if ((s = pool_take(job_type)) != NULL) {
+	if ((s = pool_take(kind)) != NULL) {
 		s->run = run;
 		return (s);
 	}
 	for (i = 0; i < MAX_SLOTS; i++) {
 		s = &slots[i];
 		if (s->state == SLOT_STARTING && s->run == NULL &&
-		    strcmp(s->job_type, job_type) == 0) {
+		    is_kind(s, kind) &&
+		    (s->preload == NULL || warm_preload(kind->type))) {
 			s->run = run;
+			if (s->preload != NULL)
+				slot_deadline(
+				    s, run->job->startup_timeout * 500000LL);
 			return (s);
 		}
 	}
-	if ((jt = conf_job_type(env.conf, job_type)) == NULL)
-		return (NULL);
 	/* The run's own timer ends it first: that is the startup timeout. */
 	deadline = run->claimed + (run->job->startup_timeout + 1) * 1000000LL;
-	return (slot_start(jt, deadline, run));
+	return (slot_start(kind, deadline, run));
 }
 
-/* Slots of a type that no job has yet. */
+/* Slots of a kind that no job has yet. */
 static int
-unassigned(const char *job_type)
+unassigned(const struct slot_kind *kind)
 {
 	int i, n = 0;
 
 	for (i = 0; i < MAX_SLOTS; i++)
 		if ((slots[i].state == SLOT_READY ||
 			slots[i].state == SLOT_STARTING) &&
-		    slots[i].run == NULL &&
-		    strcmp(slots[i].job_type, job_type) == 0)
+		    slots[i].run == NULL && is_kind(&slots[i], kind))
 			n++;
 	return (n);
 }
@@ -493,6 +566,7 @@ void
 pool_fill(void)
 {
 	const struct conf *cf = env.conf;
+	struct slot_kind kind = { 0 };
 	const struct conf_job_type *jt;
 	int want, have;
 	size_t i;
@@ -506,13 +580,14 @@ pool_fill(void)
 			want = strcmp(jt->name, "default") == 0
 				   ? cf->warm_pool_size
 				   : 0;
-		have = unassigned(jt->name);
+		kind.type = jt;
+		have = unassigned(&kind);
 		while (have < want && engine_state_usable()) {
 			/* A half-open breaker is tried by one at a time. */
 			if (env.breaker.state == BREAKER_HALF_OPEN &&
 			    count(SLOT_STARTING) > 0)
 				return;
-			if (slot_start(jt, 0, NULL) == NULL)
+			if (slot_start(&kind, 0, NULL) == NULL)
 				return;
 			have++;
 		}
@@ -554,6 +629,8 @@ slot_settle(struct slot *s)
 	s->shared = NULL;
 	json_decref(s->proof);
 	s->proof = NULL;
+	json_decref(s->preload);
+	s->preload = NULL;
 	log_debug("%s: gone", s->name);
 	FAILPOINT("takod.removed");
 	s->state = SLOT_FREE;

@@ -86,12 +86,13 @@ queue_job_type(const char *asked)
 }
 
 enum job_error
-queue_refusal(const struct job *job, const struct conf_job_type **type,
-    char *detail, size_t len)
+queue_refusal(
+    const struct job *job, struct slot_kind *kind, char *detail, size_t len)
 {
 	const struct conf_job_type *jt = queue_job_type(job->job_type);
 
-	*type = jt;
+	memset(kind, 0, sizeof(*kind));
+	kind->type = jt;
 	if (jt == NULL) {
 		strlcpy(detail,
 		    "Unknown job type; production_mode runs only those that "

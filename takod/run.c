@@ -198,9 +198,19 @@ run_slot_ready(struct run *r)
 }
 
 void
+run_slot_again(struct run *r, const struct slot_kind *kind)
+{
+	if ((r->slot = pool_assign(kind, r)) == NULL)
+		run_slot_failed(
+		    r, ENGINE_TRANSIENT, "node", "no slot could be made");
+	else if (r->slot->worker->state == CHILD_READY)
+		run_slot_ready(r);
+}
+
+void
 run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 {
-	const struct conf_job_type *jt;
+	struct slot_kind kind;
 	char detail[256];
 	struct run *r;
 
@@ -226,7 +236,7 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 	TAILQ_INSERT_TAIL(&runs, r, entry);
 	log_set_correlation(job->correlation_id);
 	arm(r, job->startup_timeout * 1000000LL);
-	r->job->error = queue_refusal(job, &jt, detail, sizeof(detail));
+	r->job->error = queue_refusal(job, &kind, detail, sizeof(detail));
 	if (r->job->error != JERR_NONE) {
 		/* What its code printed, so to say: as 0.3 has it. */
 		if (r->job->error == JERR_DEPENDENCY)
@@ -238,15 +248,12 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 		log_set_correlation(NULL);
 		return;
 	}
-	strlcpy(r->job->job_type, jt->name, sizeof(r->job->job_type));
+	strlcpy(r->job->job_type, kind.type->name, sizeof(r->job->job_type));
 	if (slot != NULL) {
 		slot->run = r;
 		run_slot_ready(r);
-	} else if ((r->slot = pool_assign(jt->name, r)) == NULL)
-		run_slot_failed(
-		    r, ENGINE_TRANSIENT, "node", "no slot could be made");
-	else if (r->slot->worker->state == CHILD_READY)
-		run_slot_ready(r);
+	} else
+		run_slot_again(r, &kind);
 	log_set_correlation(NULL);
 }
 
@@ -278,7 +285,10 @@ run_end(struct run *r, enum run_reason reason)
 		r->done = r->dead = 1;
 		if (r->slot != NULL) {
 			r->slot->run = NULL;
-			pool_end(r->slot, "its job ended before it began");
+			if (reason != REASON_STARTUP ||
+			    !pool_preload_failed(r->slot, "it takes too long"))
+				pool_end(
+				    r->slot, "its job ended before it began");
 			r->slot = NULL;
 		}
 		if (!r->starting)

@@ -26,6 +26,8 @@
 #define BREAKER_OPEN_US	 (30 * 1000000LL)
 #define BREAKER_CLOSE	 2
 
+#define LAYER_KEY_LEN 64 /* hex digits of a layer's name */
+
 enum breaker_state {
 	BREAKER_CLOSED,
 	BREAKER_OPEN,
@@ -148,6 +150,8 @@ struct child *proc_api(void); /* NULL while it is being replaced */
 /* From now on they log from that level on, and this process too. */
 void proc_log_level(enum log_level);
 void proc_api_setup(void); /* configuration and listeners, again */
+/* tako-api asked for something: not more than the store can follow. */
+void proc_heed(struct child *);
 void proc_watch(void);	   /* from now on: what hangs is replaced */
 void proc_stop(void);	   /* ends every child */
 
@@ -217,12 +221,19 @@ enum slot_state {
 struct run; /* job.c: a job that this takod runs */
 struct shared_copy;
 
+/* What slots are made of: a job takes only one of its own kind. */
+struct slot_kind {
+	const struct conf_job_type *type;
+	char layer[LAYER_KEY_LEN + 1]; /* of packages; "": none */
+};
+
 struct slot {
 	int index;
 	enum slot_state state;
 	uint64_t serial;
 	char name[64]; /* of the container and the spool folder */
 	char job_type[MAX_JOB_TYPE_NAME + 1];
+	char layer[LAYER_KEY_LEN + 1];
 	struct child *worker;
 	struct container *container;
 	int creating, removing; /* the engine works on it */
@@ -232,6 +243,8 @@ struct slot {
 	uint64_t token;
 	int64_t began; /* monotonic */
 	json_t *proof; /* what it is under; for its job's record */
+	/* For the same, modules and failed; NULL: nothing is imported ahead. */
+	json_t *preload;
 	/* Bytes, as its worker was told: a reload may change them. */
 	uint64_t max_stdout, max_stderr, max_artifact, max_artifacts_total;
 	struct run *run;
@@ -241,11 +254,11 @@ struct slot {
 extern struct slot slots[MAX_SLOTS];
 
 void pool_init(void);
-/* A ready slot of that type, reserved for the caller; NULL: none. */
-struct slot *pool_take(const char *job_type);
+/* A ready slot of that kind, reserved for the caller; NULL: none. */
+struct slot *pool_take(const struct slot_kind *);
 void pool_give_back(struct slot *);
 /* A slot for a run: ready, on its way, or begun now. NULL: none can be. */
-struct slot *pool_assign(const char *job_type, struct run *);
+struct slot *pool_assign(const struct slot_kind *, struct run *);
 void pool_fill(void);
 /* Ends the slots that no job has: what they were made of has changed. */
 void pool_retire(void);
@@ -256,10 +269,24 @@ void pool_counts(unsigned *ready, unsigned *starting);
 int pool_empty(void);
 /* Messages of the slot's worker. */
 void pool_setup_done(struct slot *);
-void pool_worker_ready(struct slot *);
+void pool_worker_ready(struct slot *, uint32_t unloaded);
+/*
+ * What it imports ahead may be why a slot is not ready: then it is ended, and
+ * the run that waits for it has another one; else 0.
+ */
+int pool_preload_failed(struct slot *, const char *why);
 int pool_spool_fd(const struct slot *); /* -1; the caller closes */
 /* Removes a folder below data_dir and the files in it; logs if it cannot. */
 void pool_folder_remove(const char *path);
+
+/* ---- warm.c: what is made ahead of jobs ---------------------------------- */
+/* Shall a slot of that type import ahead what its type says? */
+int warm_preload(const struct conf_job_type *);
+void warm_preload_failed(const char *job_type, const char *why);
+/* Adds to failed the names of those modules that have a bit. */
+void warm_preloaded(const char *job_type, const json_t *modules,
+    uint32_t unloaded, json_t *failed);
+void warm_forget(void); /* the configuration has changed */
 
 /* ---- shared_code.c: the operator's files that jobs import ---------------- */
 /* At the start. -1 with detail, which names what to mend. */
@@ -371,6 +398,8 @@ void run_slot_ready(struct run *);
 void run_slot_failed(
     struct run *, enum engine_error, const char *place, const char *detail);
 void run_slot_dead(struct run *);
+/* Its slot ended for what is tried otherwise now: another one is made. */
+void run_slot_again(struct run *, const struct slot_kind *);
 void run_worker_gone(struct run *, const char *why);
 void run_phase(struct run *, enum job_phase);
 int run_output(struct run *, const struct msg_job_output *, struct blob *);
@@ -400,9 +429,9 @@ void queue_came(void); /* a row waits more than before */
 unsigned queue_retry_after(int64_t jobs);
 /* The type that a job of that name is run as, or NULL. */
 const struct conf_job_type *queue_job_type(const char *asked);
-/* Why a job cannot run at all, with detail; JERR_NONE: it can, as jt. */
+/* Why a job cannot run at all, with detail; JERR_NONE: it can, in that kind. */
 enum job_error queue_refusal(
-    const struct job *, const struct conf_job_type **, char *detail, size_t);
+    const struct job *, struct slot_kind *, char *detail, size_t);
 
 /* ---- retain.c: records that are kept long enough ------------------------- */
 void retain_init(void);

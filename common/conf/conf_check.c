@@ -129,6 +129,29 @@ conf_check_device(char **text)
 	return (NULL);
 }
 
+/* A dotted name as an import statement has it; ASCII alone. */
+const char *
+conf_check_module(char **text)
+{
+	static const char digits[] = "0123456789";
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+	const char *p = *text;
+	size_t n;
+
+	if (strlen(p) > CONF_MAX_MODULE)
+		return ("must be at most 128 characters long");
+	for (;; p++) {
+		n = strspn(p, letters);
+		if (n == 0 || strchr(digits, *p) != NULL ||
+		    (p[n] != '.' && p[n] != '\0'))
+			return ("must be a module's name, such as os.path");
+		p += n;
+		if (*p == '\0')
+			return (NULL);
+	}
+}
+
 const char *
 conf_check_docker_host(char **text)
 {
@@ -487,6 +510,10 @@ check_job_type(struct conf_loading *ld, size_t i)
 	if (jt->timeout > conf->max_timeout) {
 		snprintf(path, sizeof(path), "job_types.%zu.timeout", i);
 		rule(ld, path, "max_timeout", "must not exceed max_timeout");
+	}
+	if (jt->allowed_hosts.n > 0 && !jt->network_enabled) {
+		snprintf(path, sizeof(path), "job_types.%zu.allowed_hosts", i);
+		rule(ld, path, NULL, "needs network_enabled: true");
 	}
 	check_gpu(ld, &jt->gpu, i);
 	check_shared_code(ld, &jt->shared_code, i);

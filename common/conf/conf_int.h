@@ -192,6 +192,7 @@ const char *conf_check_header(char **);
 const char *conf_check_key(char **);
 const char *conf_check_name(char **);
 const char *conf_check_device(char **);
+const char *conf_check_module(char **);
 const char *conf_check_s3_endpoint(char **);
 const char *conf_check_s3_bucket(char **);
 const char *conf_check_s3_region(char **);
@@ -202,6 +203,8 @@ const char *conf_check_node(char **);
 const char *conf_check_listen(char **);
 const char *conf_check_network(char **);
 const char *conf_check_origin(char **);
+const char *conf_check_allowed(char **);
+const char *conf_check_range(char **);
 int conf_key_masked(const char *); /* a key as conf_print writes it */
 
 /* conf_url.c */

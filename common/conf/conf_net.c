@@ -197,6 +197,85 @@ conf_check_network(char **text)
 	return (conf_network_parse(*text, &n));
 }
 
+/* ---- allowed_hosts, network_allow, network_deny ---------------------------
+ */
+
+const char *
+conf_check_range(char **text)
+{
+	struct conf_network n;
+	const char *wrong = conf_check_network(text);
+
+	if (wrong != NULL)
+		return (wrong);
+	(void)conf_network_parse(*text, &n);
+	return (n.local ? "must be an address or address/bits" : NULL);
+}
+
+/* Old forms of an IPv4 address (0x7f.1, 2130706433) pass for names. */
+static int
+is_number(const char *name)
+{
+	const char *label = strrchr(name, '.');
+
+	label = label == NULL ? name : label + 1;
+	if (strncasecmp(label, "0x", 2) == 0)
+		return (1);
+	return (label[strspn(label, "0123456789")] == '\0');
+}
+
+/* name, address or address/bits; with a port: in brackets if it is IPv6. */
+const char *
+conf_host_parse(const char *text, struct conf_host *h)
+{
+	static const char form[] =
+	    "must be a name, an address, or address/bits with no bits behind "
+	    "its length; before :port an IPv6 address stands in brackets";
+	char copy[sizeof(h->name) + 8], *host = copy, *colon, *end;
+	long port;
+
+	memset(h, 0, sizeof(*h));
+	if (strlcpy(copy, text, sizeof(copy)) >= sizeof(copy))
+		return (form);
+	colon = strrchr(copy, ':');
+	if (*copy == '[' || (colon != NULL && strchr(copy, ':') == colon)) {
+		if (colon == NULL)
+			return (form);
+		port = strtol(colon + 1, &end, 10);
+		if (colon[1] < '0' || colon[1] > '9' || *end != '\0' ||
+		    port < 1 || port > 65535)
+			return ("must have a port from 1 to 65535");
+		h->port = (int)port;
+		*colon = '\0';
+		if (*copy == '[') {
+			if (colon[-1] != ']')
+				return (form);
+			colon[-1] = '\0';
+			host++;
+		}
+	}
+	if (conf_network_parse(host, &h->to) == NULL && !h->to.local)
+		return (NULL);
+	memset(&h->to, 0, sizeof(h->to));
+	if (is_number(host) || conf_check_hostname(&host) != NULL ||
+	    strlcpy(h->name, host, sizeof(h->name)) >= sizeof(h->name))
+		return (strchr(host, '*') != NULL
+			    ? "must name one host: addresses of a pattern "
+			      "cannot be looked up"
+			    : form);
+	return (NULL);
+}
+
+const char *
+conf_check_allowed(char **text)
+{
+	struct conf_host h;
+
+	conf_trim(*text);
+	conf_lower(*text);
+	return (conf_host_parse(*text, &h));
+}
+
 /* ---- cors_origins ---------------------------------------------------------
  */
 

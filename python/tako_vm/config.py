@@ -60,9 +60,11 @@ class JobTypeConfig:
     timeout: int  # seconds
     startup_timeout: int  # seconds
     network_enabled: bool
+    allowed_hosts: List[str]
     session_enabled: bool
     gpu: JobTypeGPUConfig
     warm_pool_size: Optional[int]
+    preload: List[str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -239,6 +239,30 @@ WRONG = [
     ("job_types: [{name: a, gpu: {enabled: 1, vendor: amd, "
      "device_ids: [a, A]}}]", 1, "job_types.0.gpu.device_ids.1",
      "stands here twice"),
+    ("job_types: [{name: a, allowed_hosts: [x.org]}]", 1,
+     "job_types.0.allowed_hosts", "needs network_enabled: true"),
+    *(("job_types: [{name: a, network_enabled: true, allowed_hosts: ['%s']}]"
+       % host, 1, "job_types.0.allowed_hosts.0", text) for host, text in [
+        ("", "must be a name, an address"),
+        ("x.org:0", "must have a port from 1 to 65535"),
+        ("x.org:65536", "must have a port from 1 to 65535"),
+        ("x.org:", "must have a port from 1 to 65535"),
+        ("*.x.org", "must name one host"),
+        ("https://x.org", "must have a port from 1 to 65535"),
+        ("x.org/24", "must be a name, an address"),
+        ("a b", "must be a name, an address"),
+        # What the C library would take for addresses.
+        ("2130706433", "must be a name, an address"),
+        ("0x7f.1", "must be a name, an address"),
+        ("1.0x7f000001", "must be a name, an address"),
+        ("010.0.0.1.5", "must be a name, an address"),
+        ("10.0.0.1/8", "no bits behind its length"),
+        ("10.0.0.0/33", "must be a name, an address"),
+        ("[::1", "must be a name, an address"),
+        ("[::1]80", "must have a port from 1 to 65535")]),
+    ("network_allow: [unix]", 1, "network_allow.0",
+     "must be an address or address/bits"),
+    ("network_deny: [x.org]", 1, "network_deny.0", "must be an address"),
     ("job_types: [{name: a, gpu: null}]", 1, "job_types.0.gpu",
      "must not be null or left out"),
     ("docker_host: tcp://h:1", 1, "docker_host", "must be unix:///path"),
@@ -673,7 +697,8 @@ def all_keys(data):
     job_type = {"name", "requirements", "python_version", "base_image",
                 "shared_code", "environment", "memory_limit", "cpu_limit",
                 "timeout", "startup_timeout", "network_enabled",
-                "session_enabled", "gpu", "warm_pool_size"}
+                "allowed_hosts", "session_enabled", "gpu", "warm_pool_size",
+                "preload"}
     assert set(data["job_types"][0]) == job_type
     return (set(data), set(data["container_limits"]), job_type,
             set(data["job_types"][0]["gpu"]), set(data["tenant_defaults"]),

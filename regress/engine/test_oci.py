@@ -263,7 +263,7 @@ def test_foreign_root(data, tmp_path):
 
 
 def test_refused(drive):
-    for keys, text in (("network=1", "no network"),
+    for keys, text in (("network=public", "no network"),
                        ("image=python:3", "engine: docker")):
         answer = drive.ask("create a " + keys, "created", "a", error="config")
         assert text in answer["detail"]

@@ -110,6 +110,7 @@ KEYS = {
                             "test_share_of_the_processor"],
     "job_types.timeout": [IN + "test_time_of_the_type"],
     "job_types.startup_timeout": [OF + "test_time_of_a_start"],
+    "job_types.preload": ["contract/test_preload.py::test_is_imported_ahead"],
     "job_types.warm_pool_size": [IN + "test_slots_kept_ready",
                                  OF + "test_ready_slots"],
     "engine": ["engine/test_docker.py::test_life",
@@ -131,6 +132,7 @@ KEYS = {
     "control_group": ["ctl/test_ctl.py::"
                       "test_the_group_may_and_others_may_not"],
     "log_format": ["contract/test_log.py::test_json"],
+    "require_landlock": ["privs/test_landlock.py::test_no_landlock"],
     "drain_timeout": ["durable/test_stop.py::test_drain_timeout"],
     "node_name": ["nodes/test_nodes.py::test_nodes_listed",
                   "nodes/test_cut.py::test_same_name"],
@@ -183,6 +185,9 @@ LATER_KEYS = {
     **{"job_types." + key: (REFUSED, "test_refused") for key in (
         "requirements", "network_enabled", "gpu.enabled", "gpu.vendor",
         "gpu.count", "gpu.device_ids")},
+    "job_types.allowed_hosts": (REFUSED, "test_refused"),
+    **{key: (AS_IF_NOT, "test_refused") for key in (
+        "network_allow", "network_deny")},
 }
 KEYS.update((key, [LATER + test]) for key, (_, test) in LATER_KEYS.items())
 

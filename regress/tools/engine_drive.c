@@ -344,7 +344,6 @@ spec_set(struct container_spec *s, struct conf_limits *l, struct conf_env *e,
 		{ "slot", NULL, &s->slot },
 		{ "memory", &s->memory, NULL },
 		{ "pids", NULL, &s->pids },
-		{ "network", NULL, &s->network },
 		{ "seccomp", NULL, &s->seccomp },
 		{ "caps", NULL, &s->caps },
 		{ "userns", NULL, &s->userns },
@@ -371,6 +370,8 @@ spec_set(struct container_spec *s, struct conf_limits *l, struct conf_env *e,
 		s->cpus = strtod(value, NULL);
 	else if (strcmp(key, "image") == 0)
 		s->image = value;
+	else if (strcmp(key, "network") == 0)
+		s->network.kind = NETWORK_PUBLIC;
 	else if (strcmp(key, "deadline_ms") == 0)
 		*deadline_ms = atoll(value);
 	else if (strcmp(key, "nofile") == 0)
