@@ -188,6 +188,7 @@ struct conf {
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;
 	int drain_timeout; /* s: 30 */
+	int require_landlock;
 	struct conf_tenant tenant_defaults;
 	int budget_window_seconds;
 	int priority_ageing_seconds;

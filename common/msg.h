@@ -91,7 +91,7 @@ enum msg_fd {
 	U(max_startup_timeout, 10, 1800)                                       \
 	U(default_timeout, 1, 86400)                                           \
 	U(production_mode, 0, 1)                                               \
-	U(admit, 0, 1) /* ask REQ_ADMIT for each request */                    \
+	U(admit, 0, 2) /* enum admit_when: for which REQ_ADMIT is asked */     \
 	U(keys, 0, 1)  /* API keys are asked for; for the document alone */    \
 	U(max_connections, 1, 65536)                                           \
 	U(max_connections_per_source, 1, 65536)                                \
@@ -683,6 +683,12 @@ enum admit {
 	ADMIT_OK,
 	ADMIT_KEY,
 	ADMIT_RATE
+};
+/* Each request, or of a connection those that show something else. */
+enum admit_when {
+	ADMIT_NEVER,
+	ADMIT_OTHERS,
+	ADMIT_EACH
 };
 enum view {
 	VIEW_STATUS,

@@ -527,8 +527,10 @@ dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		why = "came twice";
 	else {
 		c->seen[f->hdr.type] = 1;
-		if ((why = r->handle(c, f, fd)) == NULL)
+		if ((why = r->handle(c, f, fd)) == NULL) {
+			proc_heed(c);
 			return (0);
+		}
 		fd = -1; /* the handler's */
 	}
 	close_fd(&fd);

@@ -151,6 +151,8 @@ struct child *proc_api(void); /* NULL while it is being replaced */
 /* From now on they log from that level on, and this process too. */
 void proc_log_level(enum log_level);
 void proc_api_setup(void); /* configuration and listeners, again */
+/* tako-api asked for something: not more than the store can follow. */
+void proc_heed(struct child *);
 void proc_watch(void);	   /* from now on: what hangs is replaced */
 void proc_stop(void);	   /* ends every child */
 
@@ -190,7 +192,7 @@ int dispatch_child(
     struct imsgev *, const struct msg_frame *, int fd, void *child);
 
 /* ---- admit.c: who may ask ------------------------------------------------ */
-int admit_needed(void);
+enum admit_when admit_needed(void);
 void admit_request(const struct msg_req_admit *, struct msg_rep_admit *);
 int admit_open(char *detail, size_t); /* protected mode's key */
 /*

@@ -376,6 +376,8 @@ const struct conf_key conf_keys[] = {
 	    .text = "group that may use it; null: root's" },
 	{ AT(conf, log_format), .type = CONF_ENUM, .def = "text", RESTART,
 	    .values = formats, .flags = CK_OWN, .text = "text or json" },
+	{ AT(conf, require_landlock), .type = CONF_BOOL, .def = "true", RESTART,
+	    .flags = CK_OWN, .text = "no start on a kernel without Landlock" },
 	{ AT(conf, drain_timeout), .type = CONF_INT, .def = "30",
 	    IN(0, 86400), LIVE, .flags = CK_OWN,
 	    .text = "seconds that jobs have to end when takod stops" },

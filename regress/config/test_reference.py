@@ -264,7 +264,7 @@ DIFFERENCES = [
      "warm_pool_(size|idle_seconds)|"
      "job_types\\.[0-9]+\\.(allowed_hosts|preload)(\\.length)?|"
      "(api|worker)_user|uid_base|control_.*|log_format|"
-     "drain_timeout|api_hostnames|api_max_conn.*|api_.*_timeout|node_name|"
+     "drain_timeout|require_landlock|api_hostnames|api_max_conn.*|api_.*_timeout|node_name|"
      "api_auth_failures|api_key_files|api_max_header_.*|api_min_rate_bytes|"
      "api_max_(memory|request_line)_bytes|api_pipeline_depth|cors_origins|"
      "network_(allow|deny)|"

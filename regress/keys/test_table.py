@@ -136,6 +136,7 @@ KEYS = {
     "control_group": ["ctl/test_ctl.py::"
                       "test_the_group_may_and_others_may_not"],
     "log_format": ["contract/test_log.py::test_json"],
+    "require_landlock": ["privs/test_landlock.py::test_no_landlock"],
     "drain_timeout": ["durable/test_stop.py::test_drain_timeout"],
     "node_name": ["nodes/test_nodes.py::test_nodes_listed",
                   "nodes/test_cut.py::test_same_name"],
