@@ -14,6 +14,8 @@ from test_image import builder  # noqa: F401
 TYPES = [{"name": "new", "python_version": "3.13", "warm_pool_size": 0},
          {"name": "none", "python_version": "3.12"},
          {"name": "odd", "python_version": "3.1/../../x"}]
+# The first one has to make the image.
+pytestmark = pytest.mark.seconds(600)
 SHOW = "import sys\nprint('%d.%d' % sys.version_info[:2])\n"
 
 
@@ -21,7 +23,7 @@ def takoctl(*words, config=None, check=True):
     done = subprocess.run(
         [shared.program("takoctl"), "-c", config or shared.image_config(),
          "image", *words], stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, timeout=170)
+        text=True, timeout=500)
     assert done.returncode == 0 or not check, done.stderr
     return done
 
