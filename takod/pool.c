@@ -567,7 +567,7 @@ pool_assign(const struct slot_kind *kind, struct run *run)
 	return (slot_start(kind, deadline, run));
 }
 
-/* Slots of a kind, NULL: of any, that no job has yet. */
+/* Slots of a kind that no job has yet. */
 static int
 unassigned(const struct slot_kind *kind)
 {
@@ -576,8 +576,7 @@ unassigned(const struct slot_kind *kind)
 	for (i = 0; i < MAX_SLOTS; i++)
 		if ((slots[i].state == SLOT_READY ||
 			slots[i].state == SLOT_STARTING) &&
-		    slots[i].run == NULL &&
-		    (kind == NULL || is_kind(&slots[i], kind)))
+		    slots[i].run == NULL && is_kind(&slots[i], kind))
 			n++;
 	return (n);
 }
@@ -602,11 +601,11 @@ may_make(void)
 }
 
 void
-pool_fill_kind(const struct slot_kind *kind, int want, int most)
+pool_fill_kind(const struct slot_kind *kind, int want, int make)
 {
-	int i, have = unassigned(kind), all = unassigned(NULL);
+	int i, have = unassigned(kind);
 
-	for (; have < want && all < most && may_make(); have++, all++)
+	for (; make && have < want && may_make(); have++)
 		if (slot_start(kind, 0, NULL) == NULL)
 			return;
 	/* One more is left, lest it be made anew at once. */

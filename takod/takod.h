@@ -153,8 +153,8 @@ void proc_log_level(enum log_level);
 void proc_api_setup(void); /* configuration and listeners, again */
 /* tako-api asked for something: not more than the store can follow. */
 void proc_heed(struct child *);
-void proc_watch(void);	   /* from now on: what hangs is replaced */
-void proc_stop(void);	   /* ends every child */
+void proc_watch(void); /* from now on: what hangs is replaced */
+void proc_stop(void);  /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 /* First of all: takes over what systemd passed, if it did. */
@@ -263,10 +263,10 @@ void pool_give_back(struct slot *);
 struct slot *pool_assign(const struct slot_kind *, struct run *);
 void pool_fill(void);
 /*
- * Makes slots of a kind until so many wait and all that wait are most, or ends
- * some that are more than needed: for warm.c.
+ * Makes slots of a kind until so many wait, if make says so, or ends some that
+ * are more than needed: for warm.c.
  */
-void pool_fill_kind(const struct slot_kind *, int want, int most);
+void pool_fill_kind(const struct slot_kind *, int want, int make);
 /* Ends the slots that no job has: what they were made of has changed. */
 void pool_retire(void);
 /* Takes a slot down: kills what lives, removes what was made. */

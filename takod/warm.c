@@ -14,7 +14,6 @@
  * a while, and not for ever; meanwhile slots are made without.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +24,8 @@
 #include "util.h"
 
 #define RATE_FADES_S  60
-#define MEMORY_LOOK_S 1	  /* how long what was found of it holds */
-#define MAX_KINDS     128 /* that are remembered; the oldest is forgotten */
+#define MEMORY_LOOK_S 1	   /* how long what was found of it holds */
+#define MAX_KINDS     2048 /* that are remembered; the oldest is forgotten */
 #define PRELOAD_TRIES 5
 #define PRELOAD_PAUSE 30 /* s, doubled each time */
 
@@ -167,15 +166,15 @@ warm_fill(void)
 	struct slot_kind kind = { 0 };
 	struct warm *w;
 	int64_t now = time_mono_us();
+	int n, left = cf->max_workers;
 	unsigned sum = 0;
 	size_t i;
-	int n;
 
 	for (i = 0; i < cf->n_job_types; i++) {
 		kind.type = &cf->job_types[i];
 		if ((n = fixed_size(kind.type)) < 0)
 			continue;
-		pool_fill_kind(&kind, n, INT_MAX);
+		pool_fill_kind(&kind, n, 1);
 		sum += (unsigned)n;
 	}
 	(void)warm_of("default", "");
@@ -184,9 +183,10 @@ warm_fill(void)
 		if (kind.type == NULL || fixed_size(kind.type) >= 0)
 			continue;
 		strlcpy(kind.layer, w->layer, sizeof(kind.layer));
-		n = wanted(w, now);
-		pool_fill_kind(
-		    &kind, n, memory_left(now) ? cf->max_workers : 0);
+		if ((n = wanted(w, now)) > left)
+			n = left;
+		left -= n;
+		pool_fill_kind(&kind, n, memory_left(now));
 		sum += (unsigned)n;
 	}
 	return (sum);
