@@ -134,4 +134,4 @@ def test_no_more_at_a_time_than_processors(start):
         most = max(most, len(slots(daemon, "starting", "many")))
         return len(slots(daemon, "ready", "many")) == 2 * PROCESSORS
     host.wait_for("all are ready", full, 60)
-    assert most == PROCESSORS
+    assert 1 <= most <= PROCESSORS
