@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -78,9 +79,13 @@ killed_before_parent(void)
  * folder need not be open to the child's user.
  */
 static void __attribute__((noreturn))
-child_exec(const char *name, int program, int channel, uid_t uid, gid_t gid)
+child_exec(enum msg_sender kind, int program, int channel, uid_t uid, gid_t gid)
 {
-	char *argv[] = { (char *)(uintptr_t)name, NULL, NULL };
+	const struct conf *cf = env.conf;
+	/* No job is longer, and a worker that waits for one does nothing. */
+	const rlim_t most = (rlim_t)(cf->max_startup_timeout + cf->max_timeout);
+	const struct rlimit cpu = { most, most };
+	char *argv[] = { (char *)(uintptr_t)program_of(kind), NULL, NULL };
 	char *envp[] = { NULL };
 	sigset_t none;
 	int null;
@@ -109,6 +114,8 @@ child_exec(const char *name, int program, int channel, uid_t uid, gid_t gid)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	argv[1] = (char *)(uintptr_t)log_argument();
+	if (kind == FROM_WORKER && setrlimit(RLIMIT_CPU, &cpu) == -1)
+		_exit(125);
 	killed_before_parent();
 	if (chdir("/") == -1 || sandbox_drop_ids(uid, gid) == -1)
 		_exit(125);
@@ -157,7 +164,7 @@ proc_spawn(
 		goto fail;
 	}
 	if (c->pid == 0)
-		child_exec(program_of(kind), program, pair[1], uid, gid);
+		child_exec(kind, program, pair[1], uid, gid);
 	close_fd(&program);
 	close_fd(&pair[1]);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
@@ -374,7 +381,7 @@ proc_watch(void)
 		fatal(NULL);
 }
 
-/* ---- a child that asks for much ------------------------------------------- */
+/* ---- a child that asks for much ------------------------------------------ */
 
 static void
 heed_again(int fd, short events, void *arg)
@@ -504,7 +511,7 @@ proc_api_setup(void)
 	setup.max_startup_timeout = (uint64_t)cf->max_startup_timeout;
 	setup.default_timeout = (uint64_t)cf->default_timeout;
 	setup.production_mode = cf->production_mode != 0;
-	setup.admit = admit_needed() != 0;
+	setup.admit = (uint64_t)admit_needed();
 	setup.keys = cf->api_auth_enabled != 0;
 	setup.max_connections = (uint64_t)cf->api_max_connections;
 	setup.max_connections_per_source =
