@@ -332,6 +332,7 @@ install-service:
 		sed 's|@SBINDIR@|$(SBINDIR)|' etc/$$u.service \
 		    >$(DESTDIR)$(SYSTEMDDIR)/$$u.service || exit 1; \
 	done
+	install -m 644 etc/takod.socket $(DESTDIR)$(SYSTEMDDIR)/
 	[ -e $(CONFIG) ] || install -m 644 etc/takod.config.yaml $(CONFIG)
 	install -m 644 etc/takod.sysusers \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/takod.conf
@@ -359,7 +360,8 @@ uninstall:
 	        gone,$(MANDIR)/man$(subst .,,$(suffix $(m))),$(m))) \
 	    $(call gone,$(PYTHONDIR)/tako_vm,$(notdir \
 	        $(wildcard python/tako_vm/*.py) py.typed)) \
-	    $(call gone,$(SYSTEMDDIR),takod.service takod-image.service) \
+	    $(call gone,$(SYSTEMDDIR),takod.service takod.socket \
+	        takod-image.service) \
 	    $(call gone,$(PREFIX)/lib/sysusers.d,takod.conf) \
 	    $(call gone,$(PREFIX)/lib/tmpfiles.d,takod.conf) \
 	    $(addprefix $(COMPLETIONS)/,takoctl tako-vm) \
