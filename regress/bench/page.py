@@ -101,7 +101,9 @@ def page(result, data):
     text = [INTRO.format(cores=cores)]
     text.append("Machine: " + "; ".join(
         "%s %s" % (key, value) for key, value in result["machine"].items()))
-    text.append("\nAll of it, with what the medians come from: `%s`.\n" % data)
+    text.append("\nAll of it, with what the medians come from: `%s`. What was "
+                "tried to make a sandbox of gVisor cheaper: "
+                "[gvisor.md](gvisor.md).\n" % data)
     for name, title, _ in PLOTS:
         text.append("![%s](%s.svg)" % (title, name))
     for title, begins in SECTIONS:
