@@ -261,13 +261,16 @@ soak: check-deps
 	    --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(PAIR),--pair $(PAIR)) $(if $(SEED),--seed $(SEED))
 
-# T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
-# read among.
+# T=name: those whose name contains it; ROUNDS: of each; RECORDS: to be read
+# among; JOBS: of a rate; ROW: jobs in a row. Left in bench/.
+BENCH_DEPS = python3-matplotlib linux-perf
 bench: check-deps
+	$(call apt,$(BENCH_DEPS))
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
-	@regress/bench/run --build $(B) $(if $(T),--only '$(T)') \
+	@regress/bench/run --build $(B) --out bench $(if $(T),--only '$(T)') \
 	    $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	    $(if $(BENCH_RECORDS),--records $(BENCH_RECORDS))
+	    $(if $(RECORDS),--records $(RECORDS)) \
+	    $(if $(JOBS),--jobs $(JOBS)) $(if $(ROW),--row $(ROW))
 
 MAN = $(wildcard man/*.[1-9])
 C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \

@@ -91,7 +91,7 @@ enum msg_fd {
 	U(max_startup_timeout, 10, 1800)                                       \
 	U(default_timeout, 1, 86400)                                           \
 	U(production_mode, 0, 1)                                               \
-	U(admit, 0, 1) /* ask REQ_ADMIT for each request */                    \
+	U(admit, 0, 2) /* enum admit_when: for which REQ_ADMIT is asked */     \
 	U(keys, 0, 1)  /* API keys are asked for; for the document alone */    \
 	U(max_connections, 1, 65536)                                           \
 	U(max_connections_per_source, 1, 65536)                                \
@@ -258,8 +258,11 @@ enum msg_fd {
 	U(max_queue, 0, 10000)                                                 \
 	U(slots_ready, 0, MAX_SLOTS)                                           \
 	U(slots_starting, 0, MAX_SLOTS)                                        \
+	U(slots_wanted, 0, UINT32_MAX)                                         \
 	U(warm_pool_size, 0, MAX_SLOTS)                                        \
-	U(nodes, 0, UINT32_MAX) /* all that share the store */                 \
+	U(jobs_warm, 0, UINT64_MAX) /* began in a slot that waited */          \
+	U(jobs_cold, 0, UINT64_MAX) /* waited for their slot */                \
+	U(nodes, 0, UINT32_MAX)	    /* all that share the store */             \
 	U(nodes_running, 0, UINT32_MAX)                                        \
 	U(nodes_workers, 0, UINT32_MAX)                                        \
 	S(node, MAX_NODE)                                                      \
@@ -680,6 +683,12 @@ enum admit {
 	ADMIT_OK,
 	ADMIT_KEY,
 	ADMIT_RATE
+};
+/* Each request, or of a connection those that show something else. */
+enum admit_when {
+	ADMIT_NEVER,
+	ADMIT_OTHERS,
+	ADMIT_EACH
 };
 enum view {
 	VIEW_STATUS,

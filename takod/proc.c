@@ -511,7 +511,7 @@ proc_api_setup(void)
 	setup.max_startup_timeout = (uint64_t)cf->max_startup_timeout;
 	setup.default_timeout = (uint64_t)cf->default_timeout;
 	setup.production_mode = cf->production_mode != 0;
-	setup.admit = admit_needed() != 0;
+	setup.admit = (uint64_t)admit_needed();
 	setup.keys = cf->api_auth_enabled != 0;
 	setup.max_connections = (uint64_t)cf->api_max_connections;
 	setup.max_connections_per_source =
