@@ -65,7 +65,7 @@ let_go(struct blob *b)
 static const char *const asks[] = {
 	"GET /jobs/" JOB " HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET /jobs/" JOB "/result?wait=true HTTP/1.1\r\nHost: a\r\n\r\n",
-	"GET /executions?limit=3&query=a HTTP/1.1\r\nHost: a\r\n\r\n",
+	"GET /executions?limit=3&q=a HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET /executions/" JOB "?view=full HTTP/1.1\r\nHost: a\r\n\r\n",
 	"GET /executions/" JOB "/diff/" JOB " HTTP/1.1\r\nHost: a\r\n\r\n",
 	"POST /execute HTTP/1.1\r\nHost: a\r\nContent-Type: application/json"
