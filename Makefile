@@ -221,7 +221,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev \
 	libarchive-dev libssl-dev
 DEB_DEPS = debhelper dh-python fakeroot
-RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
+RUN_DEPS = ca-certificates mmdebstrap runsc runc iproute2 nftables passt \
+	curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
 	python3-pip python3-pytest python3-yaml strace \
 	zsh lintian systemd chromium faketime libpython3.11-testsuite
