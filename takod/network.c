@@ -100,7 +100,6 @@ struct network {
 	TAILQ_HEAD(, network_slot) slots;
 };
 
-static void ask_turn(evutil_socket_t, short, void *);
 static void uplink_start(struct network *);
 
 /* ---- tasks --------------------------------------------------------------- */
@@ -268,12 +267,44 @@ router_made(struct task *t, int done, void *arg)
 	asks_wake(n);
 }
 
+/* What it says is read by a child, which asks for all of it anew. */
+static void
+addresses_changed(evutil_socket_t fd, short events, void *arg)
+{
+	struct network *n = arg;
+	char buf[8192];
+
+	(void)events;
+	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	if (n->place.net != -1)
+		network_refresh(n);
+}
+
+static void
+watch_start(struct network *n)
+{
+	struct sockaddr_nl nl = { .nl_family = AF_NETLINK,
+		.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
+
+	n->watch = socket(
+	    AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+	if (n->watch == -1 ||
+	    bind(n->watch, (struct sockaddr *)&nl, sizeof(nl)) == -1 ||
+	    (n->watch_ev = event_new(n->base, n->watch, EV_READ | EV_PERSIST,
+		 addresses_changed, n)) == NULL ||
+	    event_add(n->watch_ev, NULL) == -1)
+		log_warn("network: this host's addresses are not watched");
+}
+
 static void
 router_start(struct network *n)
 {
 	if (n->making != NULL || n->place.net != -1 ||
 	    (n->failed != 0 && time_mono_us() - n->failed < AGAIN_US))
 		return;
+	if (n->watch == -1)
+		watch_start(n);
 	n->making = task_start(n, TASK_ROUTER, NULL, router_made, n);
 	if (n->making == NULL)
 		router_failed(n, strerror(errno));
@@ -303,36 +334,6 @@ network_fault(struct network *n)
 		return (NULL);
 	router_start(n);
 	return (n->fault);
-}
-
-/* What it says is read by a child, which asks for all of it anew. */
-static void
-addresses_changed(evutil_socket_t fd, short events, void *arg)
-{
-	struct network *n = arg;
-	char buf[8192];
-
-	(void)events;
-	while (recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0)
-		;
-	if (n->place.net != -1)
-		network_refresh(n);
-}
-
-static void
-watch_start(struct network *n)
-{
-	struct sockaddr_nl nl = { .nl_family = AF_NETLINK,
-		.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR };
-
-	n->watch = socket(
-	    AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-	if (n->watch == -1 ||
-	    bind(n->watch, (struct sockaddr *)&nl, sizeof(nl)) == -1 ||
-	    (n->watch_ev = event_new(n->base, n->watch, EV_READ | EV_PERSIST,
-		 addresses_changed, n)) == NULL ||
-	    event_add(n->watch_ev, NULL) == -1)
-		log_warn("network: this host's addresses are not watched");
 }
 
 /* ---- pasta --------------------------------------------------------------- */
@@ -442,8 +443,10 @@ ask_free(struct network_ask *a)
 	for (i = 0; i < a->hosts.n; i++)
 		free(a->hosts.items[i]);
 	free(a->hosts.items);
-	for (i = 0; i < a->n_names; i++)
+	for (i = 0; i < a->n_names; i++) {
+		free(a->names[i].name);
 		free(a->names[i].addresses);
+	}
 	free(a->names);
 	event_free(a->turn);
 	free(a);
@@ -566,7 +569,7 @@ ask_looked_up(const struct network_address *list, size_t n_list, void *arg)
 		(void)conf_host_parse(a->hosts.items[i], &h);
 		if (h.name[0] == '\0')
 			continue;
-		a->names[i].name = a->hosts.items[i];
+		a->names[i].name = xstrdup(h.name);
 		a->names[i].port = h.port;
 		if (a->names[i].n == 0)
 			log_warnx("network: %s of allowed_hosts has no address",
@@ -767,12 +770,11 @@ network_open(struct event_base *base, const struct conf *conf, uid_t uid)
 	n->base = base;
 	n->conf = conf;
 	n->uid = uid;
-	n->place.user = n->place.net = n->uplink_fd = -1;
+	n->place.user = n->place.net = n->uplink_fd = n->watch = -1;
 	/* So that numbers of a former life are not met. */
 	n->number = arc4random_uniform(NETWORK_NUMBERS);
 	if ((n->uplink_again = evtimer_new(base, uplink_late, n)) == NULL)
 		fatal(NULL);
-	watch_start(n);
 	return (n);
 }
 

@@ -102,8 +102,8 @@ ssize_t network_receive(
 
 /* A name that was looked up. */
 struct network_name {
-	const char *name;
-	int port; /* as conf_host's */
+	char *name; /* NULL: none */
+	int port;   /* as conf_host's */
 	uint8_t (*addresses)[16];
 	size_t n;
 };

@@ -28,12 +28,15 @@ class World:
         self.here = "198.51.100.%d" % (4 * number + 1)
         self.public = "198.51.100.%d" % (4 * number + 2)
         self.private = "10.213.%d.1" % number
+        self.spare = "192.88.99.%d" % number  # public too
         self.here6 = "2001:db8:%x::1" % number
         self.public6 = "2001:db8:%x::2" % number
         self.proc = None
         # What the daemon has for /etc/hosts and /etc/resolv.conf.
         self.folder = os.path.join(host.scratch(), self.space)
         os.mkdir(self.folder, 0o755)
+        self.log = os.path.join(self.folder, "log")  # ports that were used
+        open(self.log, "w").close()
         self.names({})
         with open(os.path.join(self.folder, "resolv.conf"), "w") as file:
             file.write("nameserver %s\noptions timeout:1 attempts:1\n"
@@ -62,18 +65,18 @@ class World:
             "nodad")
         run("ip", "link", "set", self.near, "up")
         for address in (self.public + "/30", self.private + "/32",
-                        METADATA + "/32"):
+                        self.spare + "/32", METADATA + "/32"):
             run(*inside, "addr", "add", address, "dev", self.far)
         run(*inside, "addr", "add", self.public6 + "/64", "dev", self.far,
             "nodad")
         run(*inside, "link", "set", self.far, "up")
         run(*inside, "link", "set", "lo", "up")
         run(*inside, "route", "add", "default", "via", self.here)
-        for address in (self.private, METADATA):
+        for address in (self.private, self.spare, METADATA):
             run("ip", "route", "replace", address + "/32", "via", self.public)
         self.proc = subprocess.Popen(
             ["ip", "netns", "exec", self.space, sys.executable, SERVER,
-             self.public],
+             self.public, self.log],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self.proc.stdout.readline() == "ready\n"
 
@@ -98,11 +101,18 @@ exec %s "$@"' sh "$@"
         os.chmod(path, 0o755)
         return path
 
+    def take_spare(self):
+        """This host has that address now."""
+        run("ip", "addr", "add", self.spare + "/32", "dev", "lo")
+
+    def give_spare(self):
+        run("ip", "addr", "del", self.spare + "/32", "dev", "lo")
+
     def close(self):
         if self.proc:
             self.proc.send_signal(signal.SIGKILL)
             self.proc.wait()
-        for address in (self.private, METADATA):
+        for address in (self.private, self.spare, METADATA):
             run("ip", "route", "del", address + "/32", "via", self.public,
                 check=False)
         run("ip", "link", "del", self.near, check=False)

@@ -1,6 +1,6 @@
 """
 world_server.py: what answers in a World's namespace. TCP on some ports says
-who asks; HTTP on 80 redirects /to/ADDRESS there; UDP 9999 echoes; UDP and TCP
+hello, and notes that; HTTP on 80 redirects /to/ADDRESS there; UDP 9999 echoes; UDP and TCP
 53 are a name server for which every name is the public address.
 """
 import http.server
@@ -10,8 +10,8 @@ import struct
 import sys
 import threading
 
-PUBLIC = sys.argv[1]
-PORTS = (443, 8080, 25)
+PUBLIC, LOG = sys.argv[1:]
+PORTS = (443, 8080, 25, 26)
 
 
 class Http(http.server.BaseHTTPRequestHandler):
@@ -41,7 +41,14 @@ class Six(http.server.ThreadingHTTPServer):
 
 class Line(socketserver.BaseRequestHandler):
     def handle(self):
-        self.request.sendall(b"hello\n")
+        try:
+            self.request.sendall(b"hello\n")
+            self.request.shutdown(socket.SHUT_WR)
+            self.request.recv(1000)
+        except OSError:
+            pass  # it has gone already
+        with open(LOG, "a") as log:
+            log.write("%d\n" % self.server.server_address[1])
 
 
 class Lines(socketserver.ThreadingTCPServer):
@@ -50,11 +57,11 @@ class Lines(socketserver.ThreadingTCPServer):
 
 
 def dns_answer(query):
-    """The public address for a question of type A; none for others."""
+    """The public address for a question of type A, but for none.test."""
     end = query.index(0, 12) + 5
     kind = struct.unpack(">H", query[end - 4:end - 2])[0]
     answer = b""
-    if kind == 1:
+    if kind == 1 and b"\x04none\x04test" not in query:
         answer = (b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) +
                   socket.inet_aton(PUBLIC))
     return (query[:2] + b"\x81\x80\x00\x01" +

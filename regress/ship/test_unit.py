@@ -17,7 +17,7 @@ DROPINS = "/etc/systemd/system/takod.service.d"
 # By `systemd-analyze security`: a higher one is a loss. A parent that makes
 # containers has to be root with mounts and namespaces, and so cannot have the
 # 2.6 that it has where a Docker engine makes them.
-EXPOSURE = {None: 4.0, "runc": 5.1, "docker": 2.3}
+EXPOSURE = {None: 4.0, "network": 4.3, "runc": 5.1, "docker": 2.3}
 GVISOR = "engine: oci\ncontainer_runtime: runsc\nsecurity_mode: strict\n"
 RUNC = "engine: oci\ncontainer_runtime: runc\nsecurity_mode: permissive\n"
 
@@ -89,15 +89,15 @@ def job(booted, code, **fields):
 
 
 def restart(booted, config, dropin=None, more=""):
-    """Starts takod anew with a configuration and one of the drop-ins."""
+    """Starts takod anew with a configuration and some of the drop-ins."""
     with open(booted.root.inside(CONFIG), "w") as file:
         file.write("data_dir: /var/lib/tako_vm\n" + config)
     folder = booted.root.inside(DROPINS)
     shutil.rmtree(folder, ignore_errors=True)
     os.mkdir(folder)
-    if dropin:
-        name = "takod-%s.conf" % dropin
-        shutil.copy(booted.root.inside("/usr/share/takod/" + name), folder)
+    for name in (dropin or "").split():
+        shutil.copy(booted.root.inside(
+            "/usr/share/takod/takod-%s.conf" % name), folder)
     with open(os.path.join(folder, "test.conf"), "w") as file:
         file.write("[Service]\nRestart=no\n" + more)
     booted.run("systemctl", "daemon-reload")
@@ -160,6 +160,36 @@ def test_runs_as_installed(booted):
 def test_runc_dropin_breaks_no_job(booted, config, runtime):
     restart(booted, config, "runc")
     check_jobs(booted, runtime)
+
+
+# Somebody who answers is not there: what is refused is answered at once.
+REACH = """
+import socket
+for address in ("10.0.0.1", "169.254.169.254", "198.51.100.1"):
+    try:
+        socket.create_connection((address, 80), 20)
+    except OSError as error:
+        print(error.errno)
+"""
+REFUSED = 111
+
+
+@pytest.mark.parametrize("config,dropin", [
+    (GVISOR, "network"), (RUNC, "runc network")], ids=["runsc", "runc"])
+def test_network(booted, config, dropin):
+    # pasta takes after the interface that has the default route.
+    for words in ("link add out type dummy", "link set out up",
+                  "addr add 198.51.100.9/24 dev out",
+                  "route add default via 198.51.100.1"):
+        booted.run("ip", *words.split(), check=False)
+    restart(booted, config + "job_types: [{name: net, "
+            "network_enabled: true}]\n", dropin)
+    record = job(booted, REACH, job_type="net")
+    assert record["stdout"].split() == [str(REFUSED)] * 3, journal(booted)
+    assert record["takod"]["network"]["refused_packets"] == 3
+    assert "network:" not in journal(booted)
+    booted.run("ip", "link", "del", "out")
+    booted.run("systemctl", "stop", "takod")
 
 
 def test_low_port(booted):
