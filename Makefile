@@ -370,14 +370,16 @@ uninstall:
 	    2>/dev/null || true
 
 # A Debian package in build/deb; dpkg-buildpackage writes beside its source,
-# so it is given a copy.
+# so it is given a copy, and nothing of this make: a B of the command line
+# would have it build there.
 SOURCES = Makefile README.md SECURITY.md HACKING.md common debian etc man \
 	python tako-api tako-init tako-worker takoctl takod
 deb: deb-deps
 	rm -rf $(B)/deb
 	mkdir -p $(B)/deb/source
 	cp -r $(SOURCES) $(B)/deb/source/
-	cd $(B)/deb/source && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+	cd $(B)/deb/source && env -u MAKEFLAGS -u MFLAGS -u B \
+	    dpkg-buildpackage -J -b -us -uc >../log 2>&1 || \
 	    { tail -n 30 ../log >&2; exit 1; }
 	rm -rf $(B)/deb/source
 	@ls $(B)/deb/takod_*.deb

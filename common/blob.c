@@ -13,7 +13,8 @@
 #include "blob.h"
 #include "util.h"
 
-#define SEALS (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define SEALS	  (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define BLOB_READ 16384
 
 struct blob {
 	unsigned refs;
@@ -90,6 +91,7 @@ memfd_check(int fd)
 	return ((int64_t)size);
 }
 
+/* Few bytes are cheaper read than mapped, and unmapped again. */
 static int
 blob_map(struct blob *b)
 {
@@ -97,6 +99,13 @@ blob_map(struct blob *b)
 
 	if (b->len == 0)
 		return (0);
+	if (b->len <= BLOB_READ) {
+		if ((b->heap = malloc(b->len)) == NULL)
+			return (-1);
+		return (pread(b->fd, b->heap, b->len, 0) == (ssize_t)b->len
+			    ? 0
+			    : -1);
+	}
 	p = mmap(NULL, b->len, PROT_READ, MAP_SHARED, b->fd, 0);
 	if (p == MAP_FAILED)
 		return (-1);
@@ -107,7 +116,7 @@ blob_map(struct blob *b)
 struct blob *
 blob_from_memfd(int fd, size_t len)
 {
-	struct blob *b = NULL;
+	struct blob *b;
 
 	if (fd == -1) {
 		errno = EMFILE; /* imsgev.h: there was none left for it */
@@ -121,13 +130,12 @@ blob_from_memfd(int fd, size_t len)
 		goto fail;
 	b->fd = fd;
 	if (blob_map(b) == -1) {
-		b->fd = -1;
-		goto fail;
+		blob_unref(b);
+		return (NULL);
 	}
 	return (b);
 fail:
 	close_fd(&fd);
-	free(b);
 	return (NULL);
 }
 

@@ -36,6 +36,9 @@ struct conf_gpu {
 	struct conf_list device_ids;
 };
 
+#define CONF_MAX_PRELOAD 32  /* modules: a bit for each, in messages */
+#define CONF_MAX_MODULE	 128 /* characters of a module's name */
+
 struct conf_job_type {
 	char *name;
 	struct conf_list requirements;
@@ -52,6 +55,7 @@ struct conf_job_type {
 	int session_enabled;
 	struct conf_gpu gpu;
 	int warm_pool_size; /* takod; -1: not given */
+	struct conf_list preload;
 	int builtin;
 };
 
@@ -183,6 +187,7 @@ struct conf {
 	char *control_group;  /* NULL: root's */
 	enum conf_log_format log_format;
 	int drain_timeout; /* s: 30 */
+	int require_landlock;
 	struct conf_tenant tenant_defaults;
 	int budget_window_seconds;
 	int priority_ageing_seconds;

@@ -51,23 +51,24 @@ ruleset_of(int abi, struct ruleset *rs, size_t *size)
 }
 
 int
+landlock_abi(void)
+{
+	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+	    LANDLOCK_CREATE_RULESET_VERSION);
+
+	return (abi < 0 ? 0 : abi > landlock_most ? landlock_most : abi);
+}
+
+int
 landlock_enter(int dir)
 {
 	struct landlock_path_beneath_attr beneath;
 	struct ruleset rs;
 	size_t size;
-	int abi, fd;
+	int abi = landlock_abi(), fd;
 
-	abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-	    LANDLOCK_CREATE_RULESET_VERSION);
-	if (abi > landlock_most)
-		abi = landlock_most;
-	if (abi < 1) {
-		/* The other walls stand; the kernel was chosen by somebody. */
-		log_warnx("no Landlock in this kernel: files are held back by "
-			  "the empty root, the system call filter and ids");
-		return (0);
-	}
+	if (abi == 0)
+		return (0); /* takod has warned, or has not started */
 	ruleset_of(abi, &rs, &size);
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rs, size, 0);
 	if (fd == -1)

@@ -91,7 +91,7 @@ enum msg_fd {
 	U(max_startup_timeout, 10, 1800)                                       \
 	U(default_timeout, 1, 86400)                                           \
 	U(production_mode, 0, 1)                                               \
-	U(admit, 0, 1) /* ask REQ_ADMIT for each request */                    \
+	U(admit, 0, 2) /* enum admit_when: for which REQ_ADMIT is asked */     \
 	U(keys, 0, 1)  /* API keys are asked for; for the document alone */    \
 	U(max_connections, 1, 65536)                                           \
 	U(max_connections_per_source, 1, 65536)                                \
@@ -378,7 +378,9 @@ enum msg_fd {
 /* ---- worker to parent --------------------------------------------------- */
 
 /* tako-init answered, the interpreter waits for its code. */
-#define MSG_WORKER_READY(U, I, S, B, D) U(token, 1, UINT64_MAX)
+#define MSG_WORKER_READY(U, I, S, B, D)                                        \
+	U(token, 1, UINT64_MAX)                                                \
+	U(unloaded, 0, UINT32_MAX) /* a bit for each module of preload */
 
 /* A phase began: execution, then completed (the main process has ended). */
 #define MSG_JOB_PHASE(U, I, S, B, D)                                           \
@@ -678,6 +680,12 @@ enum admit {
 	ADMIT_OK,
 	ADMIT_KEY,
 	ADMIT_RATE
+};
+/* Each request, or of a connection those that show something else. */
+enum admit_when {
+	ADMIT_NEVER,
+	ADMIT_OTHERS,
+	ADMIT_EACH
 };
 enum view {
 	VIEW_STATUS,

@@ -75,6 +75,7 @@ int sandbox_drop_ids(uid_t, gid_t);
 extern int landlock_most;
 /* Refuses all but new files in dir (-1: not even that). The ABI used. */
 int landlock_enter(int dir);
+int landlock_abi(void); /* that would be used; 0: there is none */
 
 /* promises.c */
 typedef void *scmp_filter_ctx;

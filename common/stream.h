@@ -10,6 +10,7 @@
  * The shape of a job:
  *	init -> HELLO		tako-init runs
  *	worker -> LIMITS	caps for the collection, and the key
+ *	init -> PRELOAD		if modules could not be imported ahead
  *	init -> READY		the interpreter waits for its code
  *	worker -> CODE* INPUT* GO	in any chunks and order, GO last
  *	init -> STARTED		the code was handed over
@@ -46,7 +47,8 @@ enum stream_type {
 	STREAM_FILE_END,   /* u8: 1 when the file was read whole */
 	STREAM_SKIPPED,	   /* u8 enum stream_skip, then the name */
 	STREAM_DONE,	   /* - */
-	STREAM_ERROR	   /* text: the interpreter could not be started */
+	STREAM_ERROR,	   /* text: the interpreter could not be started */
+	STREAM_PRELOAD	   /* u32: a bit for each module not imported */
 };
 
 enum stream_skip {

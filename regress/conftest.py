@@ -19,7 +19,7 @@ from lib import host, shared  # noqa: E402
 from lib.promise import Promise  # noqa: E402
 from lib.takod import Takod  # noqa: E402
 
-TEST_SECONDS = 180  # no test may take longer
+TEST_SECONDS = 180  # no test may take longer without a mark
 COMBOS = (
     ("oci", "runsc", "sqlite"),
     ("oci", "runc", "pg"),
@@ -66,6 +66,8 @@ made = []  # every daemon of the session, for reports of failures
 def pytest_configure(config):
     # regress/run ends us with SIGTERM: let fixtures be torn down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.addinivalue_line(
+        "markers", "seconds(n): it may take so long, where that is longer")
 
 
 def lane_of(item):
@@ -210,10 +212,13 @@ def shared_things():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item, nextitem):
+    mark = item.get_closest_marker("seconds")
+    seconds = mark.args[0] if mark else TEST_SECONDS
+
     def late(number, frame):
-        raise host.Deadline("test takes longer than %d s" % TEST_SECONDS)
+        raise host.Deadline("test takes longer than %d s" % seconds)
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
 

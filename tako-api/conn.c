@@ -85,6 +85,7 @@ struct conn {
 	char peer[MAX_CLIENT + 1];
 	char client[MAX_CLIENT + 1]; /* the peer, or whom it asks for */
 	uint8_t source[8];	     /* the client's */
+	uint8_t note[CONN_NOTE];     /* the router's */
 	unsigned run;		     /* requests that came without a pause */
 	size_t mark;		     /* see pace() */
 	size_t probed;		     /* bytes of prefix that are sent already */
@@ -1142,4 +1143,10 @@ void *
 conn_data(const struct conn *c)
 {
 	return (c->data);
+}
+
+uint8_t *
+conn_note(struct conn *c)
+{
+	return (c->note);
 }

@@ -38,6 +38,8 @@
 #include "http.h"
 #include "tako.h"
 
+#define CONN_NOTE TAKO_SHA256
+
 struct conn;
 
 struct conn_ops {
@@ -112,6 +114,8 @@ int conn_set_client(struct conn *, const char *address);
 /* The router's own pointer, of the request under way. */
 void conn_set_data(struct conn *, void *);
 void *conn_data(const struct conn *);
+/* Room for what the router notes of a connection, zeros at first. */
+uint8_t *conn_note(struct conn *);
 
 /*
  * Lets the body of the request under way come, and asks for it (100 Continue)

@@ -83,6 +83,7 @@ api_configure(void)
 	conf.max_body = INT64_MAX;
 	conn_configure(&conf);
 	conn_unlisten();
+	route_forget();
 	docs_configure();
 }
 

@@ -340,7 +340,7 @@ may_meet(const struct route *r, enum api_error error)
 	const enum api_error *own;
 
 	if (error == API_KEY || error == API_RATE)
-		return (api_conf.admit &&
+		return (api_conf.admit != ADMIT_NEVER &&
 			(r == NULL || (r->flags & ROUTE_OPEN) == 0));
 	if (rep_common(error))
 		return (1);

@@ -456,13 +456,19 @@ static int
 submit_memfd(const struct submit *s)
 {
 	size_t n = s->requirements == NULL ? 0 : strlen(s->requirements);
+	struct iovec parts[] = {
+		{ s->code, s->code_len },
+		{ (void *)(uintptr_t)s->input.data, s->input.len },
+		{ s->requirements, n },
+	};
 	int fd;
 
 	if ((fd = memfd_new("submit")) == -1)
 		return (-1);
-	if (write_all(fd, s->code, s->code_len) == -1 ||
-	    write_all(fd, s->input.data, s->input.len) == -1 ||
-	    write_all(fd, s->requirements, n) == -1 || memfd_seal(fd) == -1)
+	/* Memory takes all of it at once, or there is none. */
+	if (writev(fd, parts, nitems(parts)) !=
+		(ssize_t)(s->code_len + s->input.len + n) ||
+	    memfd_seal(fd) == -1)
 		close_fd(&fd);
 	return (fd);
 }
@@ -870,10 +876,39 @@ put_text(char *dst, size_t size, const char *src, const char *other)
 	strlcpy(dst, src, size);
 }
 
+/* Grows with each configuration, so that no digest of a former one fits. */
+static uint64_t admit_epoch;
+
+void
+route_forget(void)
+{
+	admit_epoch++;
+}
+
+/*
+ * Of all that the parent's word depends on. The connection keeps it, which is
+ * no key that could be read there.
+ */
 static void
+admit_digest(uint8_t digest[TAKO_SHA256], const struct msg_req_admit *m)
+{
+	char text[sizeof(*m) + 64];
+	int len;
+
+	/* The lengths say where one ends. */
+	len = snprintf(text, sizeof(text), "%llu %d %zu %zu %s %s %s",
+	    (unsigned long long)admit_epoch, (int)m->forwarded, strlen(m->peer),
+	    strlen(m->host), m->peer, m->host, m->key);
+	sha256(digest, text, (size_t)len);
+	explicit_bzero(text, sizeof(text));
+}
+
+/* 1: it shows what another request of its connection was let in with. */
+static int
 route_admit(struct request *req, const struct http_request *h)
 {
 	struct msg_req_admit m;
+	int known;
 
 	memset(&m, 0, sizeof(m));
 	strlcpy(m.peer, req->client, sizeof(m.peer));
@@ -882,8 +917,13 @@ route_admit(struct request *req, const struct http_request *h)
 	m.forwarded = conn_forwarded(req->conn) ||
 		      http_field(h, "forwarded", NULL) != NULL ||
 		      http_field(h, "x-forwarded-for", NULL) != NULL;
-	ask(req, MSG_T_REQ_ADMIT, &m, -1);
+	admit_digest(req->shown, &m);
+	known = api_conf.admit == ADMIT_OTHERS &&
+		memcmp(req->shown, conn_note(req->conn), CONN_NOTE) == 0;
+	if (!known)
+		ask(req, MSG_T_REQ_ADMIT, &m, -1);
 	explicit_bzero(m.key, sizeof(m.key));
+	return (known);
 }
 
 /* All that can be said before the body came; 0: go on with the body. */
@@ -928,8 +968,10 @@ route_admitted(struct request *req, const struct msg_rep_admit *m)
 	else if (m->verdict == ADMIT_RATE)
 		rep_error(req, API_RATE, NULL,
 		    m->retry_after == 0 ? 1 : (unsigned)m->retry_after, NULL);
-	else
+	else {
+		memcpy(conn_note(req->conn), req->shown, CONN_NOTE);
 		route_go(req);
+	}
 }
 
 /* ---- a request's life: what conn.c calls -------------------------------- */
@@ -1023,9 +1065,8 @@ on_head(struct conn *c, const struct http_request *h)
 		rep_error(req, API_BUSY, NULL, 0, NULL);
 	else if (cors_head(req, h) == -1)
 		rep_error(req, API_ORIGIN, NULL, 0, NULL);
-	else if (api_conf.admit && !req->open)
-		route_admit(req, h);
-	else
+	else if (api_conf.admit == ADMIT_NEVER || req->open ||
+		 route_admit(req, h))
 		route_go(req);
 	log_set_correlation(NULL);
 }

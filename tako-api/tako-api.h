@@ -92,6 +92,7 @@ struct request {
 	const char *name; /* {name} of the path: in target, not decoded */
 	size_t name_len;
 	char key[513]; /* what its client showed; for a job's sake */
+	uint8_t shown[TAKO_SHA256]; /* ... when it asked to be let in */
 	/* Fields of the head that an artifact's answer goes by, or NULL. */
 	char *range, *if_range, *none_match;
 	int open;	 /* the path asks for no key */
@@ -290,6 +291,8 @@ void health_forget(void);
 /* route.c */
 extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
+/* What was admitted has to be asked again: the configuration is another. */
+void route_forget(void);
 /* The first record of a diff is here: the second one is asked for. */
 void route_diff(struct request *, const struct record *);
 enum form route_form(const struct route *);

@@ -41,6 +41,7 @@
 #define DIR_WORK   "/app"
 
 #define POLL_FIFO_MS 1	/* how often it is asked whether python waits */
+#define POLL_LOAD_MS 5	/* the same, while it imports */
 #define POLL_KILL_MS 10 /* between attempts to kill what still forks */
 
 static enum {
@@ -48,6 +49,7 @@ static enum {
 	READY,
 	RUN
 } state;
+static const char *modules; /* to be imported ahead; NULL: none */
 static struct stream_limits limits;
 static int have_limits;
 static int signals_fd;
@@ -159,7 +161,10 @@ python_failed(void)
 	if (pipes[1] != -1)
 		n = read(pipes[1], text, sizeof(text) - 1);
 	text[n > 0 ? n : 0] = '\0';
-	wire_fail("python3 ended before it had any code: ", text);
+	wire_fail(modules != NULL && state == BOOT
+		      ? "python3 ended while it imported its preload: "
+		      : "python3 ended before it had any code: ",
+	    text);
 }
 
 static void
@@ -189,10 +194,14 @@ fifo_try(void)
 static void
 ready_check(void)
 {
+	uint32_t failed;
+
 	if (fifo == -1)
 		fifo_try();
 	if (fifo == -1 || !have_limits)
 		return;
+	if (modules != NULL && (failed = preload_end(modules)) != 0)
+		wire_send(STREAM_PRELOAD, &failed, sizeof(failed), NULL, 0);
 	state = READY;
 	wire_send(STREAM_READY, NULL, 0, NULL, 0);
 	wire_tag(limits.key);
@@ -391,7 +400,7 @@ turn(void)
 		N
 	};
 	struct pollfd p[N];
-	int i, room;
+	int i, room, wait;
 
 	for (i = 0; i < N; i++)
 		p[i] = (struct pollfd){ -1, POLLIN, 0 };
@@ -408,7 +417,8 @@ turn(void)
 		for (i = 0; i < 2 && room; i++)
 			p[PIPE0 + i].fd = pipes[i];
 	}
-	if (poll(p, N, state == BOOT && fifo == -1 ? POLL_FIFO_MS : -1) == -1)
+	wait = modules != NULL ? POLL_LOAD_MS : POLL_FIFO_MS;
+	if (poll(p, N, state == BOOT && fifo == -1 ? wait : -1) == -1)
 		return;
 	if (p[SIGNAL].revents) {
 		signals_drain();
@@ -512,14 +522,19 @@ main(int argc, char *argv[])
 		uint32_t version, pid;
 	} hello = { STREAM_VERSION, (uint32_t)getpid() };
 	sigset_t all;
-	int null;
+	int c, null;
 
 	/* Before anything: nobody shall look into this process or trace it. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		_exit(1);
-	if (argc > 1)
-		limit_files(argv[1]);
+	while ((c = getopt(argc, argv, "n:p:")) != -1)
+		if (c == 'n')
+			limit_files(optarg);
+		else if (c == 'p')
+			modules = optarg;
+		else
+			_exit(1);
 	/*
 	 * What the engine gave as stderr goes: gVisor lets a job open the
 	 * descriptors of this process anew, if they are no sockets.
@@ -540,6 +555,8 @@ main(int argc, char *argv[])
 		fail("signalfd: ");
 	if (mkfifo(PATH_CODE, 0600) == -1)
 		fail(PATH_CODE ": ");
+	if (modules != NULL)
+		preload_begin(modules);
 	python_start();
 	while (!python_ended)
 		turn();

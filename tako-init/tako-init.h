@@ -45,6 +45,13 @@ void wire_wait_gone(void);
 /* Says why nothing can be run, and ends the process. */
 void wire_fail(const char *what, const char *detail) __attribute__((noreturn));
 
+/* preload.c: what the interpreter imports before it has any code */
+
+/* names: modules, with a comma between them. Before the interpreter starts. */
+void preload_begin(const char *names);
+/* Removes all of it; a bit for each module that could not be imported. */
+uint32_t preload_end(const char *names);
+
 /* collect.c: what the job left in /output */
 
 void collect(const struct stream_limits *);

@@ -72,6 +72,7 @@ static struct worker {
 	struct artifacts *artifacts;
 	int to_result, to_artifact; /* where the present file goes */
 	uint32_t skipped;
+	uint32_t unloaded; /* modules, a bit for each */
 	int incomplete;
 	int lost;		/* a file could not be written */
 	struct stream_exit end; /* END_LOST until EXIT came */
@@ -262,12 +263,16 @@ skipped(enum stream_skip why, const uint8_t *name, size_t len)
 static void
 container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
 {
-	struct msg_worker_ready ready = { .token = w.setup.token };
+	struct msg_worker_ready ready = { .token = w.setup.token,
+		.unloaded = w.unloaded };
 
 	(void)arg;
 	if (w.state == AT_DONE)
 		return;
 	switch (type) {
+	case STREAM_PRELOAD:
+		w.unloaded = stream_bits_read(p);
+		break;
 	case STREAM_READY:
 		FAILPOINT("worker.ready");
 		w.state = AT_READY;

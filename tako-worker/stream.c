@@ -63,6 +63,7 @@ static const struct {
 	[STREAM_DONE] = { AT(FILES), 0, 0 },
 	[STREAM_ERROR] = { AT(HELLO) | AT(BOOT) | AT(READY) | AT(GO) | AT(RUN),
 	    0, STREAM_MAX },
+	[STREAM_PRELOAD] = { AT(BOOT), 4, 4 },
 };
 
 struct stream *
@@ -121,6 +122,12 @@ uint64_t
 stream_size_read(const uint8_t *p)
 {
 	return (get64(p));
+}
+
+uint32_t
+stream_bits_read(const uint8_t *p)
+{
+	return (get32(p));
 }
 
 /* A name as readdir(3) gives it. It is never used as a path, all the same. */

@@ -59,6 +59,7 @@ const char *stream_why(const struct stream *);
 /* Fields of payloads that stream_feed let through. */
 struct stream_exit stream_exit_read(const uint8_t *payload);
 uint64_t stream_size_read(const uint8_t *payload);
+uint32_t stream_bits_read(const uint8_t *payload);
 
 /* ---- handover.c: what tako-init is sent ---------------------------------- */
 

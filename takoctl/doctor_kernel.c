@@ -201,9 +201,12 @@ kernel_landlock(struct doctor *d)
 		doctor_found(
 		    d, FOUND_OK, "landlock", NULL, "Landlock, ABI %ld", abi);
 	else
-		doctor_found(d, FOUND_WARN, "landlock",
+		doctor_found(d,
+		    d->conf != NULL && !d->conf->require_landlock ? FOUND_WARN
+								  : FOUND_FAIL,
+		    "landlock",
 		    "use Linux 5.13 or later with \"landlock\" in its lsm= "
-		    "parameter",
+		    "parameter, or set require_landlock: false",
 		    "no Landlock (%s): takod's children are held back from "
 		    "files by seccomp and ids alone",
 		    strerror(error));

@@ -1,7 +1,7 @@
 /*
  * admit.c: who may ask. Runs in the parent, which is the judge of identity:
- * tako-api only forwards what a client showed, once to have the request let
- * in, and again with each job, so that the job is the client's own. Keys are
+ * tako-api only forwards what a client showed, to have the request let in, and
+ * again with each job, so that the job is the client's own. Keys are
  * kept and compared as digests, in constant time; the rate is counted per
  * key, else per source address.
  *
@@ -279,15 +279,19 @@ rate_over(const char *what, const char *who, int64_t limit, int64_t seconds)
 
 /* ---- the verdict ------------------------------------------------------- */
 
-int
+enum admit_when
 admit_needed(void)
 {
 	const struct conf *cf = env.conf;
 
+	/* A rate counts them all. */
+	if (cf->api_rate_limit_enabled)
+		return (ADMIT_EACH);
 	/* Without keys the Host rule holds, on loopback too. */
-	return (cf->api_rate_limit_enabled || cf->api_auth_enabled ||
-		env.protected_mode ||
-		!cf->allow_unauthenticated_network_access);
+	return (cf->api_auth_enabled || env.protected_mode ||
+			!cf->allow_unauthenticated_network_access
+		    ? ADMIT_OTHERS
+		    : ADMIT_NEVER);
 }
 
 /* By a key, else by the network that it comes from. */

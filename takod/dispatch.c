@@ -344,7 +344,7 @@ worker_ready(struct child *c, const struct msg_frame *f, int fd)
 	READ(worker_ready, m);
 	TOKEN(c, m);
 	c->state = CHILD_READY;
-	pool_worker_ready(c->arg);
+	pool_worker_ready(c->arg, (uint32_t)m.unloaded);
 	return (NULL);
 }
 
@@ -411,6 +411,8 @@ worker_done(struct child *c, const struct msg_frame *f, int fd)
 	TOKEN(c, m);
 	c->state = CHILD_DONE;
 	proc_deadline(c, 0);
+	if (pool_preload_failed(s, "it ended"))
+		return (NULL);
 	if (s->run != NULL)
 		run_done(s->run, &m);
 	else
@@ -525,8 +527,10 @@ dispatch_child(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		why = "came twice";
 	else {
 		c->seen[f->hdr.type] = 1;
-		if ((why = r->handle(c, f, fd)) == NULL)
+		if ((why = r->handle(c, f, fd)) == NULL) {
+			proc_heed(c);
 			return (0);
+		}
 		fd = -1; /* the handler's */
 	}
 	close_fd(&fd);

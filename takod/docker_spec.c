@@ -209,6 +209,9 @@ spec_command(const struct docker_spec *d)
 
 	if (d->probe[0] == NULL)
 		json_array_append_new(list, json_string(PATH_CONTAINER_INIT));
+	if (d->probe[0] == NULL && d->spec->preload != NULL)
+		json_array_append_new(
+		    list, json_sprintf("-p%s", d->spec->preload));
 	for (i = 0; i < nitems(d->probe) && d->probe[i] != NULL; i++)
 		json_array_append_new(list, json_string(d->probe[i]));
 	return (list);

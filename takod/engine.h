@@ -63,6 +63,7 @@ struct container_spec {
 	int pids; /* the job's; the driver adds headroom */
 	const struct conf_limits *limits;
 	const struct conf_env *environment;
+	const char *preload;  /* modules, with a comma between; NULL: none */
 	const char *app;      /* host folder to mount at /app; NULL: none */
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */

@@ -91,6 +91,8 @@ struct job *job_new(void); /* zeroed; unknowns -1. NULL: no memory */
 void job_free(struct job *);
 /* A copy of what is only lent: texts by value, blobs by reference. */
 struct job *job_lend(const struct job *);
+/* What was asked goes, as a submit answers. */
+void job_drop_payload(struct job *);
 /* Notes that the present attempt failed. -1: no memory. */
 int attempt_note(struct job *, int64_t ended_at, enum job_error,
     const char *place, const char *message);

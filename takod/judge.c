@@ -128,6 +128,8 @@ extras(const struct run *r)
 		json_object_set(o, "proof", r->slot->proof);
 	if (r->network != NULL)
 		json_object_set(o, "network", r->network);
+	if (r->slot != NULL && r->slot->preload != NULL)
+		json_object_set(o, "preload", r->slot->preload);
 	if (r->facts.oom_kills >= 0)
 		json_object_set_new(
 		    o, "oom_kills", json_integer(r->facts.oom_kills));

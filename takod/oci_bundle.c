@@ -223,7 +223,10 @@ bundle_process(const struct oci_bundle *b)
 		/* runc, being Go, has raised the one that it inherited. */
 		if (b->userns != NULL)
 			json_array_append_new(argv,
-			    json_sprintf("%d", b->spec->limits->nofile_soft));
+			    json_sprintf("-n%d", b->spec->limits->nofile_soft));
+		if (b->spec->preload != NULL)
+			json_array_append_new(
+			    argv, json_sprintf("-p%s", b->spec->preload));
 	}
 	return (json_pack("{s:b s:{s:i s:i} s:o s:s s:o s:b s:o s:i"
 			  " s:{s:o s:[] s:[] s:[] s:[]}}",

@@ -366,6 +366,17 @@ pg_send(struct pg_conn *c, struct pg_request *r)
 	event_active(c->turn, 0, 0);
 }
 
+int
+pg_conn_behind(const struct pg_conn *c, int n)
+{
+	const struct pg_request *r;
+
+	TAILQ_FOREACH (r, &c->waiting, entry)
+		if (n-- == 0)
+			return (1);
+	return (0);
+}
+
 /* ---- the socket -------------------------------------------------------------
  */
 

@@ -83,6 +83,8 @@ struct pg_conn *pg_conn_open(struct event_base *, const char *url,
 void pg_conn_close(struct pg_conn *);
 /* What the parameters point to must stay until the answer. */
 void pg_send(struct pg_conn *, struct pg_request *);
+/* Do more than n requests wait to be sent? */
+int pg_conn_behind(const struct pg_conn *, int n);
 
 void pg_text(struct pg_request *, const char *); /* NULL is NULL */
 void pg_int(struct pg_request *, int64_t);

@@ -105,11 +105,11 @@ const struct pg_statement pg_statements[S_MAX] = {
 	    " AND EXISTS (SELECT 1 FROM tenants WHERE name = given.tenant"
 	    " AND max_queued = 0 AND max_running = 0 AND max_jobs = 0"
 	    " AND max_cpu_ms = 0) ORDER BY tenant, number"
-	    " ON CONFLICT DO NOTHING RETURNING " JOB_COLUMNS "),"
+	    " RETURNING id, created_at),"
 	    " payload AS (INSERT INTO payloads"
 	    " SELECT g_id, code, input, requirements"
 	    " FROM fresh JOIN given ON g_id = id)"
-	    " SELECT * FROM fresh" },
+	    " SELECT id, created_at FROM fresh" },
 	/*
 	 * Whose turn it is, then a job of theirs: the row of the tenant is
 	 * locked first, so that it is still ready. A row of nulls: what was

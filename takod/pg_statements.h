@@ -48,6 +48,7 @@ enum {
 	SUBMIT_FRESH = C_MAX,
 	SUBMIT_WAITING,
 	SUBMIT_REFUSED,
+	MANY_CREATED_AT = C_ID + 1,
 	CANCEL_DONE = C_MAX, /* enum cancel_done */
 	GET_CODE = C_MAX,
 	GET_INPUT,

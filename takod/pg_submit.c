@@ -102,6 +102,20 @@ submitted_one(struct pg_request *r, enum store_result result, PGresult *res)
 	return (again);
 }
 
+/* The job is what was asked, and what the row says that nobody asked for. */
+static void
+submitted_fresh(struct op *op, const PGresult *res, int row)
+{
+	struct job *j = op->in;
+
+	op->in = NULL;
+	job_drop_payload(j);
+	strlcpy(j->job_ref, j->job_type, sizeof(j->job_ref));
+	j->created_at = pg_get_int(res, row, MANY_CREATED_AT);
+	pg_wake_others(op->s, 'q', "");
+	pg_op_done_job(op, STORE_OK, j);
+}
+
 /* What has not been inserted goes alone, and is told why. */
 static int
 submitted_many(struct pg_request *r, enum store_result result, PGresult *res)
@@ -119,7 +133,7 @@ submitted_many(struct pg_request *r, enum store_result result, PGresult *res)
 		} else if (row == -1)
 			pg_op_send(op);
 		else
-			submitted_row(op, res, row);
+			submitted_fresh(op, res, row);
 	}
 	submit_next(m->s);
 	free(m->arrays);

@@ -171,6 +171,33 @@ slot_failed(struct slot *s, enum engine_error error, const char *place,
 		run_slot_failed(run, error, place, detail);
 }
 
+int
+pool_preload_failed(struct slot *s, const char *why)
+{
+	struct slot_kind kind = { .type =
+				      conf_job_type(env.conf, s->job_type) };
+	struct container_facts facts = { .oom_kills = -1 };
+	struct run *run = s->run;
+
+	if (s->state != SLOT_STARTING || s->preload == NULL ||
+	    s->container == NULL)
+		return (0);
+	env.engine_ops->facts(env.engine, s->container, &facts);
+	if (facts.oom_kills > 0)
+		why = "it takes more than memory_limit";
+	warm_preload_failed(s->job_type, why);
+	strlcpy(kind.layer, s->layer, sizeof(kind.layer));
+	s->run = NULL;
+	pool_end(s, why);
+	if (run != NULL && kind.type != NULL)
+		run_slot_again(run, &kind);
+	else if (run != NULL)
+		run_slot_failed(run, ENGINE_TRANSIENT, "slot", why);
+	else
+		queue_kick();
+	return (1);
+}
+
 static void
 slot_late(int fd, short events, void *arg)
 {
@@ -178,7 +205,8 @@ slot_late(int fd, short events, void *arg)
 
 	(void)fd;
 	(void)events;
-	if (s->state != SLOT_STARTING)
+	if (s->state != SLOT_STARTING ||
+	    pool_preload_failed(s, "it takes too long"))
 		return;
 	engine_state_failed(ENGINE_DEADLINE, "a slot was not ready in time");
 	slot_failed(
@@ -212,6 +240,8 @@ container_exited(struct container *ct, void *arg)
 	s->dead = 1;
 	switch (s->state) {
 	case SLOT_STARTING:
+		if (pool_preload_failed(s, "it ended"))
+			break;
 		engine_state_failed(
 		    ENGINE_TRANSIENT, "a sandbox ended before it was ready");
 		slot_failed(s, ENGINE_TRANSIENT, "sandbox",
@@ -316,6 +346,31 @@ slot_hand_stream(struct slot *s)
 		proc_deadline(s->worker, SETUP_LIMIT_MS);
 }
 
+static void
+slot_preload(
+    struct slot *s, const struct conf_list *modules, char *names, size_t len)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < modules->n; i++) {
+		if (i > 0)
+			strlcat(names, ",", len);
+		strlcat(names, modules->items[i], len);
+		json_array_append_new(list, json_string(modules->items[i]));
+	}
+	s->preload = json_pack("{s:o, s:[]}", "modules", list, "failed");
+}
+
+/* us from now */
+static void
+slot_deadline(struct slot *s, int64_t us)
+{
+	struct timeval tv = { us / 1000000, us % 1000000 };
+
+	event_add(s->deadline, &tv);
+}
+
 static struct slot *
 slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 {
@@ -323,8 +378,8 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	const struct conf *cf = env.conf;
 	struct container_spec spec;
 	struct slot *s = NULL;
-	struct timeval tv;
 	char app[PATH_MAX];
+	char preload[CONF_MAX_PRELOAD * (CONF_MAX_MODULE + 1) + 1] = "";
 	uid_t uid;
 	gid_t gid;
 	int i;
@@ -364,10 +419,16 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	}
 	if (deadline == 0)
 		deadline = s->began + START_LIMIT_S * 1000000LL;
-	tv.tv_sec = (deadline - s->began) / 1000000;
-	tv.tv_usec = (deadline - s->began) % 1000000;
-	event_add(s->deadline, &tv);
 	memset(&spec, 0, sizeof(spec));
+	if (warm_preload(jt)) {
+		/* So that there is time for a slot without. */
+		deadline = s->began + (run != NULL ? run->job->startup_timeout
+						   : jt->startup_timeout) *
+					  500000LL;
+		slot_preload(s, &jt->preload, preload, sizeof(preload));
+		spec.preload = preload;
+	}
+	slot_deadline(s, deadline - s->began);
 	spec.name = s->name;
 	spec.image = jt->base_image != NULL ? jt->base_image : cf->docker_image;
 	spec.runtime = env.runtime;
@@ -404,13 +465,17 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 }
 
 void
-pool_worker_ready(struct slot *s)
+pool_worker_ready(struct slot *s, uint32_t unloaded)
 {
 	event_del(s->deadline);
 	engine_state_worked();
 	if (s->state != SLOT_STARTING)
 		return;
 	slot_prove(s);
+	if (s->preload != NULL)
+		warm_preloaded(s->job_type,
+		    json_object_get(s->preload, "modules"), unloaded,
+		    json_object_get(s->preload, "failed"));
 	/* One that a run waits for is taken: its end is the run's to hear. */
 	s->state = s->run != NULL ? SLOT_RUNNING : SLOT_READY;
 	log_debug("%s: ready after %lld ms", s->name,
@@ -474,8 +539,12 @@ pool_assign(const struct slot_kind *kind, struct run *run)
 	for (i = 0; i < MAX_SLOTS; i++) {
 		s = &slots[i];
 		if (s->state == SLOT_STARTING && s->run == NULL &&
-		    is_kind(s, kind)) {
+		    is_kind(s, kind) &&
+		    (s->preload == NULL || warm_preload(kind->type))) {
 			s->run = run;
+			if (s->preload != NULL)
+				slot_deadline(
+				    s, run->job->startup_timeout * 500000LL);
 			return (s);
 		}
 	}
@@ -568,6 +637,8 @@ slot_settle(struct slot *s)
 	s->shared = NULL;
 	json_decref(s->proof);
 	s->proof = NULL;
+	json_decref(s->preload);
+	s->preload = NULL;
 	log_debug("%s: gone", s->name);
 	FAILPOINT("takod.removed");
 	s->state = SLOT_FREE;

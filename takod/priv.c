@@ -20,6 +20,7 @@
 
 #include "ids.h"
 #include "log.h"
+#include "sandbox.h"
 #include "takod.h"
 #include "util.h"
 
@@ -30,6 +31,15 @@ priv_check(void)
 		fatalx("takod must be started as root: it gives its children "
 		       "users of their own and starts container runtimes. "
 		       "Nothing is started without that");
+	if (landlock_abi() > 0)
+		return;
+	if (env.conf->require_landlock)
+		fatalx("no Landlock in this kernel: use Linux 5.13 or later "
+		       "with \"landlock\" in its lsm= parameter, or set "
+		       "require_landlock: false");
+	log_warnx("no Landlock in this kernel: takod's children are held back "
+		  "from files by the empty root, the system call filter and "
+		  "ids");
 }
 
 void

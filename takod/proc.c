@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -31,12 +32,15 @@
 /* Each child is asked so often whether it still turns, and has so long. */
 #define PING_S	5
 #define PONG_US (15 * 1000000LL)
+/* How long tako-api is not read, where it asks for more than the store does. */
+#define HEED_MS 5
 /* The unit gives the parent -500; a job has 1000. */
 #define OOM_SCORE "500"
 
 struct child_list children = TAILQ_HEAD_INITIALIZER(children);
 
 static struct child *api;
+static struct event *heed; /* until tako-api is read again */
 static struct event *api_respawn;
 
 static void child_exited(int, short, void *);
@@ -75,9 +79,13 @@ killed_before_parent(void)
  * folder need not be open to the child's user.
  */
 static void __attribute__((noreturn))
-child_exec(const char *name, int program, int channel, uid_t uid, gid_t gid)
+child_exec(enum msg_sender kind, int program, int channel, uid_t uid, gid_t gid)
 {
-	char *argv[] = { (char *)(uintptr_t)name, NULL, NULL };
+	const struct conf *cf = env.conf;
+	/* No job is longer, and a worker that waits for one does nothing. */
+	const rlim_t most = (rlim_t)(cf->max_startup_timeout + cf->max_timeout);
+	const struct rlimit cpu = { most, most };
+	char *argv[] = { (char *)(uintptr_t)program_of(kind), NULL, NULL };
 	char *envp[] = { NULL };
 	sigset_t none;
 	int null;
@@ -106,6 +114,8 @@ child_exec(const char *name, int program, int channel, uid_t uid, gid_t gid)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	argv[1] = (char *)(uintptr_t)log_argument();
+	if (kind == FROM_WORKER && setrlimit(RLIMIT_CPU, &cpu) == -1)
+		_exit(125);
 	killed_before_parent();
 	if (chdir("/") == -1 || sandbox_drop_ids(uid, gid) == -1)
 		_exit(125);
@@ -154,7 +164,7 @@ proc_spawn(
 		goto fail;
 	}
 	if (c->pid == 0)
-		child_exec(program_of(kind), program, pair[1], uid, gid);
+		child_exec(kind, program, pair[1], uid, gid);
 	close_fd(&program);
 	close_fd(&pair[1]);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
@@ -371,6 +381,41 @@ proc_watch(void)
 		fatal(NULL);
 }
 
+/* ---- a child that asks for much ------------------------------------------ */
+
+static void
+heed_again(int fd, short events, void *arg)
+{
+	static const struct timeval soon = { 0, HEED_MS * 1000 };
+
+	(void)fd;
+	(void)events;
+	(void)arg;
+	if (api == NULL || api->iev == NULL)
+		return;
+	if (!env.store_ops->behind(env.store)) {
+		imsgev_resume(api->iev);
+		return;
+	}
+	/* What it answered is not read yet. */
+	if (api->asked != 0)
+		api->asked = time_mono_us();
+	event_add(heed, &soon);
+}
+
+void
+proc_heed(struct child *c)
+{
+	if (c != api || c->iev == NULL || !env.store_up ||
+	    !env.store_ops->behind(env.store))
+		return;
+	if (heed == NULL &&
+	    (heed = evtimer_new(env.base, heed_again, NULL)) == NULL)
+		fatal(NULL);
+	imsgev_pause(c->iev);
+	heed_again(-1, 0, NULL);
+}
+
 /* ---- tako-api ------------------------------------------------------------ */
 
 static void
@@ -466,7 +511,7 @@ proc_api_setup(void)
 	setup.max_startup_timeout = (uint64_t)cf->max_startup_timeout;
 	setup.default_timeout = (uint64_t)cf->default_timeout;
 	setup.production_mode = cf->production_mode != 0;
-	setup.admit = admit_needed() != 0;
+	setup.admit = (uint64_t)admit_needed();
 	setup.keys = cf->api_auth_enabled != 0;
 	setup.max_connections = (uint64_t)cf->api_max_connections;
 	setup.max_connections_per_source =

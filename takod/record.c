@@ -33,9 +33,7 @@ job_free(struct job *job)
 {
 	if (job == NULL)
 		return;
-	blob_unref(job->code);
-	blob_unref(job->input);
-	blob_unref(job->requirements);
+	job_drop_payload(job);
 	blob_unref(job->out);
 	blob_unref(job->err);
 	blob_unref(job->output);
@@ -73,6 +71,15 @@ job_lend(const struct job *j)
 		    (size_t)j->n_attempts * sizeof(*j->attempts));
 	}
 	return (copy);
+}
+
+void
+job_drop_payload(struct job *job)
+{
+	blob_unref(job->code);
+	blob_unref(job->input);
+	blob_unref(job->requirements);
+	job->code = job->input = job->requirements = NULL;
 }
 
 /* ---- attempts ------------------------------------------------------------ */

@@ -198,6 +198,16 @@ run_slot_ready(struct run *r)
 }
 
 void
+run_slot_again(struct run *r, const struct slot_kind *kind)
+{
+	if ((r->slot = pool_assign(kind, r)) == NULL)
+		run_slot_failed(
+		    r, ENGINE_TRANSIENT, "node", "no slot could be made");
+	else if (r->slot->worker->state == CHILD_READY)
+		run_slot_ready(r);
+}
+
+void
 run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 {
 	struct slot_kind kind;
@@ -242,11 +252,8 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 	if (slot != NULL) {
 		slot->run = r;
 		run_slot_ready(r);
-	} else if ((r->slot = pool_assign(&kind, r)) == NULL)
-		run_slot_failed(
-		    r, ENGINE_TRANSIENT, "node", "no slot could be made");
-	else if (r->slot->worker->state == CHILD_READY)
-		run_slot_ready(r);
+	} else
+		run_slot_again(r, &kind);
 	log_set_correlation(NULL);
 }
 
@@ -278,7 +285,10 @@ run_end(struct run *r, enum run_reason reason)
 		r->done = r->dead = 1;
 		if (r->slot != NULL) {
 			r->slot->run = NULL;
-			pool_end(r->slot, "its job ended before it began");
+			if (reason != REASON_STARTUP ||
+			    !pool_preload_failed(r->slot, "it takes too long"))
+				pool_end(
+				    r->slot, "its job ended before it began");
 			r->slot = NULL;
 		}
 		if (!r->starting)

@@ -9,26 +9,32 @@
 #include "store_schema.h"
 #include "util.h"
 
+/* Where it begins, which the row and the answer have. */
 static int
-insert_row(struct store *s, const struct job *j, int start)
+insert_row(struct store *s, struct job *j, int start)
 {
 	sqlite3_stmt *st = sqlite_stmt(s, S_INSERT);
 	int64_t now = time_wall_us();
 	int i;
 
+	strlcpy(j->job_ref, j->job_type, sizeof(j->job_ref));
+	if (j->created_at == 0)
+		j->created_at = now;
+	j->status = start ? JOB_RUNNING : JOB_QUEUED;
+	j->fence = j->attempt = j->code_started = start;
+	j->started_at = start ? now : 0;
 	sqlite_bind_asked(st, j);
-	sqlite3_bind_int64(
-	    st, C_CREATED_AT + 1, j->created_at != 0 ? j->created_at : now);
-	sqlite_put_text(st, C_STATUS + 1, start ? "running" : "queued");
-	sqlite3_bind_int(st, C_FENCE + 1, start);
-	sqlite3_bind_int(st, C_ATTEMPT + 1, start);
+	sqlite3_bind_int64(st, C_CREATED_AT + 1, j->created_at);
+	sqlite_put_text(st, C_STATUS + 1, job_status_name(j->status));
+	sqlite3_bind_int64(st, C_FENCE + 1, j->fence);
+	sqlite3_bind_int(st, C_ATTEMPT + 1, j->attempt);
 	sqlite3_bind_int64(st, C_NOT_BEFORE + 1, j->not_before);
-	sqlite3_bind_int(st, C_CODE_STARTED + 1, start);
-	sqlite3_bind_int64(st, C_STARTED_AT + 1, start ? now : 0);
+	sqlite3_bind_int(st, C_CODE_STARTED + 1, j->code_started);
+	sqlite3_bind_int64(st, C_STARTED_AT + 1, j->started_at);
 	sqlite3_bind_int(st, C_ENDED_AT + 1, 0);
 	for (i = C_EXIT_CODE; i <= C_OOM_KILLS; i++)
 		sqlite3_bind_int(st, i + 1, -1);
-	sqlite_put_text(st, C_JOB_REF + 1, j->job_type);
+	sqlite_put_text(st, C_JOB_REF + 1, j->job_ref);
 	sqlite_put_text(st, C_ERROR + 1, NULL);
 	sqlite_put_text(st, C_ERROR_PHASE + 1, NULL);
 	sqlite_put_text(st, C_ERROR_MESSAGE + 1, "");
@@ -71,7 +77,7 @@ quota(struct store *s, struct store_op *op)
 enum store_result
 call_submit(struct store *s, struct store_op *op)
 {
-	const struct job *j = op->in;
+	struct job *j = op->in;
 	enum store_result r;
 	sqlite3_stmt *st;
 	int64_t queued;
@@ -108,5 +114,8 @@ call_submit(struct store *s, struct store_op *op)
 		return (sqlite_fault(s, rc));
 	if ((r = sqlite_put_payload(s, j)) != STORE_OK)
 		return (r);
-	return (sqlite_by_id(s, j->id, &op->job));
+	op->job = j;
+	op->in = NULL;
+	job_drop_payload(j);
+	return (STORE_OK);
 }

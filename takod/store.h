@@ -242,6 +242,9 @@ enum store_wake {
 /* id: of the job; the store's. */
 typedef void (*store_wakeup_cb)(enum store_wake, const char *id, void *arg);
 
+/* More than tako-api has clients, by default. */
+#define STORE_BACKLOG 1024
+
 struct store_ops {
 	const char *name;
 	int shared; /* other takods may take what this one holds */
@@ -255,6 +258,11 @@ struct store_ops {
 	    const struct store_self *, store_state_cb, store_wakeup_cb,
 	    void *arg, char *detail, size_t);
 	void (*close)(struct store *);
+	/*
+	 * Do more than STORE_BACKLOG calls wait to be begun? Then who asks for
+	 * more is not listened to for a while.
+	 */
+	int (*behind)(struct store *);
 	/*
 	 * Inserts a job; created_at 0 is now, by the store's clock. Where
 	 * start is 1, it goes in as running (fence 1,

@@ -355,11 +355,24 @@ pg_open(struct event_base *base, const char *url, const struct store_self *self,
 	return (s);
 }
 
+static int
+pg_behind(struct store *s)
+{
+	const struct pg_request *r;
+	int n = 0;
+
+	TAILQ_FOREACH (r, &s->submits, entry)
+		if (++n > STORE_BACKLOG)
+			return (1);
+	return (pg_conn_behind(s->conn, STORE_BACKLOG - n));
+}
+
 const struct store_ops store_pg = {
 	.name = "postgresql",
 	.shared = 1,
 	.open = pg_open,
 	.close = pg_close,
+	.behind = pg_behind,
 	.submit = pg_submit,
 	.claim = pg_claim,
 	.start = pg_start,

@@ -11,7 +11,7 @@
 #ifndef STORE_SCHEMA_H
 #define STORE_SCHEMA_H
 
-#define SCHEMA_VERSION 9
+#define SCHEMA_VERSION 10
 
 /* migrations[n] brings version n to n + 1. */
 extern const char *const schema_sqlite[SCHEMA_VERSION];

@@ -793,10 +793,23 @@ fail:
 	return (NULL);
 }
 
+static int
+sqlite_behind(struct store *s)
+{
+	const struct store_op *op;
+	int n = 0;
+
+	TAILQ_FOREACH (op, &s->queue, entry)
+		if (++n > STORE_BACKLOG)
+			return (1);
+	return (0);
+}
+
 const struct store_ops store_sqlite = {
 	.name = "sqlite",
 	.open = sqlite_open,
 	.close = sqlite_close,
+	.behind = sqlite_behind,
 	.submit = sqlite_submit,
 	.claim = sqlite_claim,
 	.start = sqlite_start,

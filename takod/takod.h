@@ -150,8 +150,10 @@ struct child *proc_api(void); /* NULL while it is being replaced */
 /* From now on they log from that level on, and this process too. */
 void proc_log_level(enum log_level);
 void proc_api_setup(void); /* configuration and listeners, again */
-void proc_watch(void);	   /* from now on: what hangs is replaced */
-void proc_stop(void);	   /* ends every child */
+/* tako-api asked for something: not more than the store can follow. */
+void proc_heed(struct child *);
+void proc_watch(void); /* from now on: what hangs is replaced */
+void proc_stop(void);  /* ends every child */
 
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 /* First of all: takes over what systemd passed, if it did. */
@@ -189,7 +191,7 @@ int dispatch_child(
     struct imsgev *, const struct msg_frame *, int fd, void *child);
 
 /* ---- admit.c: who may ask ------------------------------------------------ */
-int admit_needed(void);
+enum admit_when admit_needed(void);
 void admit_request(const struct msg_req_admit *, struct msg_rep_admit *);
 int admit_open(char *detail, size_t); /* protected mode's key */
 /*
@@ -242,6 +244,8 @@ struct slot {
 	int64_t began; /* monotonic */
 	json_t *proof; /* what it is under; for its job's record */
 	int network;   /* its container has one */
+	/* For the same, modules and failed; NULL: nothing is imported ahead. */
+	json_t *preload;
 	/* Bytes, as its worker was told: a reload may change them. */
 	uint64_t max_stdout, max_stderr, max_artifact, max_artifacts_total;
 	struct run *run;
@@ -266,10 +270,24 @@ void pool_counts(unsigned *ready, unsigned *starting);
 int pool_empty(void);
 /* Messages of the slot's worker. */
 void pool_setup_done(struct slot *);
-void pool_worker_ready(struct slot *);
+void pool_worker_ready(struct slot *, uint32_t unloaded);
+/*
+ * What it imports ahead may be why a slot is not ready: then it is ended, and
+ * the run that waits for it has another one; else 0.
+ */
+int pool_preload_failed(struct slot *, const char *why);
 int pool_spool_fd(const struct slot *); /* -1; the caller closes */
 /* Removes a folder below data_dir and the files in it; logs if it cannot. */
 void pool_folder_remove(const char *path);
+
+/* ---- warm.c: what is made ahead of jobs ---------------------------------- */
+/* Shall a slot of that type import ahead what its type says? */
+int warm_preload(const struct conf_job_type *);
+void warm_preload_failed(const char *job_type, const char *why);
+/* Adds to failed the names of those modules that have a bit. */
+void warm_preloaded(const char *job_type, const json_t *modules,
+    uint32_t unloaded, json_t *failed);
+void warm_forget(void); /* the configuration has changed */
 
 /* ---- shared_code.c: the operator's files that jobs import ---------------- */
 /* At the start. -1 with detail, which names what to mend. */
@@ -383,6 +401,8 @@ void run_slot_ready(struct run *);
 void run_slot_failed(
     struct run *, enum engine_error, const char *place, const char *detail);
 void run_slot_dead(struct run *);
+/* Its slot ended for what is tried otherwise now: another one is made. */
+void run_slot_again(struct run *, const struct slot_kind *);
 void run_worker_gone(struct run *, const char *why);
 void run_phase(struct run *, enum job_phase);
 int run_output(struct run *, const struct msg_job_output *, struct blob *);

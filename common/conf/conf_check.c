@@ -129,6 +129,29 @@ conf_check_device(char **text)
 	return (NULL);
 }
 
+/* A dotted name as an import statement has it; ASCII alone. */
+const char *
+conf_check_module(char **text)
+{
+	static const char digits[] = "0123456789";
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+	const char *p = *text;
+	size_t n;
+
+	if (strlen(p) > CONF_MAX_MODULE)
+		return ("must be at most 128 characters long");
+	for (;; p++) {
+		n = strspn(p, letters);
+		if (n == 0 || strchr(digits, *p) != NULL ||
+		    (p[n] != '.' && p[n] != '\0'))
+			return ("must be a module's name, such as os.path");
+		p += n;
+		if (*p == '\0')
+			return (NULL);
+	}
+}
+
 const char *
 conf_check_docker_host(char **text)
 {

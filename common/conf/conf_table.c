@@ -181,6 +181,10 @@ const struct conf_key conf_job_type_keys[] = {
 	{ AT(conf_job_type, warm_pool_size), .type = CONF_INT, IN(0, 64),
 	    LIVE, .flags = CK_NULL | CK_UNSET | CK_OWN,
 	    .text = "sandboxes of this type kept ready" },
+	{ AT(conf_job_type, preload), .type = CONF_TEXTS,
+	    IN(0, CONF_MAX_PRELOAD), LIVE, .flags = CK_OWN,
+	    .check = conf_check_module,
+	    .text = "modules that its interpreter has imported ahead" },
 	{ .name = NULL },
 };
 
@@ -369,6 +373,8 @@ const struct conf_key conf_keys[] = {
 	    .text = "group that may use it; null: root's" },
 	{ AT(conf, log_format), .type = CONF_ENUM, .def = "text", RESTART,
 	    .values = formats, .flags = CK_OWN, .text = "text or json" },
+	{ AT(conf, require_landlock), .type = CONF_BOOL, .def = "true", RESTART,
+	    .flags = CK_OWN, .text = "no start on a kernel without Landlock" },
 	{ AT(conf, drain_timeout), .type = CONF_INT, .def = "30",
 	    IN(0, 86400), LIVE, .flags = CK_OWN,
 	    .text = "seconds that jobs have to end when takod stops" },

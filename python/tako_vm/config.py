@@ -64,6 +64,7 @@ class JobTypeConfig:
     session_enabled: bool
     gpu: JobTypeGPUConfig
     warm_pool_size: Optional[int]
+    preload: List[str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -697,7 +697,8 @@ def all_keys(data):
     job_type = {"name", "requirements", "python_version", "base_image",
                 "shared_code", "environment", "memory_limit", "cpu_limit",
                 "timeout", "startup_timeout", "network_enabled",
-                "allowed_hosts", "session_enabled", "gpu", "warm_pool_size"}
+                "allowed_hosts", "session_enabled", "gpu", "warm_pool_size",
+                "preload"}
     assert set(data["job_types"][0]) == job_type
     return (set(data), set(data["container_limits"]), job_type,
             set(data["job_types"][0]["gpu"]), set(data["tenant_defaults"]),

@@ -57,6 +57,12 @@ proc_deadline(struct child *c, int ms)
 	need(c == &child && ms == 0);
 }
 
+void
+proc_heed(struct child *c)
+{
+	need(c == &child);
+}
+
 struct child *
 proc_api(void)
 {
@@ -171,11 +177,18 @@ EFFECT(letters_list, const char *a, int64_t b, int64_t c, int64_t d,
     answer_cb e, void *f)
 EFFECT(letters_stats, answer_cb a, void *b)
 EFFECT(letters_remove, int64_t a, answer_cb b, void *c)
-EFFECT(pool_worker_ready, struct slot *a)
+EFFECT(pool_worker_ready, struct slot *a, uint32_t b)
 EFFECT(run_phase, struct run *a, enum job_phase b)
 EFFECT(run_done, struct run *a, const struct msg_job_done *b)
 EFFECT(index_child_ready, struct child *a)
 EFFECT(pool_end, struct slot *a, const char *b)
+int
+pool_preload_failed(struct slot *a, const char *b)
+{
+	(void)a;
+	(void)b;
+	return (0);
+}
 #pragma GCC diagnostic pop
 /* clang-format on */
 

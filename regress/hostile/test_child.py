@@ -16,6 +16,7 @@ import time
 import pytest
 
 from lib import host, shared
+from lib.proxy import PgProxy
 from lib.takod import Takod
 
 HOSTILE = shared.program("regress/tools/hostile_child")
@@ -152,6 +153,38 @@ def test_hostile_api(number, name):
         daemon.stop()
     finally:
         daemon.discard()
+
+
+def test_flood_before_slow_store(shared_things):
+    """It asks for more than the store can follow: it has to wait."""
+    number, = [p.values[0] for p in ATTACKS_OF_API if p.id == "flood_cancel"]
+    server = shared.postgres()
+    server.create("flood_slow")
+    proxy = PgProxy(server)
+    folder = folder_for("hostile-slow")
+    try:
+        hung = proxy.rule("S_CANCEL", "hang")
+        daemon = Hostile("tako-api", folder, number, config={
+            "warm_pool_size": 0, "database_url": proxy.url("flood_slow")})
+        try:
+            host.wait_for("the attack begins", lambda: not hung.times, 40)
+            _, rss, _ = parent_figures(daemon.pid)
+            seen = [None] * 5
+
+            def rests():
+                seen.append(parent_figures(daemon.pid))
+                return len(set(seen[-5:])) == 1
+            host.wait_for("nothing moves", rests, 20, 0.1)
+            grown = seen[-1][1] - rss
+            assert grown < 8 * 1024, "parent grew by %d KiB" % grown
+            assert daemon.alive()
+            proxy.clear()
+            daemon.wait_control()
+            daemon.stop()
+        finally:
+            daemon.discard()
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize("number,name", attacks("worker"))

@@ -3,6 +3,7 @@ test_front.py: tako-api alone, with a parent whose answers the test gives
 (fakeparent.py): what it asks for each request, what it makes of each answer,
 and what it does with a parent that breaks the rules.
 """
+import http.client
 import os
 import re
 
@@ -344,6 +345,44 @@ def test_body_before_the_word_of_the_parent(parent):
     os.close(submit.fd)
     record(one, submit.id)
     assert one.answer(client)[0] == 200
+
+
+def test_asked_once_of_a_connection(parent):
+    """As long as it shows the same, and the configuration is the same."""
+    one = parent(admit=1)
+    client = http.client.HTTPConnection(one.host, one.port, timeout=10)
+
+    def go(asked, verdict=0, **headers):
+        client.request("GET", "/jobs/" + JOB, headers=headers)
+        if asked:
+            one.send("REP_ADMIT", to=one.expect("REQ_ADMIT").id,
+                     verdict=verdict)
+        if verdict == 0:
+            record(one, one.expect("REQ_GET").id)
+        reply = client.getresponse()
+        reply.read()
+        return reply.status
+    key = {"X-API-Key": "k" * 16}
+    assert go(True, **key) == 200
+    assert go(False, **key) == 200
+    assert go(True, 1) == 401
+    assert go(True, 1, **{"X-API-Key": "l" * 16}) == 401
+    assert go(True, 1, **key, Host="b.example") == 401
+    assert go(True, 1, **key, Forwarded="for=1.2.3.4") == 401
+    assert go(False, **key) == 200
+    # What is let in once is no key to another: not to one that was refused.
+    assert go(True, Forwarded="for=1.2.3.4") == 200
+    assert go(True, 1, **key) == 401
+    assert go(False, Forwarded="for=1.2.3.4") == 200
+    one.send("API_SETUP", **{**one.SETUP, "admit": 1})
+    one.listen()
+    assert go(True, 1, Forwarded="for=1.2.3.4") == 401
+    # Where each one counts, each one is asked for.
+    one.send("API_SETUP", **{**one.SETUP, "admit": 2})
+    one.listen()
+    assert go(True, **key) == 200
+    assert go(True, 2, **key) == 429
+    client.close()
 
 
 # ---- life ---------------------------------------------------------------------

@@ -116,6 +116,7 @@ KEYS = {
     "network_allow": [NETS + "test_public"],
     "network_deny": [NETS + "test_denied"],
     "job_types.startup_timeout": [OF + "test_time_of_a_start"],
+    "job_types.preload": ["contract/test_preload.py::test_is_imported_ahead"],
     "job_types.warm_pool_size": [IN + "test_slots_kept_ready",
                                  OF + "test_ready_slots"],
     "engine": ["engine/test_docker.py::test_life",
@@ -137,6 +138,7 @@ KEYS = {
     "control_group": ["ctl/test_ctl.py::"
                       "test_the_group_may_and_others_may_not"],
     "log_format": ["contract/test_log.py::test_json"],
+    "require_landlock": ["privs/test_landlock.py::test_no_landlock"],
     "drain_timeout": ["durable/test_stop.py::test_drain_timeout"],
     "node_name": ["nodes/test_nodes.py::test_nodes_listed",
                   "nodes/test_cut.py::test_same_name"],

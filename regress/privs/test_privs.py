@@ -121,6 +121,9 @@ def test_limits(daemon):
         assert now["Max core file size"] == "0"
         assert int(now["Max open files"]) <= 65536
         assert now["Max file size"] != "unlimited"
+    for pid in settled(daemon)[1]:
+        assert limits(pid)["Max cpu time"] == str(
+            600 + daemon.keys["max_timeout"])
 
 
 def test_environment_is_empty(daemon, sanitized):

@@ -169,6 +169,9 @@ t_submit_together(void **state)
 				assert_int_equal(a[i].result, STORE_OK);
 				assert_string_equal(a[i].job->id, jobs[i]->id);
 				assert_int_equal(a[i].job->status, JOB_QUEUED);
+				if (i != 5)
+					assert_asked(a[i].job, jobs[i]);
+				assert_null(a[i].job->code);
 				ok += i != 5;
 			}
 			job_free(a[i].job);
