@@ -211,6 +211,21 @@ proc_again(void)
 	return (0);
 }
 
+/* The others say so themselves; this one is missed only later. */
+static int
+have_pasta(void)
+{
+	char dirs[sizeof(path_variable)], path[64], *rest, *dir;
+
+	rest = strchr(strcpy(dirs, path_variable), '=') + 1;
+	while ((dir = strsep(&rest, ":")) != NULL) {
+		snprintf(path, sizeof(path), "%s/pasta", dir);
+		if (access(path, X_OK) == 0)
+			return (1);
+	}
+	return (0);
+}
+
 int
 network_child_router(
     uid_t uid, const char *rules, int out, struct network_place *place)
@@ -219,6 +234,8 @@ network_child_router(
 	pid_t pid;
 	char end;
 
+	if (!have_pasta())
+		return (failed(out, "pasta"));
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1 ||
 	    (pid = fork()) == -1)
 		return (failed(out, "router"));

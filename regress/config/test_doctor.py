@@ -92,6 +92,18 @@ def test_all_is_well(engine, runtime, store):
     assert os.listdir(trial.data_dir) == []
 
 
+@pytest.mark.parametrize("runtime", ["runsc", "runc"])
+def test_network(runtime):
+    """Tried where a job type has one, and only there."""
+    types = [{"name": "net", "network_enabled": True}]
+    _, found = doctor(Trial(engine="oci", container_runtime=runtime,
+                            job_types=types))
+    assert found["network"][0][:2] == (
+        "ok", "a container gets a network of its own"), found
+    only_failure(Trial(engine="docker", container_runtime="runc",
+                       job_types=types), "network", "engine: oci", "passt")
+
+
 def test_lines_for_people():
     code, out, err = Trial(container_runtime="runc").vm("doctor")
     assert (code, err) == (0, "")

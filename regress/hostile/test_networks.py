@@ -340,3 +340,40 @@ def test_killed(shared_things, world, runtime):
     assert sorted(os.listdir("/sys/class/net")) == interfaces
     end(made)
     assert not namespaces(made)
+
+
+# ---- where there can be none -------------------------------------------------
+
+def refused(daemon, text):
+    """A job of a type with a network is, and one of another type is not."""
+    answer = daemon.execute("print('it ran')", job_type="open")
+    record = daemon.record(answer["execution_id"])
+    assert (record["status"], record["error"]["type"]) == (
+        "failed", "config_error"), record
+    assert text in record["error"]["message"], record
+    assert daemon.execute("print(1)")["stdout"] == "1\n"
+
+
+@pytest.mark.parametrize("missing,text", [
+    ("/usr/sbin/nft", "nft: Permission denied"), ("/usr/bin/pasta", "pasta"),
+])
+def test_missing(shared_things, world, missing, text):
+    """One line says it at the start, and so does each such job's record."""
+    from conftest import end, make
+    made = make("oci", "runc", config={
+        "warm_pool_size": 0,
+        "job_types": [{"name": "open", "network_enabled": True}]},
+        program=world.program(shared.program("takod"), missing))
+    text = "containers can have no network: " + text
+    host.wait_for("a line of it", lambda: text in made.log(), 10)
+    refused(made, text)
+    end(made)
+
+
+def test_docker(shared_things):
+    from conftest import end, make
+    made = make("docker", "runc", config={
+        "warm_pool_size": 0,
+        "job_types": [{"name": "open", "network_enabled": True}]})
+    refused(made, "engine: oci is needed")
+    end(made)

@@ -88,16 +88,19 @@ class World:
                 for address in addresses:
                     file.write("%s %s\n" % (address, name))
 
-    def program(self, program):
-        """takod, which sees those names: a script that becomes it."""
+    def program(self, program, missing=None):
+        """takod, which sees those names, and not the program missing: a
+        script that becomes it."""
         path = os.path.join(self.folder, "takod")
         with open(path, "w") as file:
             file.write("""#!/bin/sh
 exec unshare --mount sh -euc '
 mount --bind %s/hosts /etc/hosts
 mount --bind %s/resolv.conf /etc/resolv.conf
-exec %s "$@"' sh "$@"
-""" % (self.folder, self.folder, program))
+%sexec %s "$@"' sh "$@"
+""" % (self.folder, self.folder,
+       "mount --bind /dev/null $(readlink -f %s)\n" % missing
+       if missing else "", program))
         os.chmod(path, 0o755)
         return path
 
