@@ -118,7 +118,8 @@ def test_lines_for_people():
 
 
 def test_manual_has_every_check():
-    _, found = doctor(Trial(container_runtime="runc"))
+    _, found = doctor(Trial(container_runtime="runc", engine="oci", job_types=[
+        {"name": "net", "network_enabled": True}]))
     with open(os.path.join(shared.TOP, "man", "tako-vm.1")) as file:
         page = file.read().split(".It Ic doctor")[1].split("\n.El")[0]
     listed = set(re.findall(r"[a-z_]+", " ".join(
