@@ -304,17 +304,6 @@ def test_pasta_dies(daemon, world):
 
 # ---- a takod that is killed --------------------------------------------------
 
-def namespaces(daemon):
-    """Of networks, which processes of its ids are in."""
-    found = set()
-    for process in daemon.own_uid_processes():
-        try:
-            found.add(os.readlink("/proc/%d/ns/net" % process.pid))
-        except OSError:
-            pass
-    return found
-
-
 @pytest.mark.parametrize("runtime", ["runsc", "runc"])
 def test_killed(shared_things, world, runtime):
     """Nothing of its networks outlives it but what a job's sandbox holds, and
@@ -330,16 +319,17 @@ def test_killed(shared_things, world, runtime):
     host.wait_for("it runs", lambda: made.record(job)["status"] ==
                   "running", 20)
     assert len(uplink(made)) == 1
+    former = [(p.pid, p.started) for p in made.own_uid_processes()]
     made.kill9()
     host.wait_for("pasta's end", lambda: not uplink(made), 10)
     made.start()
-    host.wait_for("what is left to go", lambda: len(uplink(made)) == 1 and
-                  len(namespaces(made)) <= 3, 20)
+    # With its processes go a namespace, its interfaces and its rules.
+    host.wait_for("what is left to go", lambda: not any(
+        host.alive(*process) for process in former), 20)
     found, _ = tries(made, "open", tcp("public", world.public))
     assert found == {"public": HELLO}
     assert sorted(os.listdir("/sys/class/net")) == interfaces
     end(made)
-    assert not namespaces(made)
 
 
 # ---- where there can be none -------------------------------------------------
