@@ -172,8 +172,9 @@ struct conf {
 	char *runsc_path, *runc_path;		/* name or path */
 	struct conf_list runsc_args, runc_args; /* before the command */
 	char *rootfs;				/* NULL: the built image */
-	int warm_pool_size;			/* of the default type: 2 */
-	char *api_user;				/* NULL: as takod.8 says */
+	int warm_pool_size; /* of the default type; -1: not given */
+	int warm_pool_idle_seconds;
+	char *api_user; /* NULL: as takod.8 says */
 	char *worker_user;
 	uint64_t uid_base; /* first numeric id; 0: chosen */
 	char *node_name;   /* NULL: <instance>@<host name> */

@@ -258,8 +258,11 @@ enum msg_fd {
 	U(max_queue, 0, 10000)                                                 \
 	U(slots_ready, 0, MAX_SLOTS)                                           \
 	U(slots_starting, 0, MAX_SLOTS)                                        \
+	U(slots_wanted, 0, UINT32_MAX)                                         \
 	U(warm_pool_size, 0, MAX_SLOTS)                                        \
-	U(nodes, 0, UINT32_MAX) /* all that share the store */                 \
+	U(jobs_warm, 0, UINT64_MAX) /* began in a slot that waited */          \
+	U(jobs_cold, 0, UINT64_MAX) /* waited for their slot */                \
+	U(nodes, 0, UINT32_MAX)	    /* all that share the store */             \
 	U(nodes_running, 0, UINT32_MAX)                                        \
 	U(nodes_workers, 0, UINT32_MAX)                                        \
 	S(node, MAX_NODE)                                                      \

@@ -27,13 +27,13 @@ COMBOS = (
     ("docker", "runc", "sqlite"),
 )
 # Job types of the daemons below, for tests of limits and environments.
-JOB_TYPES = [
+JOB_TYPES = [{"warm_pool_size": 0, **job_type} for job_type in (
     {"name": "small", "memory_limit": "64m"},
     {"name": "envs", "environment": {"GREETING": "hello, world",
                                      "UMLAUT": "\u00fc", "EMPTY": ""}},
     {"name": "sharing",
      "shared_code": ["one.py", "./lib/../lib/", "link", "tool"]},
-]
+)]
 # What the last of them shares, beside the configuration.
 FILES = {
     "one.py": "WHO = 'one'\n",

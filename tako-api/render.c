@@ -551,7 +551,10 @@ render_pool(struct evbuffer *out, const struct msg_rep_stats *m)
 	render_name(out, "takod");
 	put_num(out, "{slots_ready", (int64_t)m->slots_ready);
 	put_num(out, "slots_starting", (int64_t)m->slots_starting);
+	put_num(out, "slots_wanted", (int64_t)m->slots_wanted);
 	put_num(out, "warm_pool_size", (int64_t)m->warm_pool_size);
+	put_num(out, "jobs_warm", (int64_t)m->jobs_warm);
+	put_num(out, "jobs_cold", (int64_t)m->jobs_cold);
 	put_num(out, "tenants_waiting", (int64_t)m->tenants_waiting);
 	put_str(out, "node", m->node);
 	put_num(out, "nodes", (int64_t)m->nodes);

@@ -238,7 +238,10 @@ static const struct shape_member health_more[] = {
 static const struct shape_member pool_more[] = {
 	{ "slots_ready", "count", NULL },
 	{ "slots_starting", "count", NULL },
-	{ "warm_pool_size", "count", NULL },
+	{ "slots_wanted", "count", "That should be ready." },
+	{ "warm_pool_size", "count", "Of the default type, at least." },
+	{ "jobs_warm", "count", "That found a slot ready." },
+	{ "jobs_cold", "count", "That waited for their slot." },
 	{ "tenants_waiting", "count", NULL },
 	{ "node", "string", NULL },
 	{ "nodes", "count", "Takods that share the store." },

@@ -9,6 +9,7 @@
  *	<key>/rootfs		a finished tree: never changed again
  *	<key>/manifest.json	what went in
  *	current -> <key>	what takod uses
+ *	pythonX.Y -> <key>	for job types of another python_version
  *
  * The key is a digest of the inputs, so a tree is built once. A tree comes
  * into being by one rename, and "current" moves by another: whatever moment a
@@ -31,13 +32,13 @@
 #include <jansson.h>
 
 #include "image.h"
+#include "python.h"
 #include "takod/data_dir.h"
 #include "takod/engine.h"
 #include "util.h"
 
 /* Grows by one with each change of what a build does. */
 #define IMAGE_RECIPE  2
-#define IMAGE_SUITE   "bookworm"
 #define IMAGE_INCLUDE "python3"
 
 /*
@@ -83,13 +84,13 @@ static const char recipe[] =
  * release): then mmdebstrap takes its default.
  */
 static char *
-host_sources(void)
+host_sources(const char *suite)
 {
 	static char *const argv[] = { "apt-get", "indextargets", "--format",
 		"deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
 		"Created-By: Packages", NULL };
 	char *all, *line, *save = NULL, *copy, *out, uri[1024], rel[128];
-	char comp[128];
+	char comp[128], base[128];
 	size_t len, cap;
 
 	if ((all = image_capture(argv, &len)) == NULL)
@@ -103,9 +104,10 @@ host_sources(void)
 			continue;
 		/* Others' archives carry the suite's name, but not "main". */
 		if (strcmp(comp, "main") != 0 ||
-		    (strcmp(rel, IMAGE_SUITE) != 0 &&
-			strcmp(rel, IMAGE_SUITE "-updates") != 0 &&
-			strcmp(rel, IMAGE_SUITE "-security") != 0))
+		    strncmp(rel, suite, strlen(suite)) != 0 ||
+		    (strcmp(rel + strlen(suite), "") != 0 &&
+			strcmp(rel + strlen(suite), "-updates") != 0 &&
+			strcmp(rel + strlen(suite), "-security") != 0))
 			continue;
 		if (strstr(out, line) != NULL)
 			continue; /* once per architecture */
@@ -114,7 +116,8 @@ host_sources(void)
 	}
 	free(copy);
 	free(all);
-	if (strstr(out, " " IMAGE_SUITE " ") == NULL)
+	snprintf(base, sizeof(base), " %s ", suite);
+	if (strstr(out, base) == NULL)
 		out[0] = '\0'; /* the base suite itself has to be there */
 	return (out);
 }
@@ -146,13 +149,13 @@ host_fetch_options(void)
 }
 
 static void
-image_key(char key[IMAGE_KEY_LEN + 1], const char *sources)
+image_key(char key[IMAGE_KEY_LEN + 1], const char *suite, const char *sources)
 {
 	char *all;
 	uint8_t digest[TAKO_SHA256];
 
 	all = xasprintf("recipe %d\nsuite %s\ninclude %s\n%s%s", IMAGE_RECIPE,
-	    IMAGE_SUITE, IMAGE_INCLUDE, recipe, sources);
+	    suite, IMAGE_INCLUDE, recipe, sources);
 	sha256(digest, all, strlen(all));
 	free(all);
 	hex_encode(key, digest, sizeof(digest));
@@ -227,6 +230,32 @@ remove_stale(const char *images)
 	closedir(d);
 }
 
+/* ---- links --------------------------------------------------------------- */
+
+#define IMAGE_LINK 64
+
+/* The link to the tree that has that Python. */
+static void
+link_name(char link[IMAGE_LINK], const char *python)
+{
+	if (strcmp(python, PYTHON_DEFAULT) == 0)
+		strlcpy(link, "current", IMAGE_LINK);
+	else
+		snprintf(link, IMAGE_LINK, "python%s", python);
+}
+
+/* The key that a link names, or "". */
+static void
+link_key(const char *images, const char *name, char key[IMAGE_KEY_LEN + 1])
+{
+	char *link = xasprintf("%s/%s", images, name);
+	ssize_t n;
+
+	n = readlink(link, key, IMAGE_KEY_LEN);
+	key[n > 0 ? n : 0] = '\0';
+	free(link);
+}
+
 /* ---- build -------------------------------------------------------------- */
 
 static int
@@ -276,7 +305,8 @@ tree_versions(const char *rootfs)
 }
 
 static int
-write_manifest(const char *tmp, const char *rootfs, const char *key)
+write_manifest(
+    const char *tmp, const char *rootfs, const char *suite, const char *key)
 {
 	json_t *versions, *m;
 	char date[40], *text;
@@ -287,8 +317,8 @@ write_manifest(const char *tmp, const char *rootfs, const char *key)
 		return (-1);
 	}
 	m = json_pack("{s:s s:i s:s s:[s] s:s s:I s:o}", "key", key, "recipe",
-	    IMAGE_RECIPE, "suite", IMAGE_SUITE, "include", IMAGE_INCLUDE,
-	    "built_at", time_iso(date, sizeof(date), time_wall_us()), "size",
+	    IMAGE_RECIPE, "suite", suite, "include", IMAGE_INCLUDE, "built_at",
+	    time_iso(date, sizeof(date), time_wall_us()), "size",
 	    (json_int_t)tree_size(rootfs), "packages", versions);
 	if (m == NULL || (text = json_dumps(m, JSON_INDENT(2))) == NULL) {
 		json_decref(m);
@@ -303,18 +333,19 @@ write_manifest(const char *tmp, const char *rootfs, const char *key)
 }
 
 static int
-run_mmdebstrap(const char *tmp, const char *rootfs, const char *sources)
+run_mmdebstrap(
+    const char *tmp, const char *rootfs, const char *suite, const char *sources)
 {
 	char *list = xasprintf("%s/sources.list", tmp), *options, *text;
 	char *aptopt = xasprintf("--aptopt=%s/apt.conf", tmp);
-	char *target = xstrdup(rootfs);
+	char *target = xstrdup(rootfs), *release = xstrdup(suite);
 	char *const argv[] = { "mmdebstrap", "--mode=root", "--variant=minbase",
 		"--format=directory", "--include=" IMAGE_INCLUDE, aptopt,
 		"--dpkgopt=path-exclude=/usr/share/doc/*",
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/info/*",
-		"--dpkgopt=path-exclude=/usr/share/locale/*", IMAGE_SUITE,
-		target, sources[0] != '\0' ? list : NULL, NULL };
+		"--dpkgopt=path-exclude=/usr/share/locale/*", release, target,
+		sources[0] != '\0' ? list : NULL, NULL };
 	int r = -1;
 
 	text = host_fetch_options();
@@ -324,6 +355,7 @@ run_mmdebstrap(const char *tmp, const char *rootfs, const char *sources)
 		image_say("%s: %s", tmp, strerror(errno));
 	else
 		r = image_show(argv);
+	free(release);
 	free(target);
 	free(text);
 	free(options);
@@ -345,11 +377,11 @@ run_recipe(const char *rootfs)
 	return (r);
 }
 
-/* Makes `current` name key, in one step. */
+/* Makes a link name key, in one step. */
 static int
-set_current(const char *images, const char *key)
+set_link(const char *images, const char *name, const char *key)
 {
-	char *link = xasprintf("%s/current", images);
+	char *link = xasprintf("%s/%s", images, name);
 	char *tmp = xasprintf("%s/.tmp-current", images);
 	int r;
 
@@ -379,8 +411,8 @@ rename_synced(const char *from, const char *to)
 
 /* A build in tmp, then one rename to its place. */
 static int
-build_in(
-    const char *images, const char *tmp, const char *key, const char *sources)
+build_in(const char *images, const char *tmp, const char *suite,
+    const char *key, const char *sources)
 {
 	char *rootfs = xasprintf("%s/rootfs", tmp);
 	char *unlinked, *place = xasprintf("%s/%s", images, key);
@@ -388,8 +420,9 @@ build_in(
 	size_t i;
 	int r = -1;
 
-	if (run_mmdebstrap(tmp, rootfs, sources) == 0 &&
-	    run_recipe(rootfs) == 0 && write_manifest(tmp, rootfs, key) == 0) {
+	if (run_mmdebstrap(tmp, rootfs, suite, sources) == 0 &&
+	    run_recipe(rootfs) == 0 &&
+	    write_manifest(tmp, rootfs, suite, key) == 0) {
 		for (i = 0; i < nitems(inputs); i++) {
 			unlinked = xasprintf("%s/%s", tmp, inputs[i]);
 			unlink(unlinked);
@@ -404,7 +437,8 @@ build_in(
 }
 
 static int
-build_tree(const char *images, const char *key, const char *sources)
+build_tree(
+    const char *images, const char *suite, const char *key, const char *sources)
 {
 	char *tmp = xasprintf("%s/.tmp-XXXXXX", images);
 	int r = EX_SOFTWARE;
@@ -415,9 +449,9 @@ build_tree(const char *images, const char *key, const char *sources)
 		free(tmp);
 		return (EX_CANTCREAT);
 	}
-	image_say("building %s with %s from %s", IMAGE_SUITE, IMAGE_INCLUDE,
+	image_say("building %s with %s from %s", suite, IMAGE_INCLUDE,
 	    sources[0] != '\0' ? "this host's apt sources" : "Debian's mirror");
-	if (build_in(images, tmp, key, sources) == 0) {
+	if (build_in(images, tmp, suite, key, sources) == 0) {
 		image_say("built %.12s in %lld s", key,
 		    (long long)(time(NULL) - began));
 		r = EX_OK;
@@ -506,11 +540,24 @@ program_there(const char *name)
 }
 
 static int
-image_build(const struct conf *conf, const char *images, int docker)
+image_build(const struct conf *running, const char *images, int docker,
+    const char *python)
 {
-	char key[IMAGE_KEY_LEN + 1], *rootfs, *sources;
+	char key[IMAGE_KEY_LEN + 1], *rootfs, *sources, name[PYTHON_IMAGE];
+	struct conf named = *running, *conf = &named;
+	const char *suite = python_suite(python);
+	char link[IMAGE_LINK];
 	int lock, r = EX_OK;
 
+	if (suite == NULL) {
+		image_say("there is no Debian with Python %s; there are those "
+			  "with " PYTHON_MADE,
+		    python);
+		return (EX_USAGE);
+	}
+	link_name(link, python);
+	/* Its functions take the name from there. */
+	named.docker_image = xstrdup(python_image(running, NULL, python, name));
 	if (geteuid() != 0) {
 		image_say(
 		    "must be run as root: it installs packages into a new "
@@ -526,8 +573,8 @@ image_build(const struct conf *conf, const char *images, int docker)
 	if ((lock = lock_images(images)) == -1)
 		return (EX_CANTCREAT);
 	remove_stale(images);
-	sources = host_sources();
-	image_key(key, sources);
+	sources = host_sources(suite);
+	image_key(key, suite, sources);
 	rootfs = xasprintf("%s/%s/rootfs", images, key);
 	if (access(rootfs, F_OK) == 0)
 		image_say("%.12s is there already", key);
@@ -536,13 +583,14 @@ image_build(const struct conf *conf, const char *images, int docker)
 		    "mmdebstrap is not installed: apt-get install mmdebstrap");
 		r = EX_UNAVAILABLE;
 	} else
-		r = build_tree(images, key, sources);
+		r = build_tree(images, suite, key, sources);
 	free(sources);
-	if (r == EX_OK && set_current(images, key) == -1)
+	if (r == EX_OK && set_link(images, link, key) == -1)
 		r = EX_CANTCREAT;
 	if (r == EX_OK && (docker || engine_choose(conf) == &engine_docker))
 		r = import_docker(conf, rootfs, key);
 	free(rootfs);
+	free(named.docker_image);
 	close_fd(&lock);
 	return (r);
 }
@@ -556,21 +604,26 @@ is_key(const char *name)
 		strspn(name, "0123456789abcdef") == IMAGE_KEY_LEN);
 }
 
-/* The key that `current` names, or "". */
-static void
-current_key(const char *images, char key[IMAGE_KEY_LEN + 1])
+/* The Python that a key was built for and is used for; NULL: none. */
+static const char *
+key_python(const char *images, const char *key)
 {
-	char *link = xasprintf("%s/current", images);
-	ssize_t n;
+	char link[IMAGE_LINK], linked[IMAGE_KEY_LEN + 1];
+	const char *python;
+	size_t i;
 
-	n = readlink(link, key, IMAGE_KEY_LEN);
-	key[n > 0 ? n : 0] = '\0';
-	free(link);
+	for (i = 0; (python = python_version(i)) != NULL; i++) {
+		link_name(link, python);
+		link_key(images, link, linked);
+		if (strcmp(linked, key) == 0)
+			break;
+	}
+	return (python);
 }
 
 /* One row of the list: of a tree here, or of the Docker engine. */
 static json_t *
-list_tree(const char *images, const char *key, const char *current)
+list_tree(const char *images, const char *key)
 {
 	char *manifest = xasprintf("%s/%s/manifest.json", images, key);
 	char *rootfs = xasprintf("%s/%s/rootfs", images, key);
@@ -578,9 +631,10 @@ list_tree(const char *images, const char *key, const char *current)
 
 	m = json_load_file(manifest, JSON_REJECT_DUPLICATES, NULL);
 	if (m != NULL) {
-		row = json_pack("{s:s s:s s:s s:s s:b s:O* s:O* s:O*}", "name",
-		    key, "key", key, "engine", "oci", "path", rootfs, "current",
-		    strcmp(key, current) == 0, "suite",
+		row = json_pack("{s:s s:s s:s s:s s:b s:s* s:O* s:O* s:O*}",
+		    "name", key, "key", key, "engine", "oci", "path", rootfs,
+		    "current", key_python(images, key) != NULL, "python",
+		    key_python(images, key), "suite",
 		    json_object_get(m, "suite"), "built_at",
 		    json_object_get(m, "built_at"), "size",
 		    json_object_get(m, "size"));
@@ -591,18 +645,31 @@ list_tree(const char *images, const char *key, const char *current)
 	return (row);
 }
 
-static json_t *
-list_docker(const struct conf *conf, const char *current)
+static void
+list_docker(const struct conf *conf, const char *images, json_t *rows)
 {
-	char key[IMAGE_KEY_LEN + 1], detail[512];
-	unsigned long long size = 0;
+	char key[IMAGE_KEY_LEN + 1], detail[512], name[PYTHON_IMAGE];
+	struct conf named = *conf;
+	unsigned long long size;
+	const char *python, *has;
+	size_t i;
 
-	if (image_docker_key(conf, key, &size, detail, sizeof(detail)) == -1 ||
-	    key[0] == '\0')
-		return (NULL);
-	return (json_pack("{s:s s:s s:s s:b s:I}", "name", conf->docker_image,
-	    "key", key, "engine", "docker", "current",
-	    strcmp(key, current) == 0, "size", (json_int_t)size));
+	for (i = 0; (python = python_version(i)) != NULL; i++) {
+		named.docker_image =
+		    xstrdup(python_image(conf, NULL, python, name));
+		if (image_docker_key(
+			&named, key, &size, detail, sizeof(detail)) == 0 &&
+		    key[0] != '\0') {
+			has = key_python(images, key);
+			json_array_append_new(rows,
+			    json_pack("{s:s s:s s:s s:b s:s s:I}", "name",
+				named.docker_image, "key", key, "engine",
+				"docker", "current",
+				has != NULL && strcmp(has, python) == 0,
+				"python", python, "size", (json_int_t)size));
+		}
+		free(named.docker_image);
+	}
 }
 
 /* The one in use is the first row. */
@@ -614,11 +681,11 @@ list_all(const struct conf *conf, const char *images)
 	struct dirent *e;
 	DIR *d;
 
-	current_key(images, current);
+	link_key(images, "current", current);
 	if ((d = opendir(images)) != NULL) {
 		while ((e = readdir(d)) != NULL)
 			if (is_key(e->d_name) &&
-			    (row = list_tree(images, e->d_name, current)))
+			    (row = list_tree(images, e->d_name)) != NULL)
 				json_array_insert_new(rows,
 				    strcmp(e->d_name, current) == 0
 					? 0
@@ -626,16 +693,15 @@ list_all(const struct conf *conf, const char *images)
 				    row);
 		closedir(d);
 	}
-	if (conf->engine != CONF_ENGINE_OCI &&
-	    (row = list_docker(conf, current)) != NULL)
-		json_array_append_new(rows, row);
+	if (conf->engine != CONF_ENGINE_OCI)
+		list_docker(conf, images, rows);
 	return (rows);
 }
 
 static int
 image_list(const struct conf *conf, const char *images, int json)
 {
-	json_t *rows = list_all(conf, images), *row, *built;
+	json_t *rows = list_all(conf, images), *row, *built, *python;
 	const char *name;
 	size_t i;
 
@@ -648,14 +714,16 @@ image_list(const struct conf *conf, const char *images, int json)
 	if (json_array_size(rows) == 0)
 		fputs("no image: takoctl image build\n", stderr);
 	else
-		printf("%-24s %-7s %9s  %-19s  %s\n", "IMAGE", "ENGINE", "SIZE",
-		    "BUILT", "STATE");
+		printf("%-24s %-7s %-6s %9s  %-19s  %s\n", "IMAGE", "ENGINE",
+		    "PYTHON", "SIZE", "BUILT", "STATE");
 	json_array_foreach (rows, i, row) {
 		name = json_string_value(json_object_get(row, "name"));
 		built = json_object_get(row, "built_at");
-		printf("%-24.*s %-7s %6.0f MB  %-19.19s  %s\n",
+		python = json_object_get(row, "python");
+		printf("%-24.*s %-7s %-6s %6.0f MB  %-19.19s  %s\n",
 		    is_key(name) ? 12 : 128, name,
 		    json_string_value(json_object_get(row, "engine")),
+		    python != NULL ? json_string_value(python) : "-",
 		    (double)json_integer_value(json_object_get(row, "size")) /
 			1e6,
 		    built != NULL ? json_string_value(built) : "-",
@@ -674,8 +742,10 @@ find_key(const char *images, const char *name, char key[IMAGE_KEY_LEN + 1])
 	int found = 0;
 	DIR *d;
 
-	if (strcmp(name, "current") == 0) {
-		current_key(images, key);
+	key[0] = '\0';
+	if (strcmp(name, "current") == 0 || strncmp(name, "python", 6) == 0) {
+		if (strchr(name, '/') == NULL)
+			link_key(images, name, key);
 		return (key[0] != '\0');
 	}
 	if (strlen(name) < 6 || (d = opendir(images)) == NULL)
@@ -694,22 +764,27 @@ find_key(const char *images, const char *name, char key[IMAGE_KEY_LEN + 1])
 static int
 remove_key(const char *images, const char *key)
 {
-	char current[IMAGE_KEY_LEN + 1], *from, *to, *link;
+	char name[IMAGE_LINK], *from, *to, *link;
+	const char *python;
 	int r = EX_OK;
 
-	current_key(images, current);
-	link = xasprintf("%s/current", images);
+	while ((python = key_python(images, key)) != NULL) {
+		link_name(name, python);
+		link = xasprintf("%s/%s", images, name);
+		if (unlink(link) == -1)
+			python = NULL;
+		free(link);
+		if (python == NULL)
+			break;
+	}
 	from = xasprintf("%s/%s", images, key);
 	to = xasprintf("%s/.tmp-%.12s", images, key);
-	if (strcmp(current, key) == 0)
-		unlink(link);
 	if (rename(from, to) == -1 || tree_remove(to) == -1) {
 		image_say("%s: %s", from, strerror(errno));
 		r = EX_IOERR;
 	}
 	free(to);
 	free(from);
-	free(link);
 	return (r);
 }
 
@@ -719,7 +794,8 @@ image_remove(const struct conf *conf, const char *images, const char *name)
 	char key[IMAGE_KEY_LEN + 1], detail[512];
 	int lock, n, r = EX_OK;
 
-	if (strcmp(name, conf->docker_image) == 0) {
+	if (strcmp(name, conf->docker_image) == 0 ||
+	    python_of_image(conf, name) != NULL) {
 		if (image_docker_remove(conf, name, detail, sizeof(detail)) ==
 		    0)
 			return (EX_OK);
@@ -745,7 +821,7 @@ image_remove(const struct conf *conf, const char *images, const char *name)
 static int
 usage(void)
 {
-	fputs("usage: takoctl image build [--docker]\n"
+	fputs("usage: takoctl image build [--docker] [--python X.Y]\n"
 	      "       takoctl image list [--json]\n"
 	      "       takoctl image remove NAME\n",
 	    stderr);
@@ -755,18 +831,27 @@ usage(void)
 int
 image_main(int argc, char **argv, const struct conf *conf)
 {
+	const char *verb = argc > 1 ? argv[1] : "", *python = PYTHON_DEFAULT;
+	int build = strcmp(verb, "build") == 0, docker = 0, json = 0, i, r;
 	char *images;
-	const char *verb = argc > 1 ? argv[1] : "";
-	int flag, r;
 
+	for (i = 2; i < argc; i++) {
+		if (build && strcmp(argv[i], "--docker") == 0)
+			docker = 1;
+		else if (build && strcmp(argv[i], "--python") == 0 &&
+			 i + 1 < argc)
+			python = argv[++i];
+		else if (strcmp(verb, "list") == 0 &&
+			 strcmp(argv[i], "--json") == 0)
+			json = 1;
+		else
+			break;
+	}
 	images = xasprintf("%s/images", conf->data_dir);
-	flag = argc == 3 &&
-	       strcmp(argv[2],
-		   strcmp(verb, "build") == 0 ? "--docker" : "--json") == 0;
-	if (strcmp(verb, "build") == 0 && (argc == 2 || flag))
-		r = image_build(conf, images, flag);
-	else if (strcmp(verb, "list") == 0 && (argc == 2 || flag))
-		r = image_list(conf, images, flag);
+	if (build && i == argc)
+		r = image_build(conf, images, docker, python);
+	else if (strcmp(verb, "list") == 0 && i == argc)
+		r = image_list(conf, images, json);
 	else if (strcmp(verb, "remove") == 0 && argc == 3)
 		r = image_remove(conf, images, argv[2]);
 	else

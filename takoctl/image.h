@@ -13,8 +13,9 @@
 /* image.c */
 #define IMAGE_KEY_LEN 64 /* hex digits */
 /*
- * argv[0] is "image", argv[1] what to do: build [--docker], list [--json],
- * remove NAME. Returns an exit status (sysexits). Messages go to stderr.
+ * argv[0] is "image", argv[1] what to do: build [--docker] [--python X.Y],
+ * list [--json], remove NAME. Returns an exit status (sysexits). Messages go to
+ * stderr.
  */
 int image_main(int argc, char **argv, const struct conf *);
 

@@ -96,10 +96,13 @@ show_stats(const struct msg_rep_stats *m)
 			(json_int_t)m->max_workers, "max_queue_size",
 			(json_int_t)m->max_queue));
 		json_object_set_new(doc, "pool",
-		    json_pack("{s:I, s:I, s:I}", "ready",
+		    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "ready",
 			(json_int_t)m->slots_ready, "starting",
-			(json_int_t)m->slots_starting, "warm_pool_size",
-			(json_int_t)m->warm_pool_size));
+			(json_int_t)m->slots_starting, "wanted",
+			(json_int_t)m->slots_wanted, "warm_pool_size",
+			(json_int_t)m->warm_pool_size, "jobs_warm",
+			(json_int_t)m->jobs_warm, "jobs_cold",
+			(json_int_t)m->jobs_cold));
 		return;
 	}
 	line("state", "%s%s%s", m->ready ? "ready" : "not ready",
@@ -112,10 +115,13 @@ show_stats(const struct msg_rep_stats *m)
 	line("jobs", "%llu running of %llu, %llu waiting of %llu",
 	    (unsigned long long)m->running, (unsigned long long)m->max_workers,
 	    (unsigned long long)m->pending, (unsigned long long)m->max_queue);
-	line("slots", "%llu ready, %llu starting, pool size %llu",
+	line("slots",
+	    "%llu ready, %llu starting, %llu wanted; %llu jobs found one "
+	    "ready, %llu waited",
 	    (unsigned long long)m->slots_ready,
 	    (unsigned long long)m->slots_starting,
-	    (unsigned long long)m->warm_pool_size);
+	    (unsigned long long)m->slots_wanted,
+	    (unsigned long long)m->jobs_warm, (unsigned long long)m->jobs_cold);
 }
 
 void

@@ -279,6 +279,24 @@ cgroup_kill(const struct cgroups *cg, const char *path)
 	return (most);
 }
 
+void
+cgroup_hurry(const struct cgroups *cg, const char *path)
+{
+	size_t i;
+	int dir;
+
+	/* The kernel's defaults; where they are not, there is no such file. */
+	for (i = 0; i < cg->n; i++) {
+		if (!cg->h[i].v2 && !in_list(cg->h[i].options, "cpu"))
+			continue;
+		if ((dir = open_group(&cg->h[i], path)) == -1)
+			continue;
+		write_word(dir, "cpu.weight", "100");
+		write_word(dir, "cpu.shares", "1024");
+		close(dir);
+	}
+}
+
 int
 cgroup_frozen(const struct cgroups *cg, const char *path)
 {

@@ -56,6 +56,8 @@ void cgroup_limits(
 /* Fills what can be had. */
 void cgroup_facts(
     const struct cgroups *, const char *path, struct container_facts *);
+/* From a part of a group's share of the processors to the whole of it. */
+void cgroup_hurry(const struct cgroups *, const char *path);
 /* 0 when nothing of it is left; -1 with errno (EBUSY: not empty yet). */
 int cgroup_remove(const struct cgroups *, const char *path);
 /* Calls back for each group right below path; a name may come many times. */

@@ -68,6 +68,7 @@ struct container_spec {
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */
 	uint64_t output_size; /* of /output */
+	int ahead;	      /* nobody waits: it gives way until hurry */
 	struct network_policy network;
 	int seccomp, caps, userns; /* the enable_ switches */
 };
@@ -167,6 +168,8 @@ struct engine_ops {
 	 * engine_done_cb tells as it does for remove, with the same arg.
 	 */
 	void (*create_cancel)(struct engine *, engine_done_cb, void *arg);
+	/* One that was made ahead gives way no more. NULL: none ever does. */
+	void (*hurry)(struct engine *, struct container *);
 	/* SIGKILL to all of it; may be called again. exit_cb follows. */
 	void (*kill)(struct engine *, struct container *);
 	/* Counters of the container now: dead or alive, before remove. */

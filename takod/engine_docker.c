@@ -29,6 +29,7 @@
 #include "docker_spec.h"
 #include "log.h"
 #include "proof.h"
+#include "python.h"
 #include "seccomp_job.h"
 #include "util.h"
 
@@ -466,7 +467,9 @@ make_created(const struct docker_answer *a, void *arg)
 	if (a->status == 404) {
 		make_failed(c, ENGINE_NO_IMAGE,
 		    "the image is not in the Docker Engine: run "
-		    "\"" BUILD_COMMAND "\"",
+		    "\"" BUILD_COMMAND "\", for another python_version "
+		    "(" PYTHON_MADE ") with --python X.Y; \"takoctl image "
+		    "list\" has what is there",
 		    0);
 		return;
 	}

@@ -34,6 +34,7 @@
 #include "oci_bundle.h"
 #include "oci_engine.h"
 #include "proof.h"
+#include "python.h"
 #include "seccomp_job.h"
 #include "util.h"
 
@@ -82,16 +83,47 @@ oci_program(const struct engine *e, enum runtime runtime, char *path,
 	return (-1);
 }
 
+/* The error lists what is there, and how to make more. */
+static void
+no_python(const struct conf *conf, const char *python, char *detail, size_t len)
+{
+	char there[64] = "", path[PATH_MAX];
+	const char *version;
+	size_t i;
+
+	for (i = 0; (version = python_version(i)) != NULL; i++) {
+		snprintf(path, sizeof(path), "%s/images/%s%s/rootfs",
+		    conf->data_dir,
+		    strcmp(version, PYTHON_DEFAULT) == 0 ? "current" : "python",
+		    strcmp(version, PYTHON_DEFAULT) == 0 ? "" : version);
+		if (access(path, F_OK) == -1 &&
+		    (conf->rootfs == NULL ||
+			strcmp(version, PYTHON_DEFAULT) != 0))
+			continue;
+		strlcat(there, there[0] != '\0' ? ", " : "", sizeof(there));
+		strlcat(there, version, sizeof(there));
+	}
+	snprintf(detail, len,
+	    "no image has python_version %s; there are: %s; make others "
+	    "(" PYTHON_MADE ") with: takoctl image build --python X.Y",
+	    python, there[0] != '\0' ? there : "none");
+}
+
 enum engine_error
 oci_rootfs(const struct engine *e, const struct container_spec *spec,
     char path[PATH_MAX], char *detail, size_t len)
 {
 	const struct conf *conf = e->conf;
 	const char *image = spec != NULL ? spec->image : NULL;
+	const char *python = NULL;
 	char link[PATH_MAX];
 
 	if (image != NULL && image[0] == '/')
 		strlcpy(link, image, sizeof(link));
+	else if (image != NULL &&
+		 (python = python_of_image(conf, image)) != NULL)
+		snprintf(link, sizeof(link), "%s/images/python%s/rootfs",
+		    conf->data_dir, python);
 	else if (image != NULL && (conf->docker_image == NULL ||
 				      strcmp(image, conf->docker_image) != 0)) {
 		snprintf(detail, len,
@@ -105,6 +137,10 @@ oci_rootfs(const struct engine *e, const struct container_spec *spec,
 		snprintf(link, sizeof(link), "%s/images/current/rootfs",
 		    conf->data_dir);
 	/* runc takes no root that is a link. */
+	if (realpath(link, path) == NULL && python != NULL) {
+		no_python(conf, python, detail, len);
+		return (ENGINE_NO_IMAGE);
+	}
 	if (realpath(link, path) == NULL) {
 		snprintf(detail, len,
 		    "no executor image (%s: %s); make it with: takoctl image "
@@ -655,6 +691,12 @@ oci_create(struct engine *e, const struct container_spec *spec,
 /* ---- the rest of the table ----------------------------------------------- */
 
 static void
+oci_hurry(struct engine *e, struct container *c)
+{
+	cgroup_hurry(e->cg, c->cgroup);
+}
+
+static void
 oci_kill(struct engine *e, struct container *c)
 {
 	if (cgroup_frozen(e->cg, c->cgroup))
@@ -952,6 +994,7 @@ const struct engine_ops engine_oci = {
 	.ping = oci_ping,
 	.create = oci_create,
 	.create_cancel = oci_create_cancel,
+	.hurry = oci_hurry,
 	.kill = oci_kill,
 	.facts = oci_facts,
 	.no_network = oci_no_network,

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "python.h"
 #include "takod.h"
 #include "util.h"
 
@@ -102,6 +103,7 @@ static void
 show_add(struct show *s, const struct conf_job_type *jt)
 {
 	json_t *type = type_json(jt);
+	char image[PYTHON_IMAGE];
 	struct look *l;
 
 	if (json_array_append_new(s->list, type) == -1)
@@ -113,7 +115,7 @@ show_add(struct show *s, const struct conf_job_type *jt)
 	l->type = type;
 	s->pending++;
 	env.engine_ops->image(env.engine,
-	    jt->base_image != NULL ? jt->base_image : env.conf->docker_image,
+	    python_image(env.conf, jt->base_image, jt->python_version, image),
 	    looked, l);
 }
 

@@ -238,6 +238,9 @@ bundle_process(const struct oci_bundle *b)
 	    "ambient"));
 }
 
+/* Of 1024, the kernel's default, which hurry gives it. */
+#define SHARES_AHEAD 102
+
 static json_t *
 bundle_resources(const struct oci_bundle *b)
 {
@@ -245,14 +248,19 @@ bundle_resources(const struct oci_bundle *b)
 	int headroom = is_gvisor(b) ? PIDS_HEADROOM_RUNSC : PIDS_HEADROOM_RUNC;
 	json_t *memory = json_pack("{s:I}", "limit", (json_int_t)s->memory);
 
+	json_t *cpu = json_pack("{s:I s:I}", "quota",
+	    (json_int_t)(s->cpus * CPU_PERIOD_US), "period",
+	    (json_int_t)CPU_PERIOD_US);
+
+	if (s->ahead)
+		json_object_set_new(cpu, "shares", json_integer(SHARES_AHEAD));
 	/* Both together: of memory and swap, so there is no swap. */
 	if (b->swap)
 		json_object_set_new(
 		    memory, "swap", json_integer((json_int_t)s->memory));
-	return (json_pack("{s:o s:{s:I} s:{s:I s:I} s:[{s:b s:s}]}", "memory",
-	    memory, "pids", "limit", (json_int_t)s->pids + headroom, "cpu",
-	    "quota", (json_int_t)(s->cpus * CPU_PERIOD_US), "period",
-	    (json_int_t)CPU_PERIOD_US, "devices", "allow", 0, "access", "rwm"));
+	return (json_pack("{s:o s:{s:I} s:o s:[{s:b s:s}]}", "memory", memory,
+	    "pids", "limit", (json_int_t)s->pids + headroom, "cpu", cpu,
+	    "devices", "allow", 0, "access", "rwm"));
 }
 
 /* Two ids exist in there: its root, who owns nothing, and the job. */

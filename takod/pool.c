@@ -24,6 +24,7 @@
 
 #include "failpoint.h"
 #include "log.h"
+#include "python.h"
 #include "takod.h"
 #include "util.h"
 
@@ -35,6 +36,7 @@
 struct slot slots[MAX_SLOTS];
 
 static uint64_t serial;
+static unsigned wanted; /* slots that should wait */
 
 static void slot_settle(struct slot *);
 static void slot_hand_stream(struct slot *);
@@ -51,8 +53,9 @@ count(enum slot_state state)
 }
 
 void
-pool_counts(unsigned *ready, unsigned *starting)
+pool_counts(unsigned *ready, unsigned *starting, unsigned *wanted_slots)
 {
+	*wanted_slots = wanted;
 	*ready = count(SLOT_READY);
 	*starting = count(SLOT_STARTING);
 }
@@ -185,7 +188,7 @@ pool_preload_failed(struct slot *s, const char *why)
 	env.engine_ops->facts(env.engine, s->container, &facts);
 	if (facts.oom_kills > 0)
 		why = "it takes more than memory_limit";
-	warm_preload_failed(s->job_type, why);
+	warm_preload_failed(s, why);
 	strlcpy(kind.layer, s->layer, sizeof(kind.layer));
 	s->run = NULL;
 	pool_end(s, why);
@@ -261,6 +264,16 @@ container_exited(struct container *ct, void *arg)
 }
 
 static void
+slot_hurry(struct slot *s)
+{
+	if (!s->ahead || s->container == NULL)
+		return;
+	s->ahead = 0;
+	if (env.engine_ops->hurry != NULL)
+		env.engine_ops->hurry(env.engine, s->container);
+}
+
+static void
 container_created(struct container *ct, int fd, int mux,
     enum engine_error error, const char *detail, void *arg)
 {
@@ -283,6 +296,8 @@ container_created(struct container *ct, int fd, int mux,
 		slot_settle(s);
 		return;
 	}
+	if (s->run != NULL)
+		slot_hurry(s);
 	FAILPOINT("takod.created");
 	slot_hand_stream(s);
 }
@@ -378,7 +393,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	const struct conf *cf = env.conf;
 	struct container_spec spec;
 	struct slot *s = NULL;
-	char app[PATH_MAX];
+	char app[PATH_MAX], image[PYTHON_IMAGE];
 	char preload[CONF_MAX_PRELOAD * (CONF_MAX_MODULE + 1) + 1] = "";
 	uid_t uid;
 	gid_t gid;
@@ -420,7 +435,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	if (deadline == 0)
 		deadline = s->began + START_LIMIT_S * 1000000LL;
 	memset(&spec, 0, sizeof(spec));
-	if (warm_preload(jt)) {
+	if (warm_preload(kind)) {
 		/* So that there is time for a slot without. */
 		deadline = s->began + (run != NULL ? run->job->startup_timeout
 						   : jt->startup_timeout) *
@@ -430,9 +445,11 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	}
 	slot_deadline(s, deadline - s->began);
 	spec.name = s->name;
-	spec.image = jt->base_image != NULL ? jt->base_image : cf->docker_image;
+	spec.image =
+	    python_image(cf, jt->base_image, jt->python_version, image);
 	spec.runtime = env.runtime;
 	spec.slot = s->index;
+	spec.ahead = s->ahead = run == NULL;
 	spec.memory = jt->memory_limit;
 	spec.cpus = jt->cpu_limit;
 	spec.pids = cf->container_limits.pids_limit;
@@ -471,11 +488,11 @@ pool_worker_ready(struct slot *s, uint32_t unloaded)
 	engine_state_worked();
 	if (s->state != SLOT_STARTING)
 		return;
+	slot_hurry(s);
 	slot_prove(s);
+	warm_made(s);
 	if (s->preload != NULL)
-		warm_preloaded(s->job_type,
-		    json_object_get(s->preload, "modules"), unloaded,
-		    json_object_get(s->preload, "failed"));
+		warm_preloaded(s, unloaded);
 	/* One that a run waits for is taken: its end is the run's to hear. */
 	s->state = s->run != NULL ? SLOT_RUNNING : SLOT_READY;
 	log_debug("%s: ready after %lld ms", s->name,
@@ -484,6 +501,7 @@ pool_worker_ready(struct slot *s, uint32_t unloaded)
 		run_slot_ready(s->run);
 	else
 		queue_kick();
+	pool_fill();
 }
 
 /* ---- giving them out
@@ -540,8 +558,9 @@ pool_assign(const struct slot_kind *kind, struct run *run)
 		s = &slots[i];
 		if (s->state == SLOT_STARTING && s->run == NULL &&
 		    is_kind(s, kind) &&
-		    (s->preload == NULL || warm_preload(kind->type))) {
+		    (s->preload == NULL || warm_preload(kind))) {
 			s->run = run;
+			slot_hurry(s);
 			if (s->preload != NULL)
 				slot_deadline(
 				    s, run->job->startup_timeout * 500000LL);
@@ -567,39 +586,50 @@ unassigned(const struct slot_kind *kind)
 	return (n);
 }
 
+/* Is there room to make another slot that nobody waits for? */
+static int
+may_make(void)
+{
+	static long processors;
+	long making = 0;
+	int i;
+
+	if (processors == 0)
+		processors = sysconf(_SC_NPROCESSORS_ONLN);
+	for (i = 0; i < MAX_SLOTS; i++)
+		making += slots[i].state == SLOT_STARTING;
+	if (!engine_state_usable())
+		return (0);
+	/* A half-open breaker is tried by one at a time. */
+	return (
+	    making < (env.breaker.state == BREAKER_HALF_OPEN ? 1 : processors));
+}
+
+void
+pool_fill_kind(const struct slot_kind *kind, int want, int make)
+{
+	int i, have = unassigned(kind);
+
+	if (kind->type->network_enabled &&
+	    env.engine_ops->no_network(env.engine, 0) != NULL)
+		make = 0;
+	for (; make && have < want && may_make(); have++)
+		if (slot_start(kind, 0, NULL) == NULL)
+			return;
+	/* One more is left, lest it be made anew at once. */
+	for (i = 0; i < MAX_SLOTS && have > (want == 0 ? 0 : want + 1); i++)
+		if (slots[i].state == SLOT_READY && slots[i].run == NULL &&
+		    is_kind(&slots[i], kind)) {
+			pool_end(&slots[i], "nobody asks for it");
+			have--;
+		}
+}
+
 void
 pool_fill(void)
 {
-	const struct conf *cf = env.conf;
-	struct slot_kind kind = { 0 };
-	const struct conf_job_type *jt;
-	int want, have;
-	size_t i;
-
-	if (env.stopping || !env.ready)
-		return;
-	for (i = 0; i < cf->n_job_types; i++) {
-		jt = &cf->job_types[i];
-		want = jt->warm_pool_size;
-		if (want < 0)
-			want = strcmp(jt->name, "default") == 0
-				   ? cf->warm_pool_size
-				   : 0;
-		if (jt->network_enabled &&
-		    env.engine_ops->no_network(env.engine, 0) != NULL)
-			continue;
-		kind.type = jt;
-		have = unassigned(&kind);
-		while (have < want && engine_state_usable()) {
-			/* A half-open breaker is tried by one at a time. */
-			if (env.breaker.state == BREAKER_HALF_OPEN &&
-			    count(SLOT_STARTING) > 0)
-				return;
-			if (slot_start(&kind, 0, NULL) == NULL)
-				return;
-			have++;
-		}
-	}
+	if (!env.stopping && env.ready)
+		wanted = warm_fill();
 }
 
 /* ---- taking one down

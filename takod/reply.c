@@ -291,10 +291,10 @@ reply_asker(const struct child *api, uint32_t req)
 void
 reply_stats_fill(struct msg_rep_stats *m)
 {
-	unsigned ready, starting;
+	unsigned ready, starting, wanted;
 
 	memset(m, 0, sizeof(*m));
-	pool_counts(&ready, &starting);
+	pool_counts(&ready, &starting, &wanted);
 	m->ready = env.ready != 0;
 	m->fresh_ms = STATS_FRESH_MS;
 	m->engine_up = env.engine_up != 0;
@@ -314,7 +314,12 @@ reply_stats_fill(struct msg_rep_stats *m)
 	m->max_queue = (uint64_t)env.conf->max_queue_size;
 	m->slots_ready = ready;
 	m->slots_starting = starting;
-	m->warm_pool_size = (uint64_t)env.conf->warm_pool_size;
+	m->slots_wanted = wanted;
+	m->warm_pool_size = env.conf->warm_pool_size < 0
+				? WARM_DEFAULT
+				: (uint64_t)env.conf->warm_pool_size;
+	m->jobs_warm = env.jobs_warm;
+	m->jobs_cold = env.jobs_cold;
 	m->nodes = (uint64_t)env.nodes;
 	m->nodes_running = (uint64_t)env.nodes_running;
 	m->nodes_workers = (uint64_t)env.nodes_workers;

@@ -254,6 +254,11 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 		run_slot_ready(r);
 	} else
 		run_slot_again(r, &kind);
+	warm_asked(&kind);
+	if (r->slot != NULL && r->slot->state == SLOT_RUNNING)
+		env.jobs_warm++;
+	else
+		env.jobs_cold++;
 	log_set_correlation(NULL);
 }
 

@@ -79,6 +79,7 @@ struct takod {
 	int64_t queued;		 /* waiting rows, as far as this takod knows */
 	int64_t tenants_waiting; /* who has some of them, when last counted */
 	uint64_t jobs_done, violations, respawns;
+	uint64_t jobs_warm, jobs_cold; /* began in a slot that waited; or not */
 };
 
 extern struct takod env;
@@ -238,6 +239,7 @@ struct slot {
 	struct container *container;
 	int creating, removing; /* the engine works on it */
 	int dead;		/* the container's first process is gone */
+	int ahead;		/* it gives way to what jobs wait for */
 	int stream;		/* until the worker has it; -1 */
 	int mux;
 	uint64_t token;
@@ -261,12 +263,17 @@ void pool_give_back(struct slot *);
 /* A slot for a run: ready, on its way, or begun now. NULL: none can be. */
 struct slot *pool_assign(const struct slot_kind *, struct run *);
 void pool_fill(void);
+/*
+ * Makes slots of a kind until so many wait, if make says so, or ends some that
+ * are more than needed: for warm.c.
+ */
+void pool_fill_kind(const struct slot_kind *, int want, int make);
 /* Ends the slots that no job has: what they were made of has changed. */
 void pool_retire(void);
 /* Takes a slot down: kills what lives, removes what was made. */
 void pool_end(struct slot *, const char *why);
 void pool_kill(struct slot *); /* the container only: its job is over */
-void pool_counts(unsigned *ready, unsigned *starting);
+void pool_counts(unsigned *ready, unsigned *starting, unsigned *wanted);
 int pool_empty(void);
 /* Messages of the slot's worker. */
 void pool_setup_done(struct slot *);
@@ -281,12 +288,21 @@ int pool_spool_fd(const struct slot *); /* -1; the caller closes */
 void pool_folder_remove(const char *path);
 
 /* ---- warm.c: what is made ahead of jobs ---------------------------------- */
-/* Shall a slot of that type import ahead what its type says? */
-int warm_preload(const struct conf_job_type *);
-void warm_preload_failed(const char *job_type, const char *why);
-/* Adds to failed the names of those modules that have a bit. */
-void warm_preloaded(const char *job_type, const json_t *modules,
-    uint32_t unloaded, json_t *failed);
+#define WARM_DEFAULT 2 /* slots of the default type, where no size is set */
+void warm_asked(const struct slot_kind *); /* a job of it begins */
+void warm_made(const struct slot *);	   /* it is ready */
+/*
+ * Slots that should wait, for jobs a second and seconds that one takes to be
+ * made: 1 to most.
+ */
+int warm_demand(double rate, double making, int most);
+/* Has the pool filled, and returns how many slots should wait. */
+unsigned warm_fill(void);
+/* Shall a slot of that kind import ahead what its type says? */
+int warm_preload(const struct slot_kind *);
+void warm_preload_failed(const struct slot *, const char *why);
+/* Names those modules that have a bit in its preload. */
+void warm_preloaded(const struct slot *, uint32_t unloaded);
 void warm_forget(void); /* the configuration has changed */
 
 /* ---- shared_code.c: the operator's files that jobs import ---------------- */

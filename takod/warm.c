@@ -1,11 +1,21 @@
 /*
- * warm.c: what of a job type is made ahead of its jobs. Runs in the parent.
+ * warm.c: what is made ahead of jobs. Runs in the parent.
+ *
+ * How many slots of a kind wait: what its job type's warm_pool_size says; else
+ * what is asked for. While one slot is made, rate * time jobs come, so that
+ * many are needed to have one ready again in time, and twice the root of it for
+ * the chance in it; at least one as long as somebody asked lately. The rate is
+ * a mean that fades within a minute. max_workers and the host's memory bound
+ * it.
  *
  * Preload: modules that the waiting interpreter has imported. A module that
  * cannot be imported costs nothing but that: jobs find out by themselves. What
  * ends the sandbox (it takes too long, or too much memory) is tried again after
  * a while, and not for ever; meanwhile slots are made without.
  */
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,59 +23,205 @@
 #include "takod.h"
 #include "util.h"
 
+#define RATE_FADES_S  60
+#define MEMORY_LOOK_S 1	   /* how long what was found of it holds */
+#define MAX_KINDS     2048 /* that are remembered; the oldest is forgotten */
 #define PRELOAD_TRIES 5
 #define PRELOAD_PAUSE 30 /* s, doubled each time */
 
 struct warm {
-	TAILQ_ENTRY(warm) entry;
+	TAILQ_ENTRY(warm) entry; /* the last that was asked for is first */
 	char job_type[MAX_JOB_TYPE_NAME + 1];
-	uint32_t unloaded;    /* as it was logged */
+	char layer[LAYER_KEY_LEN + 1];
+	int64_t asked;	      /* monotonic; 0: never */
+	double rate;	      /* jobs a second, when it was asked for last */
+	double making;	      /* seconds until a slot is ready */
+	uint32_t unloaded;    /* modules, as it was logged */
 	unsigned failed;      /* preloads that ended a sandbox, in a row */
 	int64_t failed_until; /* monotonic */
 };
 
-static TAILQ_HEAD(, warm) list = TAILQ_HEAD_INITIALIZER(list);
+static TAILQ_HEAD(warm_list, warm) list = TAILQ_HEAD_INITIALIZER(list);
+static unsigned n_kinds;
+
+static void
+warm_free(struct warm *w)
+{
+	TAILQ_REMOVE(&list, w, entry);
+	free(w);
+	n_kinds--;
+}
 
 static struct warm *
-warm_of(const char *job_type)
+warm_of(const char *job_type, const char *layer)
 {
 	struct warm *w;
 
 	TAILQ_FOREACH (w, &list, entry)
-		if (strcmp(w->job_type, job_type) == 0)
+		if (strcmp(w->job_type, job_type) == 0 &&
+		    strcmp(w->layer, layer) == 0)
 			return (w);
+	if (n_kinds == MAX_KINDS)
+		warm_free(TAILQ_LAST(&list, warm_list));
 	w = xcalloc(1, sizeof(*w));
 	strlcpy(w->job_type, job_type, sizeof(w->job_type));
+	strlcpy(w->layer, layer, sizeof(w->layer));
 	TAILQ_INSERT_TAIL(&list, w, entry);
+	n_kinds++;
 	return (w);
 }
+
+/* ---- demand -------------------------------------------------------------- */
+
+static double
+rate_now(const struct warm *w, int64_t now)
+{
+	return (w->rate * exp((double)(w->asked - now) / 1e6 / RATE_FADES_S));
+}
+
+void
+warm_asked(const struct slot_kind *kind)
+{
+	struct warm *w = warm_of(kind->type->name, kind->layer);
+	int64_t now = time_mono_us();
+
+	w->rate = rate_now(w, now) + 1.0 / RATE_FADES_S;
+	w->asked = now;
+	TAILQ_REMOVE(&list, w, entry);
+	TAILQ_INSERT_HEAD(&list, w, entry);
+}
+
+void
+warm_made(const struct slot *s)
+{
+	struct warm *w = warm_of(s->job_type, s->layer);
+	double took = (double)(time_mono_us() - s->began) / 1e6;
+
+	w->making = w->making == 0 ? took : (w->making * 3 + took) / 4;
+}
+
+int
+warm_demand(double rate, double making, int most)
+{
+	double busy = rate * making, n = ceil(busy + 2 * sqrt(busy));
+
+	return (n < 1 ? 1 : n > most ? most : (int)n);
+}
+
+static int
+is_default(const char *job_type)
+{
+	return (strcmp(job_type, "default") == 0);
+}
+
+static int
+wanted(const struct warm *w, int64_t now)
+{
+	int least =
+	    is_default(w->job_type) && w->layer[0] == '\0' ? WARM_DEFAULT : 0;
+	int n;
+
+	if (w->asked == 0 ||
+	    now - w->asked > env.conf->warm_pool_idle_seconds * 1000000LL)
+		return (least);
+	n = warm_demand(rate_now(w, now), w->making, env.conf->max_workers);
+	return (n > least ? n : least);
+}
+
+/* The size that the configuration gives a type; -1: none. */
+static int
+fixed_size(const struct conf_job_type *jt)
+{
+	if (jt->warm_pool_size >= 0)
+		return (jt->warm_pool_size);
+	return (is_default(jt->name) ? env.conf->warm_pool_size : -1);
+}
+
+/* Has the host memory for slots that nobody waits for: a quarter of it? */
+static int
+memory_left(int64_t now)
+{
+	static int64_t looked;
+	static int left = 1;
+	unsigned long long all, available;
+	char *text, *p;
+	size_t len;
+
+	if (looked != 0 && now - looked < MEMORY_LOOK_S * 1000000LL)
+		return (left);
+	looked = now;
+	text = read_file(AT_FDCWD, "/proc/meminfo", 65536, &len);
+	if (text != NULL && sscanf(text, "MemTotal: %llu", &all) == 1 &&
+	    (p = strstr(text, "MemAvailable:")) != NULL &&
+	    sscanf(p, "MemAvailable: %llu", &available) == 1)
+		left = available > all / 4;
+	free(text);
+	return (left);
+}
+
+unsigned
+warm_fill(void)
+{
+	const struct conf *cf = env.conf;
+	struct slot_kind kind = { 0 };
+	struct warm *w;
+	int64_t now = time_mono_us();
+	int n, left = cf->max_workers;
+	unsigned sum = 0;
+	size_t i;
+
+	for (i = 0; i < cf->n_job_types; i++) {
+		kind.type = &cf->job_types[i];
+		if ((n = fixed_size(kind.type)) < 0)
+			continue;
+		pool_fill_kind(&kind, n, 1);
+		sum += (unsigned)n;
+	}
+	(void)warm_of("default", "");
+	TAILQ_FOREACH (w, &list, entry) {
+		kind.type = conf_job_type(cf, w->job_type);
+		if (kind.type == NULL || fixed_size(kind.type) >= 0)
+			continue;
+		strlcpy(kind.layer, w->layer, sizeof(kind.layer));
+		if ((n = wanted(w, now)) > left)
+			n = left;
+		left -= n;
+		pool_fill_kind(&kind, n, memory_left(now));
+		sum += (unsigned)n;
+	}
+	return (sum);
+}
+
+/* ---- preload ------------------------------------------------------------- */
 
 void
 warm_forget(void)
 {
 	struct warm *w;
 
-	while ((w = TAILQ_FIRST(&list)) != NULL) {
-		TAILQ_REMOVE(&list, w, entry);
-		free(w);
+	/* What was found out of the modules; the rates still hold. */
+	TAILQ_FOREACH (w, &list, entry) {
+		w->unloaded = 0;
+		w->failed = 0;
+		w->failed_until = 0;
 	}
 }
 
 int
-warm_preload(const struct conf_job_type *jt)
+warm_preload(const struct slot_kind *kind)
 {
 	const struct warm *w;
 
-	if (jt->preload.n == 0)
+	if (kind->type->preload.n == 0)
 		return (0);
-	w = warm_of(jt->name);
+	w = warm_of(kind->type->name, kind->layer);
 	return (w->failed < PRELOAD_TRIES && time_mono_us() >= w->failed_until);
 }
 
 void
-warm_preload_failed(const char *job_type, const char *why)
+warm_preload_failed(const struct slot *s, const char *why)
 {
-	struct warm *w = warm_of(job_type);
+	struct warm *w = warm_of(s->job_type, s->layer);
 	int pause = PRELOAD_PAUSE << w->failed;
 
 	/* Of several slots that fared alike the first one counts. */
@@ -75,20 +231,20 @@ warm_preload_failed(const char *job_type, const char *why)
 	if (++w->failed < PRELOAD_TRIES)
 		log_warnx("job type %s: preload ended a sandbox: %s; its "
 			  "sandboxes do without for %d s",
-		    job_type, why, pause);
+		    s->job_type, why, pause);
 	else
 		log_error(
 		    "job type %s: preload ended %u sandboxes: %s; its "
 		    "sandboxes do without until the configuration changes",
-		    job_type, w->failed, why);
+		    s->job_type, w->failed, why);
 }
 
 void
-warm_preloaded(const char *job_type, const json_t *modules, uint32_t unloaded,
-    json_t *failed)
+warm_preloaded(const struct slot *s, uint32_t unloaded)
 {
-	struct warm *w = warm_of(job_type);
-	json_t *name;
+	const json_t *modules = json_object_get(s->preload, "modules");
+	json_t *failed = json_object_get(s->preload, "failed"), *name;
+	struct warm *w = warm_of(s->job_type, s->layer);
 	size_t i;
 
 	w->failed = 0;
@@ -99,6 +255,6 @@ warm_preloaded(const char *job_type, const json_t *modules, uint32_t unloaded,
 		if (unloaded != w->unloaded)
 			log_warnx("job type %s: preload: %s cannot be imported "
 				  "(its jobs find out why)",
-			    job_type, json_string_value(name));
+			    s->job_type, json_string_value(name));
 	w->unloaded = unloaded;
 }

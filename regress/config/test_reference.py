@@ -261,7 +261,8 @@ DIFFERENCES = [
      "accepted", "", "refusing to bind non-loopback host"),
     ("takod's own keys", "engine: oci", {},
      "accepted", r"engine|docker_host|run.*_(path|args)|rootfs|(.*\.)?"
-     "warm_pool_size|job_types\\.[0-9]+\\.(allowed_hosts|preload)(\\.length)?|"
+     "warm_pool_(size|idle_seconds)|"
+     "job_types\\.[0-9]+\\.(allowed_hosts|preload)(\\.length)?|"
      "(api|worker)_user|uid_base|control_.*|log_format|"
      "drain_timeout|require_landlock|api_hostnames|api_max_conn.*|api_.*_timeout|node_name|"
      "api_auth_failures|api_key_files|api_max_header_.*|api_min_rate_bytes|"

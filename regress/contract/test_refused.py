@@ -53,8 +53,7 @@ def test_sessions(daemon):
         session_max_ttl_seconds=60, session_max_concurrent=1,
         dependency_proxy_url="http://proxy.example:3128",
         enable_runtime_dependency_cache=True,
-        job_types=[{"name": "lasting", "session_enabled": True,
-                    "python_version": "3.12"}])
+        job_types=[{"name": "lasting", "session_enabled": True}])
     daemon.takoctl("reload", check=True)
     assert daemon.post("/sessions", {"job_type": "lasting"})[0] == 404
     assert daemon.execute("print(1)", job_type="lasting")["stdout"] == "1\n"

@@ -97,6 +97,8 @@ KEYS = {
                                     BY + "test_production_jobs_do_not_die"],
     "job_types.name": [IN + "test_environment",
                        BY + "test_production_knows_its_types_alone"],
+    "job_types.python_version": ["engine/test_pythons.py::test_of_debian",
+                                 "engine/test_pythons.py::test_in_docker"],
     "job_types.base_image": [OF + "test_root_file_systems",
                              OF + "test_image_and_socket_of_docker"],
     "job_types.shared_code": [SHARED + "test_what_a_job_sees",
@@ -130,6 +132,8 @@ KEYS = {
     "runc_path": [OF + "test_runtime_and_its_arguments"],
     "runc_args": [OF + "test_runtime_and_its_arguments"],
     "rootfs": [OF + "test_root_file_systems"],
+    "warm_pool_idle_seconds": ["contract/test_warm.py::"
+                               "test_follow_what_is_asked_for"],
     "warm_pool_size": [OF + "test_ready_slots"],
     "api_user": [OF + "test_users"],
     "worker_user": [OF + "test_users"],
@@ -187,7 +191,7 @@ LATER_KEYS = {
         "dependency_proxy_url", "enable_runtime_dependency_cache",
         "sessions_enabled", "session_idle_timeout_seconds",
         "session_max_ttl_seconds", "session_max_concurrent",
-        "job_types.session_enabled", "job_types.python_version")},
+        "job_types.session_enabled")},
     **{"job_types." + key: (REFUSED, "test_refused") for key in (
         "requirements", "gpu.enabled", "gpu.vendor",
         "gpu.count", "gpu.device_ids")},

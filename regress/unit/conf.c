@@ -208,7 +208,7 @@ defaults(void **state)
 	assert_int_equal(conf->security_mode, SECURITY_STRICT);
 	assert_true(conf->container_limits.tmpfs_size == 100 << 20);
 	assert_int_equal(conf->api_header_timeout_ms, 10000);
-	assert_int_equal(conf->warm_pool_size, 2);
+	assert_int_equal(conf->warm_pool_size, -1);
 	assert_int_equal(conf->n_job_types, 3);
 	jt = conf_job_type(conf, "ml-inference@2");
 	assert_non_null(jt);

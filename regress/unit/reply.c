@@ -337,7 +337,10 @@ test_health(void **state)
 		.max_workers = 4,
 		.max_queue = 100,
 		.slots_ready = 2,
+		.slots_wanted = 3,
 		.warm_pool_size = 2,
+		.jobs_warm = 7,
+		.jobs_cold = 1,
 		.nodes = 3,
 		.nodes_running = 5,
 		.nodes_workers = 12,
@@ -366,7 +369,8 @@ test_health(void **state)
 	assert_string_equal(text(),
 	    "{\"pending\":1,\"running\":2,\"max_workers\":4,"
 	    "\"max_queue_size\":100,\"takod\":{\"slots_ready\":2,"
-	    "\"slots_starting\":0,\"warm_pool_size\":2,"
+	    "\"slots_starting\":0,\"slots_wanted\":3,\"warm_pool_size\":2,"
+	    "\"jobs_warm\":7,\"jobs_cold\":1,"
 	    "\"tenants_waiting\":1,\"node\":\"a\",\"nodes\":3,"
 	    "\"nodes_running\":5,\"nodes_max_workers\":12}}");
 }

@@ -1,0 +1,137 @@
+"""
+Slots by demand: none for what nobody asks for, some for what is asked for, and
+a size that the configuration names is kept to.
+"""
+import json
+import os
+import re
+
+import pytest
+
+from lib import host
+
+CONFIG = {"warm_pool_size": 0, "max_workers": 3, "job_types": [
+    {"name": "asked"}, {"name": "other"},
+    {"name": "none", "warm_pool_size": 0},
+    {"name": "slow", "preload": ["slow"], "shared_code": ["slow.py"]},
+    {"name": "many", "preload": ["slow"], "shared_code": ["slow.py"],
+     "warm_pool_size": 0}]}
+FILES = {"slow.py": "import time\ntime.sleep(2)\n"}
+PROCESSORS = os.sysconf("SC_NPROCESSORS_ONLN")
+
+
+def slots(daemon, state=None, job_type=None):
+    return [w["name"] for w in daemon.workers()
+            if state in (None, w["state"])
+            and job_type in (None, w["job_type"])]
+
+
+def containers(daemon):
+    """Without what the runtime itself runs in."""
+    return {n for n in daemon.containers() if not n.endswith(".run")}
+
+
+def pool(daemon):
+    return daemon.stats()["takod"]
+
+
+@pytest.mark.parametrize("runtime", ["runsc", "runc"])
+def test_follow_what_is_asked_for(start, runtime):
+    daemon = start("oci", runtime, config=CONFIG, files=FILES)
+    assert pool(daemon)["slots_wanted"] == 0
+    assert not [w for w in daemon.workers() if w["job_type"]]
+    # The first one waits, the next one does not.
+    assert daemon.execute("print(1)", job_type="asked")["stdout"] == "1\n"
+    host.wait_for("one is ready", lambda: slots(daemon, "ready", "asked"), 20)
+    assert pool(daemon)["slots_wanted"] == 1
+    assert daemon.execute("print(2)", job_type="asked")["stdout"] == "2\n"
+    found = pool(daemon)
+    assert (found["jobs_warm"], found["jobs_cold"]) == (1, 1)
+    shown = json.loads(daemon.takoctl("--json", "status", check=True).stdout)
+    assert (shown["pool"]["jobs_warm"], shown["pool"]["jobs_cold"]) == (1, 1)
+    assert re.search(r"slots .*1 wanted; 1 jobs found one ready, 1 waited",
+                     daemon.takoctl("status", check=True).stdout)
+    # A size that is named holds.
+    for _ in range(2):
+        daemon.execute("print(1)", job_type="none")
+    host.wait_for("the pool is full", lambda: slots(daemon, "ready", "asked")
+                  and not slots(daemon, "starting"), 20)
+    assert not slots(daemon, job_type="none")
+    assert not slots(daemon, job_type="other")
+    # Another configuration: made anew, and ended when nobody asks.
+    before = containers(daemon)
+    assert len(before) == 1
+    daemon.write_config(warm_pool_idle_seconds=3)
+    daemon.takoctl("reload", check=True)
+    host.wait_for("it is another one", lambda: containers(daemon)
+                  and not containers(daemon) & before, 20)
+    host.wait_for("none is left", lambda: not containers(daemon), 20)
+    assert pool(daemon)["slots_wanted"] == 0
+    assert "nobody asks for it" in daemon.log()
+
+
+def test_more_where_they_take_long(start):
+    # Those of a size that is named are not counted among them.
+    daemon = start("oci", "runc", files=FILES,
+                   config={**CONFIG, "warm_pool_size": 3})
+    for job in [daemon.submit("print(1)", job_type="slow")
+                for _ in range(9)]:
+        assert daemon.wait(job)["stdout"] == "1\n"
+    # 9 jobs in a minute, 2 s each: 0.3 at a time, and 2 * 0.54 for chance.
+    assert pool(daemon)["slots_wanted"] == 3 + 2
+    host.wait_for("two are ready",
+                  lambda: len(slots(daemon, "ready", "slow")) >= 2, 30)
+
+
+def shares(daemon):
+    """Of the processors, for each container, by its name."""
+    found = {}
+    for group in daemon.container_groups():
+        for file in ("cpu.shares", "cpu.weight"):
+            text = host.read(os.path.join(group, file))
+            if text and not group.endswith(".run"):
+                found[os.path.basename(group)] = (file, int(text))
+    return {n: v for n, v in found.items() if n in containers(daemon)}
+
+
+@pytest.mark.parametrize("runtime", ["runsc", "runc"])
+def test_gives_way_to_jobs(start, runtime):
+    whole = ("cpu.shares", 1024), ("cpu.weight", 100)
+    daemon = start("oci", runtime, config=CONFIG, files=FILES)
+    # What a job waits for does not.
+    job = daemon.submit("print(1)", job_type="slow")
+    made = host.wait_for("it is made", lambda: shares(daemon), 20)
+    assert set(made.values()) <= set(whole), made
+    assert daemon.wait(job)["stdout"] == "1\n"
+    # What is made ahead does, until it is ready.
+    made = host.wait_for("another is made", lambda: {
+        n: v for n, v in shares(daemon).items() if v not in whole}, 20)
+    (name, (file, part)), = made.items()
+    assert part <= 102
+    host.wait_for("it is ready", lambda: slots(daemon, "ready", "slow"), 20)
+    assert shares(daemon)[name] in whole
+    # Or wanted.
+    daemon.takoctl("reload", check=True)
+    daemon.execute("print(1)", job_type="slow")
+    made = host.wait_for("another is made", lambda: {
+        n: v for n, v in shares(daemon).items() if v not in whole}, 20)
+    job = daemon.submit("print(1)", job_type="slow")
+    assert host.wait_for("it does not give way any more", lambda: shares(
+        daemon).get(list(made)[0]) in whole or daemon.get(
+            "/jobs/" + job)[2]["status"] == "succeeded", 20)
+    assert daemon.wait(job)["stdout"] == "1\n"
+
+
+def test_no_more_at_a_time_than_processors(start):
+    daemon = start("oci", "runc", files=FILES, config={
+        "warm_pool_size": 0, "job_types": [
+            {"name": "many", "preload": ["slow"], "shared_code": ["slow.py"],
+             "warm_pool_size": 2 * PROCESSORS}]})
+    most = 0
+
+    def full():
+        nonlocal most
+        most = max(most, len(slots(daemon, "starting", "many")))
+        return len(slots(daemon, "ready", "many")) == 2 * PROCESSORS
+    host.wait_for("all are ready", full, 60)
+    assert 1 <= most <= PROCESSORS
