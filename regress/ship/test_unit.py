@@ -54,6 +54,13 @@ record = url + "ions/" + answer["execution_id"] + "?view=full"
 print(urllib.request.urlopen(record, timeout=60).read().decode())
 """
 
+HEALTH = """
+import http.client
+asked = http.client.HTTPConnection("127.0.0.1", 8000, timeout=60)
+asked.request("GET", "/health")
+print(asked.getresponse().status)
+"""
+
 
 @pytest.fixture(scope="module")
 def tree():
@@ -167,6 +174,28 @@ def test_low_port(booted):
     status = booted.run("tako-vm", "status")
     assert status.stdout.startswith("Status: healthy\n")
     booted.run("systemctl", "stop", "takod")
+
+
+def test_socket(booted):
+    """The first client starts takod; one that comes while it is down waits."""
+    booted.run("systemctl", "stop", "takod")
+    booted.run("systemctl", "start", "takod.socket")
+    try:
+        restart(booted, GVISOR + "server_listen: [systemd]\n")
+        booted.run("systemctl", "stop", "takod")
+        for begin in (), ("systemctl", "restart", "--no-block", "takod"):
+            if begin:
+                booted.run(*begin)
+            # It may be told to come again, but is answered.
+            assert booted.run("python3", "-c", HEALTH).stdout in (
+                "200\n", "503\n")
+            host.wait_for("takod is ready", lambda: booted.run(
+                "tako-vm", "status", check=False).returncode == 0, 60)
+            assert job(booted, "print(1)")["stdout"] == "1\n"
+        assert booted.run("systemctl", "is-active", "takod").stdout \
+            == "active\n"
+    finally:
+        booted.run("systemctl", "stop", "takod.socket", "takod")
 
 
 @pytest.mark.parametrize("runtime", ["runsc", "runc"])
