@@ -169,37 +169,6 @@ def test_runc_dropin_breaks_no_job(booted, config, runtime):
     check_jobs(booted, runtime)
 
 
-# Somebody who answers is not there: what is refused is answered at once.
-REACH = """
-import socket
-for address in ("10.0.0.1", "169.254.169.254", "198.51.100.1"):
-    try:
-        socket.create_connection((address, 80), 20)
-    except OSError as error:
-        print(error.errno)
-"""
-REFUSED = 111
-
-
-@pytest.mark.parametrize("config,dropin", [
-    (GVISOR, "network"), (RUNC, "runc network")], ids=["runsc", "runc"])
-def test_network(booted, config, dropin):
-    # pasta takes after the interface that has the default route.
-    for words in ("link add out type dummy", "link set out up",
-                  "addr add 198.51.100.9/24 dev out",
-                  "route add default via 198.51.100.1"):
-        booted.run("ip", *words.split(), check=False)
-    restart(booted, config + "job_types: [{name: net, "
-            "network_enabled: true}]\n", dropin)
-    record = job(booted, REACH, job_type="net")
-    assert record["stdout"].split() == [str(REFUSED)] * 3, (
-        record["error"], journal(booted))
-    assert record["takod"]["network"]["refused_packets"] == 3
-    assert "network:" not in journal(booted)
-    booted.run("ip", "link", "del", "out")
-    booted.run("systemctl", "stop", "takod")
-
-
 def test_low_port(booted):
     restart(booted, GVISOR + "server_port: 80\n")
     status = booted.run("tako-vm", "status")
