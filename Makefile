@@ -221,7 +221,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev \
 	libarchive-dev libssl-dev
 DEB_DEPS = debhelper dh-python fakeroot
-RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
+RUN_DEPS = ca-certificates mmdebstrap runsc runc iproute2 nftables passt \
+	curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
 	python3-pip python3-pytest python3-yaml strace \
 	zsh lintian systemd chromium faketime libpython3.11-testsuite
@@ -335,6 +336,7 @@ install-service:
 		sed 's|@SBINDIR@|$(SBINDIR)|' etc/$$u.service \
 		    >$(DESTDIR)$(SYSTEMDDIR)/$$u.service || exit 1; \
 	done
+	install -m 644 etc/takod.socket $(DESTDIR)$(SYSTEMDDIR)/
 	[ -e $(CONFIG) ] || install -m 644 etc/takod.config.yaml $(CONFIG)
 	install -m 644 etc/takod.sysusers \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/takod.conf
@@ -362,7 +364,8 @@ uninstall:
 	        gone,$(MANDIR)/man$(subst .,,$(suffix $(m))),$(m))) \
 	    $(call gone,$(PYTHONDIR)/tako_vm,$(notdir \
 	        $(wildcard python/tako_vm/*.py) py.typed)) \
-	    $(call gone,$(SYSTEMDDIR),takod.service takod-image.service) \
+	    $(call gone,$(SYSTEMDDIR),takod.service takod.socket \
+	        takod-image.service) \
 	    $(call gone,$(PREFIX)/lib/sysusers.d,takod.conf) \
 	    $(call gone,$(PREFIX)/lib/tmpfiles.d,takod.conf) \
 	    $(addprefix $(COMPLETIONS)/,takoctl tako-vm) \

@@ -246,6 +246,8 @@ struct conf_host {
 };
 /* NULL, or what is wrong with it. */
 const char *conf_host_parse(const char *, struct conf_host *);
+/* Whether a job type has a network. */
+int conf_networks(const struct conf *);
 
 /* What is wrong with a file or a variable; printed one a line. */
 struct conf_error {

@@ -160,6 +160,7 @@ static const struct shape_member record_more[] = {
 	{ "artifacts_lost?", "boolean", NULL },
 	{ "output_incomplete?", "boolean", NULL },
 	{ "proof?", "object?", "How the job was shut in." },
+	{ "network?", "object?", "What the job's network refused." },
 	{ "preload?", "object?", "Modules that were imported ahead." },
 	{ "oom_kills?", "count", NULL },
 	{ NULL, NULL, NULL },

@@ -102,12 +102,13 @@ struct container_spec {
 /*
  * Ids on the host: a takod owns IDS_PER_TAKOD from its base on (priv.c says
  * how the base is chosen): tako-api, then a worker per slot; the one that
- * takes records apart into words; then two per slot for containers (root of a
- * user namespace, and the job).
+ * takes records apart into words, the one of containers' networks; then two
+ * per slot for containers (root of a user namespace, and the job).
  */
 #define IDS_PER_TAKOD		 1024
 #define ID_API(base)		 (base)
 #define ID_WORKER(base, s)	 ((base) + 1 + (uid_t)(s))
+#define ID_NETWORK(base)	 ((base) + 254)
 #define ID_WORDS(base)		 ((base) + 255)
 #define ID_SANDBOX_ROOT(base, s) ((base) + 256 + 2 * (uid_t)(s))
 #define ID_SANDBOX_JOB(base, s)	 ((base) + 257 + 2 * (uid_t)(s))
@@ -141,6 +142,8 @@ typedef void (*engine_create_cb)(struct container *c, int fd, int mux,
 typedef void (*engine_exit_cb)(struct container *, void *arg);
 typedef void (*engine_done_cb)(
     enum engine_error, const char *detail, void *arg);
+
+typedef void (*engine_network_cb)(json_t *, void *arg);
 
 struct engine_ops {
 	const char *name;
@@ -179,6 +182,18 @@ struct engine_ops {
 	 */
 	void (*inquire)(
 	    struct engine *, struct container *, engine_done_cb, void *);
+	/*
+	 * Why containers can have no network now; NULL: they can, as far as is
+	 * known. fresh: the configuration has changed.
+	 */
+	const char *(*no_network)(struct engine *, int fresh);
+	/*
+	 * Tells what a container's network was and what it refused, once; not
+	 * called back after remove. The object is the callee's; NULL: it is
+	 * not known.
+	 */
+	void (*network)(
+	    struct engine *, struct container *, engine_network_cb, void *);
 	/*
 	 * What a container is under, as the engine and the kernel show it now:
 	 * a new object, the caller's, in which null is what cannot be read;

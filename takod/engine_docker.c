@@ -42,7 +42,8 @@
 #define KILLED	      137 /* the exit code of who was killed */
 
 static const char no_network[] =
-    "network_enabled: the Docker engine gives a job no network";
+    "network_enabled: a Docker engine's networks cannot be limited by takod; "
+    "engine: oci is needed for this job type";
 
 struct sweep {
 	struct ask ask;
@@ -312,6 +313,14 @@ watch_wait(struct container *c)
 	    deadline, exit_waited);
 	if (c->call == NULL)
 		container_later(c, RETRY_US);
+}
+
+static const char *
+docker_no_network(struct engine *e, int fresh)
+{
+	(void)e;
+	(void)fresh;
+	return (no_network);
 }
 
 static void
@@ -965,6 +974,7 @@ const struct engine_ops engine_docker = {
 	.kill = docker_kill,
 	.facts = docker_facts,
 	.inquire = docker_inquire,
+	.no_network = docker_no_network,
 	.proof = docker_proof,
 	.remove = docker_remove,
 	.reconcile = docker_reconcile,

@@ -126,6 +126,9 @@ extras(const struct run *r)
 		return (NULL);
 	if (r->slot != NULL && r->slot->proof != NULL)
 		json_object_set(o, "proof", r->slot->proof);
+	if (r->slot != NULL && r->slot->network)
+		json_object_set_new(o, "network",
+		    r->network != NULL ? json_incref(r->network) : json_null());
 	if (r->slot != NULL && r->slot->preload != NULL)
 		json_object_set(o, "preload", r->slot->preload);
 	if (r->facts.oom_kills >= 0)

@@ -466,6 +466,11 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	/* What is kept at the most, and one file more that is not. */
 	spec.output_size =
 	    cf->max_total_artifacts_bytes + cf->max_artifact_bytes;
+	if (jt->network_enabled)
+		spec.network.kind =
+		    jt->allowed_hosts.n > 0 ? NETWORK_HOSTS : NETWORK_PUBLIC;
+	spec.network.hosts = &jt->allowed_hosts;
+	s->network = jt->network_enabled;
 	spec.seccomp = cf->enable_seccomp;
 	spec.caps = cf->enable_cap_restrictions;
 	spec.userns = cf->enable_userns;
@@ -605,6 +610,9 @@ pool_fill_kind(const struct slot_kind *kind, int want, int make)
 {
 	int i, have = unassigned(kind);
 
+	if (kind->type->network_enabled &&
+	    env.engine_ops->no_network(env.engine, 0) != NULL)
+		make = 0;
 	for (; make && have < want && may_make(); have++)
 		if (slot_start(kind, 0, NULL) == NULL)
 			return;

@@ -90,6 +90,7 @@ queue_refusal(
     const struct job *job, struct slot_kind *kind, char *detail, size_t len)
 {
 	const struct conf_job_type *jt = queue_job_type(job->job_type);
+	const char *no;
 
 	memset(kind, 0, sizeof(*kind));
 	kind->type = jt;
@@ -100,13 +101,16 @@ queue_refusal(
 		    len);
 		return (JERR_CONFIG);
 	}
-	if (jt->network_enabled || jt->gpu.enabled || jt->requirements.n > 0) {
+	if (jt->gpu.enabled || jt->requirements.n > 0) {
 		snprintf(detail, len,
 		    "Job type %s needs %s, which this takod cannot give",
-		    jt->name,
-		    jt->network_enabled ? "a network"
-		    : jt->gpu.enabled	? "a GPU"
-					: "packages");
+		    jt->name, jt->gpu.enabled ? "a GPU" : "packages");
+		return (JERR_CONFIG);
+	}
+	if (jt->network_enabled &&
+	    (no = env.engine_ops->no_network(env.engine, 0)) != NULL) {
+		snprintf(detail, len, "Job type %s needs a network: %s",
+		    jt->name, no);
 		return (JERR_CONFIG);
 	}
 	if (blob_len(job->requirements) == 0)

@@ -619,6 +619,59 @@ run_inquire(struct run *r)
 	return (1);
 }
 
+/* Of all jobs, since a job may refuse to learn. */
+#define REFUSED_LINES 10
+#define REFUSED_US    (60 * 1000000LL)
+
+static void
+log_refused(const struct run *r)
+{
+	static int64_t window;
+	static int lines;
+	int64_t packets =
+	    json_integer_value(json_object_get(r->network, "refused_packets"));
+	const char *first = json_string_value(
+	    json_array_get(json_object_get(r->network, "refused"), 0));
+
+	if (packets == 0)
+		return;
+	if (time_mono_us() - window > REFUSED_US) {
+		window = time_mono_us();
+		lines = 0;
+	}
+	if (lines++ < REFUSED_LINES)
+		log_warnx("job %s (%s): its network refused %lld packets%s%s",
+		    r->job->id, r->slot->job_type, (long long)packets,
+		    first != NULL ? ", among them to " : "",
+		    first != NULL ? first : "");
+}
+
+static void
+run_listed(json_t *network, void *arg)
+{
+	struct run *r = arg;
+
+	r->network = network;
+	log_refused(r);
+	r->listed = 2;
+	run_try_end(r);
+}
+
+/* Whether what its network refused is still to be told. */
+static int
+run_list(struct run *r)
+{
+	if (r->slot == NULL || r->slot->container == NULL ||
+	    !r->slot->network || r->listed == 2)
+		return (0);
+	if (r->listed == 0) {
+		r->listed = 1;
+		env.engine_ops->network(
+		    env.engine, r->slot->container, run_listed, r);
+	}
+	return (1);
+}
+
 /*
  * The row may be written when the worker has said its last word and all of the
  * container is dead: by tako-init's word that it killed and reaped everything,
@@ -642,7 +695,7 @@ run_try_end(struct run *r)
 		arm(r, KILL_AGAIN_MS * 1000LL);
 		return;
 	}
-	if (run_inquire(r))
+	if (run_inquire(r) || run_list(r))
 		return;
 	FAILPOINT("takod.ended");
 	event_del(r->timer);
@@ -836,6 +889,7 @@ run_free(struct run *r)
 		artifact_folder_remove(r->folder);
 	event_free(r->timer);
 	job_free(r->job);
+	json_decref(r->network);
 	free(r);
 	pool_fill();
 	queue_kick();

@@ -245,6 +245,7 @@ struct slot {
 	uint64_t token;
 	int64_t began; /* monotonic */
 	json_t *proof; /* what it is under; for its job's record */
+	int network;   /* its container has one */
 	/* For the same, modules and failed; NULL: nothing is imported ahead. */
 	json_t *preload;
 	/* Bytes, as its worker was told: a reload may change them. */
@@ -383,10 +384,12 @@ struct run {
 	uint64_t beat;		      /* the last heartbeat it was in */
 	int started;		      /* code_started is durable */
 	int starting;		      /* is being written */
-	int restart;   /* could not be: again when the store is up */
-	int done;      /* the worker's last word is here */
-	int dead;      /* the container is gone */
-	int inquired;  /* 1: its engine is asked who ended it; 2: answered */
+	int restart;  /* could not be: again when the store is up */
+	int done;     /* the worker's last word is here */
+	int dead;     /* the container is gone */
+	int inquired; /* 1: its engine is asked who ended it; 2: answered */
+	int listed;   /* the same, of what its network refused */
+	json_t *network;
 	int finishing; /* 1: being written, 2: held */
 	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;

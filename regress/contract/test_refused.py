@@ -5,7 +5,6 @@ config_error that names it; it never runs without.
 import pytest
 
 NEEDS = {
-    "network": ({"network_enabled": True}, "needs a network"),
     "gpu": ({"gpu": {"enabled": True, "vendor": "nvidia"}}, "needs a GPU"),
     "packages": ({"requirements": ["numpy"]}, "needs packages"),
 }

@@ -12,6 +12,7 @@ import pytest
 from lib import shared
 
 IN = "keys/test_containers.py::"
+NETS = "hostile/test_networks.py::"
 OF = "keys/test_daemon.py::"
 BY = "keys/test_document.py::"
 SHARED = "contract/test_shared_code.py::"
@@ -111,6 +112,11 @@ KEYS = {
                             "contract/test_code.py::"
                             "test_share_of_the_processor"],
     "job_types.timeout": [IN + "test_time_of_the_type"],
+    "job_types.network_enabled": [NETS + "test_public"],
+    "job_types.allowed_hosts": [NETS + "test_allowed_hosts",
+                                NETS + "test_listed_addresses"],
+    "network_allow": [NETS + "test_public"],
+    "network_deny": [NETS + "test_denied"],
     "job_types.startup_timeout": [OF + "test_time_of_a_start"],
     "job_types.preload": ["contract/test_preload.py::test_is_imported_ahead"],
     "job_types.warm_pool_size": [IN + "test_slots_kept_ready",
@@ -187,11 +193,8 @@ LATER_KEYS = {
         "session_max_ttl_seconds", "session_max_concurrent",
         "job_types.session_enabled")},
     **{"job_types." + key: (REFUSED, "test_refused") for key in (
-        "requirements", "network_enabled", "gpu.enabled", "gpu.vendor",
+        "requirements", "gpu.enabled", "gpu.vendor",
         "gpu.count", "gpu.device_ids")},
-    "job_types.allowed_hosts": (REFUSED, "test_refused"),
-    **{key: (AS_IF_NOT, "test_refused") for key in (
-        "network_allow", "network_deny")},
 }
 KEYS.update((key, [LATER + test]) for key, (_, test) in LATER_KEYS.items())
 
