@@ -103,8 +103,9 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
 
-# The page at /docs is part of the program.
+# The page at /docs is part of the program, and the installer of packages.
 $(B)/obj/tako-api/docs.o: $(wildcard tako-api/page/*)
+$(B)/obj/takod/layer_build.o: takod/installer.py
 
 # Objects are made anew when the flags change.
 FLAGS = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)
@@ -221,8 +222,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev \
 	libarchive-dev libssl-dev
 DEB_DEPS = debhelper dh-python fakeroot
-RUN_DEPS = ca-certificates mmdebstrap runsc runc iproute2 nftables passt \
-	curl jq
+RUN_DEPS = ca-certificates mmdebstrap python3-pip-whl runsc runc iproute2 \
+	nftables passt curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
 	python3-pip python3-pytest python3-yaml strace \
 	zsh lintian systemd chromium faketime libpython3.11-testsuite

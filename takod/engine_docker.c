@@ -868,12 +868,17 @@ image_valid(const char *image)
 static void
 image_answered(const struct docker_answer *a, void *arg)
 {
+	const char *id;
 	struct ping *p = arg;
 	engine_done_cb cb = p->cb;
 	void *cb_arg = p->arg;
 
 	docker_ask_end(&p->ask);
-	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error, a->detail, cb_arg);
+	id = json_string_value(json_object_get(a->json, "Id"));
+	if (id != NULL && strncmp(id, "sha256:", 7) == 0)
+		id += 7;
+	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error,
+	    a->error == ENGINE_OK && id_valid(id) ? id : a->detail, cb_arg);
 }
 
 static void

@@ -611,6 +611,16 @@ image_key(const char *rootfs, char key[65])
 		key[0] = '\0';
 }
 
+static int
+layer_place(const char *rootfs)
+{
+	char *path = xasprintf("%s" PATH_CONTAINER_LAYER, rootfs);
+	int r = access(path, F_OK);
+
+	free(path);
+	return (r);
+}
+
 void
 oci_make(struct engine *e, const struct container_spec *spec,
     const char *const *argv, int64_t deadline_us, engine_create_cb cb,
@@ -661,6 +671,13 @@ oci_make(struct engine *e, const struct container_spec *spec,
 			.job = ID_SANDBOX_JOB(e->uid_base, spec->slot),
 			.limits = &s->limits };
 		b.userns = s->userns;
+	}
+	if (spec->layer != NULL && layer_place(s->rootfs) == -1) {
+		make_failed(c, ENGINE_CONFIG,
+		    "root file system %s lacks the folder " PATH_CONTAINER_LAYER
+		    "; takoctl image build makes one that has it",
+		    s->rootfs);
+		return;
 	}
 	if (network) {
 		b.netns = netns;
@@ -856,6 +873,29 @@ oci_reconcile(struct engine *e, engine_done_cb cb, void *arg)
 		fatal(NULL);
 }
 
+/* Of an image that takoctl did not build: what tells its python from others. */
+static void
+image_id(const char *rootfs, char id[65])
+{
+	char *text;
+	uint8_t digest[TAKO_SHA256];
+	struct stat st = { 0 };
+
+	image_key(rootfs, id);
+	if (id[0] != '\0')
+		return;
+	text = xasprintf("%s/usr/bin/python3", rootfs);
+	if (stat(text, &st) == -1)
+		(void)stat(rootfs, &st);
+	free(text);
+	text = xasprintf("%s %llu %llu %lld %ld", rootfs,
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+	    (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+	sha256(digest, text, strlen(text));
+	hex_encode(id, digest, sizeof(digest));
+	free(text);
+}
+
 struct ping {
 	struct engine *e;
 	char *image; /* NULL: the default one */
@@ -876,7 +916,9 @@ ping_answer(evutil_socket_t fd, short what, void *arg)
 	free(arg);
 	error = oci_rootfs(p.e, &spec, path, detail, sizeof(detail));
 	free(p.image);
-	p.cb(error, error == ENGINE_OK ? NULL : detail, p.arg);
+	if (error == ENGINE_OK)
+		image_id(path, detail);
+	p.cb(error, detail, p.arg);
 }
 
 static void

@@ -122,11 +122,14 @@ bundle_mounts(const struct oci_bundle *b)
 	add_tmpfs(
 	    mounts, b, "/output", s->output_size, INODES_LARGE, "mode=755", 1);
 	add_tmpfs(mounts, b, "/tmp", s->limits->tmpfs_size, INODES_LARGE,
-	    "mode=1777", 1);
+	    "mode=1777", s->layer == NULL);
 	add_mount(mounts, PATH_CONTAINER_INIT, "bind", b->init,
 	    options("bind", "ro", "nosuid", "nodev", NULL));
 	if (s->app != NULL)
 		add_mount(mounts, "/app", "bind", s->app,
+		    options("bind", "ro", "nosuid", "nodev", NULL));
+	if (s->layer != NULL)
+		add_mount(mounts, PATH_CONTAINER_LAYER, "bind", s->layer,
 		    options("bind", "ro", "nosuid", "nodev", NULL));
 	if (b->netns != NULL) {
 		add_mount(mounts, "/etc/hosts", "bind", b->hosts,
@@ -175,8 +178,12 @@ bundle_environment(const struct container_spec *s)
 	    "MPLCONFIGDIR=/tmp/.matplotlib", NULL);
 	size_t i, j;
 
-	if (s->app != NULL)
-		json_array_append_new(list, json_string(PYTHONPATH_SHARED));
+	if (s->app != NULL || s->layer != NULL)
+		json_array_append_new(
+		    list, json_sprintf(PYTHONPATH "%s%s%s",
+			      s->app != NULL ? PYTHONPATH_SHARED : "",
+			      s->app != NULL && s->layer != NULL ? ":" : "",
+			      s->layer != NULL ? PATH_CONTAINER_LAYER : ""));
 	for (i = 0; environment != NULL && i < environment->n; i++) {
 		size_t n = strlen(environment->names[i]);
 

@@ -101,10 +101,10 @@ queue_refusal(
 		    len);
 		return (JERR_CONFIG);
 	}
-	if (jt->gpu.enabled || jt->requirements.n > 0) {
+	if (jt->gpu.enabled) {
 		snprintf(detail, len,
-		    "Job type %s needs %s, which this takod cannot give",
-		    jt->name, jt->gpu.enabled ? "a GPU" : "packages");
+		    "Job type %s needs a GPU, which this takod cannot give",
+		    jt->name);
 		return (JERR_CONFIG);
 	}
 	if (jt->network_enabled &&
@@ -113,13 +113,13 @@ queue_refusal(
 		    jt->name, no);
 		return (JERR_CONFIG);
 	}
-	if (blob_len(job->requirements) == 0)
+	kind->found = layer_find(jt, job->requirements, kind->layer);
+	if (blob_len(job->requirements) == 0 ||
+	    env.conf->allow_runtime_requirements)
 		return (JERR_NONE);
 	strlcpy(detail,
-	    env.conf->allow_runtime_requirements
-		? "The request needs packages, which this takod cannot give"
-		: "Runtime dependency installation is disabled. Use pre-built "
-		  "images or set allow_runtime_requirements=True.",
+	    "Runtime dependency installation is disabled. Use pre-built images "
+	    "or set allow_runtime_requirements=True.",
 	    len);
 	return (JERR_DEPENDENCY);
 }
