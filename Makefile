@@ -103,8 +103,9 @@ $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ALL) -MMD -MP -I$(<D) -c -o $@ $<
 
-# The page at /docs is part of the program.
+# The page at /docs is part of the program, and the installer of packages.
 $(B)/obj/tako-api/docs.o: $(wildcard tako-api/page/*)
+$(B)/obj/takod/layer_build.o: takod/installer.py
 
 # Objects are made anew when the flags change.
 FLAGS = $(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL)
@@ -221,7 +222,8 @@ BUILD_DEPS = build-essential pkg-config libevent-dev libyaml-dev libpq-dev \
 	libcurl4-openssl-dev libjansson-dev libbsd-dev libmd-dev \
 	libarchive-dev libssl-dev
 DEB_DEPS = debhelper dh-python fakeroot
-RUN_DEPS = ca-certificates mmdebstrap runsc runc curl jq
+RUN_DEPS = ca-certificates mmdebstrap python3-pip-whl runsc runc iproute2 \
+	nftables passt curl jq
 CHECK_DEPS = libcmocka-dev postgresql docker.io mandoc clang-format curl \
 	python3-pip python3-pytest python3-yaml strace \
 	zsh lintian systemd chromium faketime libpython3.11-testsuite
@@ -261,13 +263,16 @@ soak: check-deps
 	    --seconds $(or $(SECONDS),600) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(PAIR),--pair $(PAIR)) $(if $(SEED),--seed $(SEED))
 
-# T=name: those whose name contains it; ROUNDS: of each; BENCH_RECORDS: to be
-# read among.
+# T=name: those whose name contains it; ROUNDS: of each; RECORDS: to be read
+# among; JOBS: of a rate; ROW: jobs in a row. Left in bench/.
+BENCH_DEPS = python3-matplotlib linux-perf
 bench: check-deps
+	$(call apt,$(BENCH_DEPS))
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
-	@regress/bench/run --build $(B) $(if $(T),--only '$(T)') \
+	@regress/bench/run --build $(B) --out bench $(if $(T),--only '$(T)') \
 	    $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	    $(if $(BENCH_RECORDS),--records $(BENCH_RECORDS))
+	    $(if $(RECORDS),--records $(RECORDS)) \
+	    $(if $(JOBS),--jobs $(JOBS)) $(if $(ROW),--row $(ROW))
 
 MAN = $(wildcard man/*.[1-9])
 C_FILES = $(wildcard common/*.[ch] common/conf/*.[ch] takod/*.[ch] \
@@ -332,6 +337,7 @@ install-service:
 		sed 's|@SBINDIR@|$(SBINDIR)|' etc/$$u.service \
 		    >$(DESTDIR)$(SYSTEMDDIR)/$$u.service || exit 1; \
 	done
+	install -m 644 etc/takod.socket $(DESTDIR)$(SYSTEMDDIR)/
 	[ -e $(CONFIG) ] || install -m 644 etc/takod.config.yaml $(CONFIG)
 	install -m 644 etc/takod.sysusers \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/takod.conf
@@ -359,7 +365,8 @@ uninstall:
 	        gone,$(MANDIR)/man$(subst .,,$(suffix $(m))),$(m))) \
 	    $(call gone,$(PYTHONDIR)/tako_vm,$(notdir \
 	        $(wildcard python/tako_vm/*.py) py.typed)) \
-	    $(call gone,$(SYSTEMDDIR),takod.service takod-image.service) \
+	    $(call gone,$(SYSTEMDDIR),takod.service takod.socket \
+	        takod-image.service) \
 	    $(call gone,$(PREFIX)/lib/sysusers.d,takod.conf) \
 	    $(call gone,$(PREFIX)/lib/tmpfiles.d,takod.conf) \
 	    $(addprefix $(COMPLETIONS)/,takoctl tako-vm) \

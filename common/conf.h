@@ -205,6 +205,14 @@ struct conf {
 	struct conf_list trusted_proxies;
 	char *tls_certificate_file, *tls_key_file; /* NULL: no TLS */
 	struct conf_list cors_origins;
+	char *package_index_url;
+	struct conf_list package_extra_index_urls, package_hosts;
+	char *package_netrc_file;	 /* NULL: no credentials */
+	char *package_certificates_file; /* NULL: the host's */
+	char *package_pip_wheel;	 /* NULL: the host's newest */
+	int package_source_builds;
+	uint64_t layer_max_bytes, layer_cache_bytes;
+	int layer_timeout; /* s */
 	struct conf_list network_allow, network_deny;
 };
 
@@ -244,8 +252,12 @@ struct conf_host {
 	struct conf_network to; /* which no name has */
 	int port;		/* 0: those of HTTP and HTTPS */
 };
+/* host:port of a URL that was checked, as such an item; the caller's. */
+char *conf_url_host(const char *url);
 /* NULL, or what is wrong with it. */
 const char *conf_host_parse(const char *, struct conf_host *);
+/* Whether a job type has a network. */
+int conf_networks(const struct conf *);
 
 /* What is wrong with a file or a variable; printed one a line. */
 struct conf_error {

@@ -60,7 +60,7 @@ landlock_abi(void)
 }
 
 int
-landlock_enter(int dir)
+landlock_enter(int dir, int tree)
 {
 	struct landlock_path_beneath_attr beneath;
 	struct ruleset rs;
@@ -77,6 +77,8 @@ landlock_enter(int dir)
 		memset(&beneath, 0, sizeof(beneath));
 		beneath.allowed_access =
 		    LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_WRITE_FILE;
+		if (tree)
+			beneath.allowed_access |= LANDLOCK_ACCESS_FS_MAKE_DIR;
 		beneath.parent_fd = dir;
 		if (syscall(SYS_landlock_add_rule, fd,
 			LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == -1)

@@ -47,6 +47,7 @@ enum msg_sender {
 	FROM_API,
 	FROM_WORKER,
 	FROM_WORDS,
+	FROM_UNPACK,
 	FROM_CTL
 };
 
@@ -79,6 +80,7 @@ enum msg_fd {
 #define MSG_API_REFUSED(U, I, S, B, D)	  U(call, 0, UINT32_MAX)
 #define MSG_WORKER_REFUSED(U, I, S, B, D) U(call, 0, UINT32_MAX)
 #define MSG_WORDS_REFUSED(U, I, S, B, D)  U(call, 0, UINT32_MAX)
+#define MSG_UNPACK_REFUSED(U, I, S, B, D) U(call, 0, UINT32_MAX)
 
 /* ---- parent to api ------------------------------------------------------ */
 
@@ -190,7 +192,10 @@ enum msg_fd {
 /* The job type of that name, or all of them. */
 #define MSG_REQ_JOB_TYPES(U, I, S, B, D) S(name, 255)
 
-#define MSG_REQ_BUILD(U, I, S, B, D) S(name, 255)
+/* Builds what a job type runs in, or says how the last build went. */
+#define MSG_REQ_BUILD(U, I, S, B, D)                                           \
+	S(name, 255)                                                           \
+	U(look, 0, 1)
 
 /* Dead letters: some of a type (empty: of any), how many, one less. */
 #define MSG_REQ_LETTERS(U, I, S, B, D)                                         \
@@ -364,7 +369,8 @@ enum msg_fd {
 	U(max_result, 1024, 1073741824)                                        \
 	U(max_artifact, 1024, 1073741824)                                      \
 	U(max_artifacts_total, 1024, 10737418240)                              \
-	U(max_artifacts, 0, MAX_ARTIFACTS)
+	U(max_artifacts, 0, MAX_ARTIFACTS)                                     \
+	U(live, 0, 1) /* tell each line of stdout as it comes */
 
 /* The container's stream comes along: one socket, both ways. */
 #define MSG_WORKER_STREAM(U, I, S, B, D) U(token, 1, UINT64_MAX)
@@ -397,6 +403,11 @@ enum msg_fd {
 	U(len, 0, MSG_BLOB)                                                    \
 	U(seen, 0, UINT64_MAX) /* bytes before the cap */                      \
 	U(truncated, 0, 1)
+
+/* A line of stdout, printable and cut. */
+#define MSG_JOB_LINE(U, I, S, B, D)                                            \
+	U(token, 1, UINT64_MAX)                                                \
+	S(text, MAX_PROGRESS)
 
 /* File <number> of the artifact directory is complete and synced. */
 #define MSG_JOB_ARTIFACT(U, I, S, B, D)                                        \
@@ -443,6 +454,31 @@ enum msg_fd {
 	U(number, 1, UINT64_MAX)                                               \
 	U(len, 0, MAX_WORDS_LEN)
 
+/* ---- layers: tako-worker in its third role ------------------------------- */
+
+/*
+ * Unpack one layer into the folder that comes along, and nothing else: at most
+ * so many bytes in its files.
+ */
+#define MSG_UNPACK_SETUP(U, I, S, B, D)	     U(max_bytes, 1, MSG_BLOB)
+#define MSG_UNPACK_SETUP_DONE(U, I, S, B, D) U(pid, 1, 4194304)
+
+/* The list of its packages, and its files (tar), as the installer left them. */
+#define MSG_UNPACK_LOCK(U, I, S, B, D) U(len, 0, 1048576)
+#define MSG_UNPACK_TAR(U, I, S, B, D)  U(len, 0, MSG_BLOB)
+
+/* A package of the list, one frame each. */
+#define MSG_UNPACK_PACKAGE(U, I, S, B, D)                                      \
+	S(name, 128)                                                           \
+	S(version, 64)                                                         \
+	S(sha256, 64) /* of what was fetched, in hex; empty: not known */
+
+/* All of it is on the disk, or why it cannot be. */
+#define MSG_UNPACK_DONE(U, I, S, B, D)                                         \
+	U(files, 0, UINT32_MAX)                                                \
+	U(bytes, 0, MSG_BLOB)                                                  \
+	S(why, 128)
+
 /* ---- takoctl to takod, and the answers ---------------------------------- */
 
 #define MSG_CTL_HELLO(U, I, S, B, D)   S(version, 32)
@@ -475,6 +511,13 @@ enum msg_fd {
 #define MSG_CTL_RESUME(U, I, S, B, D)	     U(reserved, 0, 0)
 #define MSG_CTL_STOP(U, I, S, B, D)	     U(now, 0, 1)
 #define MSG_CTL_VERBOSE(U, I, S, B, D)	     U(level, 0, 4)
+
+/* Builds what a job type runs in: CTL_LINE as it goes on, then REP_JSON. */
+#define MSG_CTL_BUILD(U, I, S, B, D) S(name, MAX_JOB_TYPE_NAME)
+#define MSG_CTL_LINE(U, I, S, B, D)  S(text, MAX_PROGRESS)
+/* Layers of packages, by what their keys begin with. */
+#define MSG_CTL_LAYERS(U, I, S, B, D)	    S(key, 64)
+#define MSG_CTL_LAYER_REMOVE(U, I, S, B, D) S(key, 64)
 
 #define MSG_CTL_TENANTS(U, I, S, B, D) U(limit, 1, 1000)
 
@@ -613,6 +656,7 @@ enum msg_fd {
 	X(WORKER_READY, worker_ready, FROM_WORKER, FD_NONE)                    \
 	X(JOB_PHASE, job_phase, FROM_WORKER, FD_NONE)                          \
 	X(JOB_OUTPUT, job_output, FROM_WORKER, FD_REQUIRED)                    \
+	X(JOB_LINE, job_line, FROM_WORKER, FD_NONE)                            \
 	X(JOB_ARTIFACT, job_artifact, FROM_WORKER, FD_NONE)                    \
 	X(JOB_DONE, job_done, FROM_WORKER, FD_NONE)                            \
 	X(WORDS_SETUP, words_setup, FROM_PARENT, FD_NONE)                      \
@@ -621,6 +665,13 @@ enum msg_fd {
 	X(WORDS_REFUSED, words_refused, FROM_WORDS, FD_NONE)                   \
 	X(WORDS_TEXT, words_text, FROM_PARENT, FD_REQUIRED)                    \
 	X(WORDS_DONE, words_done, FROM_WORDS, FD_REQUIRED)                     \
+	X(UNPACK_SETUP, unpack_setup, FROM_PARENT, FD_REQUIRED)                \
+	X(UNPACK_SETUP_DONE, unpack_setup_done, FROM_UNPACK, FD_NONE)          \
+	X(UNPACK_REFUSED, unpack_refused, FROM_UNPACK, FD_NONE)                \
+	X(UNPACK_LOCK, unpack_lock, FROM_PARENT, FD_REQUIRED)                  \
+	X(UNPACK_TAR, unpack_tar, FROM_PARENT, FD_REQUIRED)                    \
+	X(UNPACK_PACKAGE, unpack_package, FROM_UNPACK, FD_NONE)                \
+	X(UNPACK_DONE, unpack_done, FROM_UNPACK, FD_NONE)                      \
 	X(CTL_HELLO, ctl_hello, FROM_CTL, FD_NONE)                             \
 	X(CTL_STATUS, ctl_status, FROM_CTL, FD_NONE)                           \
 	X(CTL_WORKERS, ctl_workers, FROM_CTL, FD_NONE)                         \
@@ -637,6 +688,10 @@ enum msg_fd {
 	X(CTL_RESUME, ctl_resume, FROM_CTL, FD_NONE)                           \
 	X(CTL_STOP, ctl_stop, FROM_CTL, FD_NONE)                               \
 	X(CTL_VERBOSE, ctl_verbose, FROM_CTL, FD_NONE)                         \
+	X(CTL_BUILD, ctl_build, FROM_CTL, FD_NONE)                             \
+	X(CTL_LINE, ctl_line, FROM_PARENT, FD_NONE)                            \
+	X(CTL_LAYERS, ctl_layers, FROM_CTL, FD_NONE)                           \
+	X(CTL_LAYER_REMOVE, ctl_layer_remove, FROM_CTL, FD_NONE)               \
 	X(CTL_TENANTS, ctl_tenants, FROM_CTL, FD_NONE)                         \
 	X(CTL_TENANT, ctl_tenant, FROM_PARENT, FD_NONE)                        \
 	X(CTL_RELOAD, ctl_reload, FROM_CTL, FD_NONE)                           \

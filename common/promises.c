@@ -143,6 +143,9 @@ static const struct rule rules[] = {
 	ONE(ARTIFACT, openat, 0, EQUAL, FOLDER),
 	ALL(ARTIFACT, fsync),			/* kept before it is told */
 	ALL(ARTIFACT, fdatasync),		/* the same */
+	/* --- unpack --- */
+	ONE(UNPACK, mkdirat, 0, EQUAL, FOLDER),	/* a layer's folders */
+	ONE(UNPACK, syncfs, 0, EQUAL, FOLDER),	/* all of it, once */
 };
 /* clang-format on */
 

@@ -117,7 +117,8 @@ sandbox_enter(const struct sandbox *sb)
 		limit(RLIMIT_AS, sb->as);
 #endif
 #ifndef LANDLOCK_NULL
-	landlock_enter(sb->promises & PROMISE_ARTIFACT ? sb->artifact_fd : -1);
+	landlock_enter(sb->promises & PROMISE_ARTIFACT ? sb->artifact_fd : -1,
+	    (sb->promises & PROMISE_UNPACK) != 0);
 #endif
 #ifndef SANDBOX_NULL
 	promises_enter(sb);

@@ -12,17 +12,21 @@
 
 /* Promise groups of system calls: promises.c has each call and its reason. */
 enum promise {
-	PROMISE_STDIO = 1 << 0,	  /* what is open, memory, clock, the end */
-	PROMISE_RECVFD = 1 << 1,  /* descriptors over the channel */
-	PROMISE_MEMFD = 1 << 2,	  /* memfds, and their seals */
-	PROMISE_ACCEPT = 1 << 3,  /* clients of the listeners */
-	PROMISE_ARTIFACT = 1 << 4 /* new files in the one folder */
+	PROMISE_STDIO = 1 << 0,	   /* what is open, memory, clock, the end */
+	PROMISE_RECVFD = 1 << 1,   /* descriptors over the channel */
+	PROMISE_MEMFD = 1 << 2,	   /* memfds, and their seals */
+	PROMISE_ACCEPT = 1 << 3,   /* clients of the listeners */
+	PROMISE_ARTIFACT = 1 << 4, /* new files in the one folder */
+	PROMISE_UNPACK = 1 << 5	   /* and new folders */
 };
 #define PROMISES_API                                                           \
 	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ACCEPT)
 #define PROMISES_WORDS (PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD)
 #define PROMISES_WORKER                                                        \
 	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_MEMFD | PROMISE_ARTIFACT)
+
+#define PROMISES_UNPACK                                                        \
+	(PROMISE_STDIO | PROMISE_RECVFD | PROMISE_ARTIFACT | PROMISE_UNPACK)
 
 struct sandbox {
 	unsigned promises;
@@ -73,8 +77,11 @@ int sandbox_drop_ids(uid_t, gid_t);
 #define LANDLOCK_NEWEST 6
 /* No rule above this ABI is used; LANDLOCK_NEWEST but in tests. */
 extern int landlock_most;
-/* Refuses all but new files in dir (-1: not even that). The ABI used. */
-int landlock_enter(int dir);
+/*
+ * Refuses all but new files in dir (-1: not even that), and folders there if
+ * tree. The ABI used.
+ */
+int landlock_enter(int dir, int tree);
 int landlock_abi(void); /* that would be used; 0: there is none */
 
 /* promises.c */

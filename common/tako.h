@@ -24,6 +24,7 @@
 #define MAX_TENANT	   72	/* a key's name or a network, with its kind */
 #define MAX_ERROR_MESSAGE  1024 /* a job's own message is cut at 200 */
 #define MAX_JOB_MESSAGE	   800	/* 200 characters of UTF-8 */
+#define MAX_PROGRESS	   200	/* of an installer's progress */
 #define MAX_RUNTIME_NAME   16
 #define MAX_ARTIFACT_NAME  255 /* NAME_MAX: any bytes but '/' and NUL */
 #define MAX_CONTENT_TYPE   64

@@ -17,6 +17,7 @@
 
 #include "json.h"
 #include "log.h"
+#include "requirement.h"
 #include "tako-api.h"
 #include "util.h"
 

@@ -28,6 +28,7 @@ static void handle_rerun(struct request *);
 static void handle_fork(struct request *);
 static void handle_job_types(struct request *);
 static void handle_build(struct request *);
+static void handle_build_show(struct request *);
 static void handle_letters(struct request *);
 static void handle_letter_stats(struct request *);
 static void handle_letter_remove(struct request *);
@@ -195,10 +196,19 @@ const struct route routes[] = {
 	    .not_found = API_NO_JOB_TYPE,
 	    .id = "buildJobType",
 	    .tag = "Job types",
-	    .summary = "Make the image of a type with packages",
-	    .about = "This takod cannot, and says so with 500.",
+	    .summary = "Install the packages of a job type",
+	    .about = "It is answered once it is made, which may take minutes. "
+		     "Who asks for the same meanwhile waits for the same.",
 	    .answers = ANSWER({ 200, "Built", NULL, "It is made." }),
 	    .errors = ERRORS(API_FAILED) },
+	{ .method = HTTP_GET,
+	    .pattern = "/job-types/{name}/build",
+	    .handler = handle_build_show,
+	    .not_found = API_NO_JOB_TYPE,
+	    .id = "getBuild",
+	    .tag = "Job types",
+	    .summary = "How that goes on, or went",
+	    .answers = ANSWER({ 200, "Build", NULL, "The last build." }) },
 	{ .method = HTTP_GET,
 	    .pattern = "/dlq/stats",
 	    .handler = handle_letter_stats,
@@ -630,6 +640,17 @@ handle_build(struct request *req)
 	struct msg_req_build m;
 
 	memset(&m, 0, sizeof(m));
+	if (name_text(req, m.name, sizeof(m.name)) == 0)
+		ask(req, MSG_T_REQ_BUILD, &m, -1);
+}
+
+static void
+handle_build_show(struct request *req)
+{
+	struct msg_req_build m;
+
+	memset(&m, 0, sizeof(m));
+	m.look = 1;
 	if (name_text(req, m.name, sizeof(m.name)) == 0)
 		ask(req, MSG_T_REQ_BUILD, &m, -1);
 }

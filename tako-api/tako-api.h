@@ -242,9 +242,6 @@ const char *submit_ceiling(
 int text_integer(const char *text, int64_t *, struct errors *,
     const char *where, const char *field);
 
-/* requirement.c */
-int requirement_valid(const char *);
-
 /* query.c */
 /* What a query says; a route's table names the parameters it knows. */
 struct query {

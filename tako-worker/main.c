@@ -12,7 +12,8 @@
  *	DONE	the last word was said; the parent closes the channel
  *
  * Told WORDS_SETUP instead, it is no job's: from then on it takes the texts of
- * records apart (words.c), in state WORDS.
+ * records apart (words.c), in state WORDS; told UNPACK_SETUP, it unpacks a
+ * layer (unpack.c), in state UNPACK.
  *
  * The parent is trusted: a wrong frame of its is a bug, and ends this process.
  * The stream is hostile: whatever is wrong there is the job's own fault, which
@@ -31,6 +32,7 @@
 #include "tako-worker.h"
 #include "util.h"
 
+#define MAX_LINES 1000 /* that the parent is told */
 #define READ_SIZE 65536
 #define READ_TURN 16 /* reads in one turn of the loop */
 /* Address space beside output: programs, and the largest payload. */
@@ -54,7 +56,8 @@ enum worker_state {
 	AT_READY,
 	AT_RUN,
 	AT_DONE,
-	AT_WORDS
+	AT_WORDS,
+	AT_UNPACK
 };
 
 static struct worker {
@@ -68,6 +71,9 @@ static struct worker {
 	struct stream *stream;
 	struct handover *handover;
 	struct output_text *out, *err;
+	char line[MAX_PROGRESS + 1]; /* of stdout, if lines are told */
+	size_t line_len;
+	unsigned lines;
 	struct result *result;
 	struct artifacts *artifacts;
 	int to_result, to_artifact; /* where the present file goes */
@@ -113,6 +119,27 @@ tell_text(enum output which, struct output_text *o)
 	m.truncated = (uint64_t)truncated;
 	tell(MSG_T_JOB_OUTPUT, &m, fd);
 	close_fd(&fd);
+}
+
+/* Lines for people, who see no control character of theirs. */
+static void
+tell_lines(const uint8_t *p, size_t len)
+{
+	struct msg_job_line m = { .token = w.setup.token };
+
+	for (; len > 0; p++, len--) {
+		if (*p != '\n') {
+			if (w.line_len < MAX_PROGRESS)
+				w.line[w.line_len++] =
+				    *p >= ' ' && *p < 0x7f ? (char)*p : '?';
+			continue;
+		}
+		memcpy(m.text, w.line, w.line_len);
+		m.text[w.line_len] = '\0';
+		w.line_len = 0;
+		if (w.lines++ < MAX_LINES)
+			tell(MSG_T_JOB_LINE, &m, -1);
+	}
 }
 
 static void
@@ -284,6 +311,8 @@ container_frame(void *arg, enum stream_type type, const uint8_t *p, size_t len)
 		break;
 	case STREAM_STDOUT:
 		output_add(w.out, p, len);
+		if (w.setup.live)
+			tell_lines(p, len);
 		break;
 	case STREAM_STDERR:
 		output_add(w.err, p, len);
@@ -594,6 +623,65 @@ parent_words_text(const struct msg_frame *f, int fd)
 	close_fd(&fd);
 }
 
+static void
+parent_unpack_setup(const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_setup_done done = { .pid = (uint64_t)log_pid() };
+	struct msg_unpack_setup m;
+	const char *why;
+
+	if (w.state != AT_SETUP || w.dir != -1)
+		bug("UNPACK_SETUP is not due");
+	if (msg_unpack_setup_read(f, &m, &why) == -1)
+		bug(why);
+	unpack_begin(fd, m.max_bytes);
+	w.state = AT_UNPACK;
+	tell(MSG_T_UNPACK_SETUP_DONE, &done, -1);
+}
+
+static void
+tell_package(const struct msg_unpack_package *m)
+{
+	tell(MSG_T_UNPACK_PACKAGE, m, -1);
+}
+
+static void
+parent_unpack_lock(const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_done done = { .why = "its list of packages is none" };
+	struct msg_unpack_lock m;
+	const char *why;
+
+	if (w.state != AT_UNPACK)
+		bug("UNPACK_LOCK is not due");
+	if (msg_unpack_lock_read(f, &m, &why) == -1)
+		bug(why);
+	if (unpack_lock(fd, m.len, tell_package) == 0)
+		return;
+	tell(MSG_T_UNPACK_DONE, &done, -1);
+	w.state = AT_DONE;
+}
+
+static void
+parent_unpack_tar(const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_done done;
+	struct msg_unpack_tar m;
+	const char *why;
+
+	if (msg_unpack_tar_read(f, &m, &why) == -1)
+		bug(why);
+	if (w.state == AT_DONE) {
+		close_fd(&fd);
+		return;
+	}
+	if (w.state != AT_UNPACK)
+		bug("UNPACK_TAR is not due");
+	unpack_tar(fd, &done);
+	tell(MSG_T_UNPACK_DONE, &done, -1);
+	w.state = AT_DONE;
+}
+
 static int
 parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 {
@@ -621,6 +709,15 @@ parent_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 		break;
 	case MSG_T_WORDS_TEXT:
 		parent_words_text(f, fd);
+		break;
+	case MSG_T_UNPACK_SETUP:
+		parent_unpack_setup(f, fd);
+		break;
+	case MSG_T_UNPACK_LOCK:
+		parent_unpack_lock(f, fd);
+		break;
+	case MSG_T_UNPACK_TAR:
+		parent_unpack_tar(f, fd);
 		break;
 	case MSG_T_LOG_LEVEL:
 		parent_log_level(f);

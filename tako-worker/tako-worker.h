@@ -165,4 +165,18 @@ void words_begin(void);
  */
 int words_take(int fd, const uint64_t *lens, size_t n, size_t *len);
 
+/* ---- unpack.c: the third role ---------------------------------------------
+ */
+
+struct msg_unpack_package;
+struct msg_unpack_done;
+typedef void (*unpack_package_cb)(const struct msg_unpack_package *);
+
+/* Shuts this process in for it. dir: where it all goes. */
+void unpack_begin(int dir, uint64_t max_bytes);
+/* Tells each package of the list; takes fd over. -1: it is no such list. */
+int unpack_lock(int fd, size_t len, unpack_package_cb);
+/* Unpacks, to the disk; takes tar over. */
+void unpack_tar(int tar, struct msg_unpack_done *);
+
 #endif

@@ -18,7 +18,7 @@
 
 /* The daemon answers from memory or by one statement of its store. */
 #define ANSWER_S 30
-/* ... but artifacts may lie elsewhere, and there may be many. */
+/* ... but artifacts may lie elsewhere, and packages too. */
 #define ARTIFACTS_S 3600
 
 struct ctl {
@@ -133,6 +133,7 @@ answer(const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_problem problem;
 	struct msg_rep_json json;
 	struct msg_rep_artifact artifact;
+	struct msg_ctl_line text;
 
 	(void)arg;
 	if (f->hdr.type == MSG_T_REP_RECORD) {
@@ -172,6 +173,11 @@ answer(const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_TENANT:
 		READ(ctl_tenant, tenant);
 		show_tenant(&tenant);
+		return (0);
+	case MSG_T_CTL_LINE:
+		READ(ctl_line, text);
+		/* As it comes; the answer alone goes to stdout. */
+		fprintf(stderr, "%s\n", text.text);
 		return (0);
 	case MSG_T_CTL_CHANGE:
 		READ(ctl_change, change);
@@ -312,7 +318,9 @@ ctl_call(struct ctl *c, uint32_t type, const void *m, int fd, ctl_cb cb,
 	c->arg = arg;
 	c->end = end;
 	c->ended = 0;
-	c->limit.tv_sec = type == MSG_T_CTL_ARTIFACT || type == MSG_T_CTL_IMPORT
+	c->limit.tv_sec = type == MSG_T_CTL_ARTIFACT ||
+				  type == MSG_T_CTL_IMPORT ||
+				  type == MSG_T_CTL_BUILD
 			      ? ARTIFACTS_S
 			      : ANSWER_S;
 	if (c->why == NULL && imsgev_compose(c->iev, type, 0, m, fd) == -1)
@@ -386,10 +394,14 @@ request(
 	static const struct option dry_run[] = {
 		{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 }
 	};
+	static const struct option removing[] = {
+		{ "remove", no_argument, NULL, 'r' }, { NULL, 0, NULL, 0 }
+	};
 	struct msg_ctl_letters *letters = buf;
 	struct msg_ctl_rerun *rerun = buf;
 	struct msg_ctl_tenants *tenants = buf;
 	struct msg_ctl_job *job = buf;
+	struct msg_ctl_build *build = buf;
 	struct msg_ctl_stop *stop = buf;
 	struct msg_ctl_verbose *verbose = buf;
 	const char *errstr = NULL;
@@ -411,7 +423,10 @@ request(
 		    : c->type == MSG_T_CTL_STOP || c->type == MSG_T_CTL_RELOAD
 			? "+n"
 			: "+",
-		    c->type == MSG_T_CTL_RELOAD ? dry_run : none, NULL)) != -1)
+		    c->type == MSG_T_CTL_RELOAD	  ? dry_run
+		    : c->type == MSG_T_CTL_LAYERS ? removing
+						  : none,
+		    NULL)) != -1)
 		switch (ch) {
 		case 'l':
 			limit = (uint64_t)strtonum(optarg, 1, 1000, &errstr);
@@ -427,6 +442,9 @@ request(
 			rerun->timeout =
 			    (uint64_t)strtonum(optarg, 1, 86400, &errstr);
 			break;
+		case 'r':
+			*type = MSG_T_CTL_LAYER_REMOVE;
+			break;
 		case 'n':
 			/* Both requests have that alone. */
 			stop->now = 1;
@@ -440,9 +458,17 @@ request(
 		return (ctl_usage(c, errstr));
 	if (argc < c->min || argc > c->max)
 		return (ctl_usage(c, NULL));
-	if (argc > 0 && (c->type == MSG_T_CTL_LETTERS ||
-			    c->type == MSG_T_CTL_LETTER_REMOVE ||
-			    c->type == MSG_T_CTL_LETTER_RETRY)) {
+	if (*type == MSG_T_CTL_LAYER_REMOVE && argc == 0)
+		return (ctl_usage(c, NULL));
+	if (argc > 0 &&
+	    (c->type == MSG_T_CTL_BUILD || c->type == MSG_T_CTL_LAYERS)) {
+		/* All three are a name or a key alone. */
+		if (strlcpy(build->name, argv[0], sizeof(build->name)) >=
+		    sizeof(build->name))
+			return (ctl_usage(c, "too long"));
+	} else if (argc > 0 && (c->type == MSG_T_CTL_LETTERS ||
+				   c->type == MSG_T_CTL_LETTER_REMOVE ||
+				   c->type == MSG_T_CTL_LETTER_RETRY)) {
 		/* All three begin with the number. */
 		letters->id =
 		    (uint64_t)strtonum(argv[0], 1, INT64_MAX, &errstr);
@@ -489,6 +515,9 @@ ctl_run(
 		struct msg_ctl_verbose verbose;
 		struct msg_ctl_reload reload;
 		struct msg_ctl_status status;
+		struct msg_ctl_build build;
+		struct msg_ctl_layers layers;
+		struct msg_ctl_layer_remove layer;
 	} m;
 	int ret;
 

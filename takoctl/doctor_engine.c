@@ -23,6 +23,12 @@
 	"to "                                                                  \
 	"its socket, or use engine: oci"
 #define MEND_IMAGE "make it with: tako-vm setup"
+#define MEND_NETWORK                                                           \
+	"install ip, nft and pasta (Debian: iproute2, nftables, passt), see "  \
+	"that /dev/net/tun is there, under systemd use the drop-in "           \
+	"takod-network.conf; or leave network_enabled off"
+#define TRIAL_MEMORY (UINT64_C(256) << 20)
+#define TRIAL_TMPFS  (UINT64_C(1) << 20)
 
 struct trial {
 	struct doctor *d;
@@ -34,6 +40,7 @@ struct trial {
 	char *folder, *rootfs;
 	char instance[32];
 	int ended; /* by SIGTERM */
+	struct container *c;
 	/* of the call that was waited for */
 	int done;
 	enum engine_error error;
@@ -284,6 +291,71 @@ try_other(struct trial *t, enum runtime used)
 		    runtime_name(other), t->probe.detail);
 }
 
+/* ---- networks ------------------------------------------------------------ */
+
+static void
+network_created(struct container *c, int fd, int mux, enum engine_error error,
+    const char *detail, void *arg)
+{
+	struct trial *t = arg;
+
+	(void)mux;
+	t->c = c;
+	close_fd(&fd);
+	answered(error, detail, t);
+}
+
+static void
+network_exited(struct container *c, void *arg)
+{
+	(void)c;
+	(void)arg;
+}
+
+/* A container as that of a job with a network, and its end. */
+static void
+try_network(struct trial *t, enum runtime runtime)
+{
+	const char *no = t->ops->no_network(t->e, 0);
+	char name[64];
+	struct container_spec spec = { .name = name,
+		.image = t->conf.docker_image,
+		.runtime = runtime,
+		.memory = TRIAL_MEMORY,
+		.cpus = 1,
+		.pids = t->conf.container_limits.pids_limit,
+		.limits = &t->conf.container_limits,
+		.code_size = TRIAL_TMPFS,
+		.input_size = TRIAL_TMPFS,
+		.output_size = TRIAL_TMPFS,
+		.network = { .kind = NETWORK_PUBLIC },
+		.seccomp = t->conf.enable_seccomp,
+		.caps = t->conf.enable_cap_restrictions,
+		.userns = t->conf.enable_userns };
+
+	if (!conf_networks(&t->conf) || t->probe.error != ENGINE_OK)
+		return;
+	if (no == NULL) {
+		snprintf(name, sizeof(name), "takod-%s-net", t->instance);
+		t->ops->create(t->e, &spec,
+		    time_mono_us() + ENGINE_CALL_TIMEOUT * 1000000LL,
+		    network_created, network_exited, t);
+		if (wait_done(t) == -1)
+			return;
+		no = t->error != ENGINE_OK ? t->detail : NULL;
+	}
+	if (no != NULL)
+		doctor_found(t->d, FOUND_FAIL, "network", MEND_NETWORK,
+		    "a job type has network_enabled: %s", no);
+	else
+		doctor_found(t->d, FOUND_OK, "network", NULL,
+		    "a container gets a network of its own");
+	if (t->c != NULL) {
+		t->ops->remove(t->e, t->c, answered, t);
+		(void)wait_done(t);
+	}
+}
+
 /* ---- the engine --------------------------------------------------------- */
 
 static int
@@ -388,6 +460,7 @@ doctor_engine(struct doctor *d)
 	if (trial_open(&t) == 0 && engine_answers(&t) == 0 &&
 	    (t.ops == &engine_docker ? image_docker(&t) : image_oci(&t)) == 0) {
 		used = try_runtime(&t);
+		try_network(&t, used);
 		try_other(&t, used);
 	}
 	trial_close(&t);

@@ -38,7 +38,7 @@
 #include "util.h"
 
 /* Grows by one with each change of what a build does. */
-#define IMAGE_RECIPE  1
+#define IMAGE_RECIPE  2
 #define IMAGE_INCLUDE "python3"
 
 /*
@@ -55,11 +55,14 @@ static const char recipe[] =
     "    usr/share/info usr/share/locale usr/share/lintian dev/* run/* \\\n"
     "    tmp/* etc/hostname etc/resolv.conf etc/machine-id- etc/*- \n"
     ": >etc/machine-id\n"
-    "mkdir -p code input output app .tako\n"
-    "chmod 755 . code input output app .tako\n"
+    "mkdir -p code input output app .tako/packages\n"
+    "chmod 755 . code input output app .tako .tako/packages\n"
     "chmod 1777 tmp\n"
     "rm -f .tako/init\n"
     ": >.tako/init\n"
+    /* What a container with a network finds its own mounted on. */
+    ": >etc/resolv.conf\n"
+    ": >etc/hosts\n"
     "echo 'sandbox:x:1000:1000:sandbox:/tmp:/bin/sh' >>etc/passwd\n"
     "echo 'sandbox:x:1000:' >>etc/group\n"
     "echo 'sandbox:!:1::::::' >>etc/shadow\n"

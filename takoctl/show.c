@@ -16,6 +16,7 @@ static const struct command *shown;
 static int json;
 static json_t *doc, *rows;
 static unsigned n_rows;
+static int n_layers = -1; /* of an answer */
 
 void
 show_begin(const struct command *c, int as_json)
@@ -522,6 +523,70 @@ show_letters(json_t *items)
 			(one ? letter_text : letter_row)(l);
 }
 
+static void
+package_text(const json_t *p)
+{
+	printf("  %-32s %-20s %s\n", text_of(p, "name"), text_of(p, "version"),
+	    text_of(p, "sha256"));
+}
+
+/* One that was asked for, with all that is in it. */
+static void
+layer_text(const json_t *l)
+{
+	const json_t *packages = json_object_get(l, "packages"), *p;
+	size_t i;
+
+	n_rows++;
+	line("layer", "%s", text_of(l, "key"));
+	line("built", "%s", text_of(l, "built_at"));
+	line("last use", "%s", text_of(l, "used_at"));
+	line("size", "%lld bytes in %lld files", number_of(l, "bytes"),
+	    number_of(l, "files"));
+	json_array_foreach (packages, i, p)
+		package_text(p);
+}
+
+static void
+layer_row(const json_t *l)
+{
+	const json_t *types = json_object_get(l, "job_types");
+	const json_t *wanted = json_object_get(l, "requirements"), *item;
+	char text[512] = "", safe[512];
+	size_t i;
+
+	if (n_rows++ == 0)
+		printf("%-12s %8s %8s %-19s %-24s %s\n", "LAYER", "MIB",
+		    "PACKAGES", "LAST USE (UTC)", "JOB TYPES", "REQUIREMENTS");
+	json_array_foreach (types, i, item) {
+		strlcat(text, i > 0 ? "," : "", sizeof(text));
+		strlcat(text, json_string_value(item), sizeof(text));
+	}
+	printf("%-12.12s %8lld %8zu %-19.19s %-24s", text_of(l, "key"),
+	    number_of(l, "bytes") / 1048576,
+	    json_array_size(json_object_get(l, "packages")),
+	    text_of(l, "used_at"), text[0] != '\0' ? text : "-");
+	json_array_foreach (wanted, i, item)
+		printf(" %s",
+		    log_escape(safe, sizeof(safe), json_string_value(item),
+			strlen(json_string_value(item))));
+	putchar('\n');
+}
+
+static void
+show_layers(const json_t *answer)
+{
+	json_t *l, *layers = json_object_get(answer, "layers");
+	size_t i;
+
+	n_layers = (int)json_array_size(layers);
+	if (json)
+		json_object_set(doc, "layers", layers);
+	else
+		json_array_foreach (layers, i, l)
+			(*text_of(answer, "key") ? layer_text : layer_row)(l);
+}
+
 int
 show_answer(const char *text, size_t len)
 {
@@ -531,11 +596,15 @@ show_answer(const char *text, size_t len)
 		return (-1);
 	if (shown->type == MSG_T_CTL_LETTERS)
 		show_letters(json_object_get(answer, "items"));
+	else if (shown->type == MSG_T_CTL_LAYERS)
+		show_layers(answer);
 	else if (json)
 		json_object_update(doc, answer);
 	else if (shown->type == MSG_T_CTL_RERUN ||
 		 shown->type == MSG_T_CTL_LETTER_RETRY)
 		printf("%s\n", text_of(answer, "job_id"));
+	else if (shown->type == MSG_T_CTL_BUILD)
+		printf("%s\n", text_of(answer, "version"));
 	json_decref(answer);
 	return (0);
 }
@@ -636,11 +705,12 @@ show_end(const struct msg_ctl_end *m)
 			json_object_set_new(doc, "ok", json_true());
 		json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 		putchar('\n');
-	} else if (n_rows == 0 && (shown->type == MSG_T_CTL_LIST ||
-				      shown->type == MSG_T_CTL_WORKERS ||
-				      shown->type == MSG_T_CTL_NODES ||
-				      shown->type == MSG_T_CTL_TENANTS ||
-				      shown == &dlq_commands[0]))
+	} else if (n_rows == 0 &&
+		   (shown->type == MSG_T_CTL_LIST ||
+		       shown->type == MSG_T_CTL_WORKERS ||
+		       shown->type == MSG_T_CTL_NODES ||
+		       shown->type == MSG_T_CTL_TENANTS || n_layers == 0 ||
+		       shown == &dlq_commands[0]))
 		printf("none\n");
 	json_decref(doc);
 }

@@ -376,6 +376,50 @@ client_answer(enum rep error, const char *detail, json_t *answer, void *arg)
 	client_end(c, error, detail);
 }
 
+/* The same, which may come after a while without a word of the client's. */
+static void
+client_answer_late(
+    enum rep error, const char *detail, json_t *answer, void *arg)
+{
+	static const struct timeval idle = { CONTROL_IDLE_S, 0 };
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+
+	if (c != NULL)
+		event_add(c->idle, &idle);
+	client_answer(error, detail, answer, arg);
+}
+
+/* Done, without an answer. */
+static void
+client_done(enum rep error, const char *detail, json_t *answer, void *arg)
+{
+	(void)answer;
+	control_end((uint64_t)(uintptr_t)arg, error, detail);
+}
+
+static void
+client_line(const char *text, void *arg)
+{
+	struct client *c = client_find((uint64_t)(uintptr_t)arg);
+	struct msg_ctl_line m;
+
+	if (c == NULL)
+		return;
+	strlcpy(m.text, text, sizeof(m.text));
+	client_send(c, MSG_T_CTL_LINE, &m);
+}
+
+static void
+answer_build(struct client *c, const char *name)
+{
+	if (!env.ready) {
+		client_end(c, REP_STARTING, "takod is starting");
+		return;
+	}
+	event_del(c->idle);
+	job_types_build(name, client_line, client_answer_late, serial_arg(c));
+}
+
 static void
 answer_rerun(struct client *c, const struct msg_ctl_rerun *m)
 {
@@ -490,6 +534,9 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_stop stop;
 	struct msg_ctl_verbose verbose;
 	struct msg_ctl_reload reload;
+	struct msg_ctl_build build;
+	struct msg_ctl_layers layers;
+	struct msg_ctl_layer_remove layer;
 	const char *why;
 
 	event_add(c->idle, &idle);
@@ -516,7 +563,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	    f->hdr.type != MSG_T_CTL_NODES && f->hdr.type != MSG_T_CTL_LIST &&
 	    f->hdr.type != MSG_T_CTL_JOB && f->hdr.type != MSG_T_CTL_ARTIFACT &&
 	    f->hdr.type != MSG_T_CTL_LETTERS &&
-	    f->hdr.type != MSG_T_CTL_TENANTS)
+	    f->hdr.type != MSG_T_CTL_LAYERS && f->hdr.type != MSG_T_CTL_TENANTS)
 		log_info("control: %s by uid %u", msg_name(f->hdr.type),
 		    (unsigned)c->uid);
 	switch (f->hdr.type) {
@@ -577,6 +624,18 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_LETTER_RETRY:
 		READ(ctl_letter_retry, retry);
 		letters_retry((int64_t)retry.id, client_answer, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_BUILD:
+		READ(ctl_build, build);
+		answer_build(c, build.name);
+		return (0);
+	case MSG_T_CTL_LAYERS:
+		READ(ctl_layers, layers);
+		layers_list(layers.key, client_answer, serial_arg(c));
+		return (0);
+	case MSG_T_CTL_LAYER_REMOVE:
+		READ(ctl_layer_remove, layer);
+		layers_remove(layer.key, client_done, serial_arg(c));
 		return (0);
 	case MSG_T_CTL_DRAIN:
 		env.draining = 1;

@@ -196,7 +196,12 @@ api_req_build(struct child *c, const struct msg_frame *f, int fd)
 	struct msg_req_build m;
 
 	READ(req_build, m);
-	job_types_build(m.name, reply_answer, reply_asker(c, f->hdr.id));
+	if (m.look)
+		job_types_build_show(
+		    m.name, reply_answer, reply_asker(c, f->hdr.id));
+	else
+		job_types_build(
+		    m.name, NULL, reply_answer, reply_asker(c, f->hdr.id));
 	return (NULL);
 }
 
@@ -389,6 +394,20 @@ worker_output(struct child *c, const struct msg_frame *f, int fd)
 }
 
 static const char *
+worker_line(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_job_line m;
+	struct slot *s = c->arg;
+
+	READ(job_line, m);
+	TOKEN(c, m);
+	if (s->run == NULL || s->run->build == NULL)
+		return ("nobody asked for lines");
+	layer_line(s->run->build, m.text);
+	return (NULL);
+}
+
+static const char *
 worker_artifact(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_job_artifact m;
@@ -467,6 +486,51 @@ words_done(struct child *c, const struct msg_frame *f, int fd)
 	return (index_words(c, &m, fd));
 }
 
+/* ---- layers -------------------------------------------------------------- */
+
+static const char *
+unpack_setup_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_setup_done m;
+
+	READ(unpack_setup_done, m);
+	if (m.pid != (uint64_t)c->pid)
+		return ("not its own pid");
+	c->state = CHILD_SERVING;
+	layer_unpack_ready(c);
+	return (NULL);
+}
+
+static const char *
+unpack_refused(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_refused m;
+
+	(void)c;
+	READ(unpack_refused, m);
+	return (refused(m.call));
+}
+
+static const char *
+unpack_package(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_package m;
+
+	READ(unpack_package, m);
+	return (layer_unpack_package(c, &m));
+}
+
+static const char *
+unpack_done(struct child *c, const struct msg_frame *f, int fd)
+{
+	struct msg_unpack_done m;
+
+	READ(unpack_done, m);
+	c->state = CHILD_DONE;
+	layer_unpack_done(c, &m);
+	return (NULL);
+}
+
 /* Its sandbox may refuse a child something at any time. */
 #define CHILD_ANY (~0u)
 /* What a worker may say of a job: from the hand-over to its last word. */
@@ -499,6 +563,7 @@ static const struct rule rules[MSG_T_MAX] = {
 	/* A sandbox can die at any time: the last words may come early. */
 	[MSG_T_JOB_OUTPUT] = { CHILD_IDLE | CHILD_READY | AT_WORK, 0,
 	    worker_output },
+	[MSG_T_JOB_LINE] = { AT_WORK, 0, worker_line },
 	[MSG_T_JOB_ARTIFACT] = { CHILD_COLLECTING, 0, worker_artifact },
 	[MSG_T_JOB_DONE] = { CHILD_IDLE | CHILD_READY | AT_WORK, ONCE,
 	    worker_done },
@@ -506,6 +571,10 @@ static const struct rule rules[MSG_T_MAX] = {
 	[MSG_T_WORDS_REFUSED] = { CHILD_ANY, 0, words_refused },
 	[MSG_T_WORDS_PONG] = { CHILD_SERVING, 0, words_pong },
 	[MSG_T_WORDS_DONE] = { CHILD_SERVING, 0, words_done },
+	[MSG_T_UNPACK_SETUP_DONE] = { CHILD_STARTING, ONCE, unpack_setup_done },
+	[MSG_T_UNPACK_REFUSED] = { CHILD_ANY, 0, unpack_refused },
+	[MSG_T_UNPACK_PACKAGE] = { CHILD_SERVING, 0, unpack_package },
+	[MSG_T_UNPACK_DONE] = { CHILD_SERVING, ONCE, unpack_done },
 };
 
 int

@@ -36,15 +36,15 @@ spec_uid(const struct docker_spec *d)
 
 static void
 add_tmpfs(json_t *tmpfs, const struct docker_spec *d, const char *path,
-    uint64_t size, int inodes, const char *mode)
+    uint64_t size, int inodes, const char *mode, int noexec)
 {
 	char options[256];
 	uid_t uid = spec_uid(d);
 
 	snprintf(options, sizeof(options),
-	    "rw,nosuid,nodev,noexec,size=%" PRIu64
+	    "rw,nosuid,nodev,%s,size=%" PRIu64
 	    ",uid=%u,gid=%u,mode=%s,nr_inodes=%d",
-	    size, uid, uid, mode, inodes);
+	    noexec ? "noexec" : "exec", size, uid, uid, mode, inodes);
 	json_object_set_new(tmpfs, path, json_string(options));
 }
 
@@ -54,11 +54,11 @@ spec_tmpfs(const struct docker_spec *d)
 	const struct container_spec *s = d->spec;
 	json_t *tmpfs = json_object();
 
-	add_tmpfs(tmpfs, d, "/code", s->code_size, INODES_SMALL, "0755");
-	add_tmpfs(tmpfs, d, "/input", s->input_size, INODES_SMALL, "0755");
-	add_tmpfs(tmpfs, d, "/output", s->output_size, INODES_LARGE, "0755");
-	add_tmpfs(
-	    tmpfs, d, "/tmp", s->limits->tmpfs_size, INODES_LARGE, "1777");
+	add_tmpfs(tmpfs, d, "/code", s->code_size, INODES_SMALL, "0755", 1);
+	add_tmpfs(tmpfs, d, "/input", s->input_size, INODES_SMALL, "0755", 1);
+	add_tmpfs(tmpfs, d, "/output", s->output_size, INODES_LARGE, "0755", 1);
+	add_tmpfs(tmpfs, d, "/tmp", s->limits->tmpfs_size, INODES_LARGE, "1777",
+	    s->layer == NULL);
 	return (tmpfs);
 }
 
@@ -132,8 +132,13 @@ spec_env(const struct container_spec *s)
 	for (i = 0; i < nitems(fixed); i++)
 		if (!env_has(environment, fixed[i]))
 			json_array_append_new(list, json_string(fixed[i]));
-	if (s->app != NULL && !env_has(environment, PYTHONPATH_SHARED))
-		json_array_append_new(list, json_string(PYTHONPATH_SHARED));
+	if ((s->app != NULL || s->layer != NULL) &&
+	    !env_has(environment, PYTHONPATH))
+		json_array_append_new(
+		    list, json_sprintf(PYTHONPATH "%s%s%s",
+			      s->app != NULL ? PYTHONPATH_SHARED : "",
+			      s->app != NULL && s->layer != NULL ? ":" : "",
+			      s->layer != NULL ? PATH_CONTAINER_LAYER : ""));
 	for (i = 0; environment != NULL && i < environment->n; i++)
 		json_array_append_new(
 		    list, json_sprintf("%s=%s", environment->names[i],
@@ -158,6 +163,8 @@ spec_mounts(const struct docker_spec *d)
 	add_bind(mounts, d->init, PATH_CONTAINER_INIT);
 	if (d->spec->app != NULL)
 		add_bind(mounts, d->spec->app, "/app");
+	if (d->spec->layer != NULL)
+		add_bind(mounts, d->spec->layer, PATH_CONTAINER_LAYER);
 	return (mounts);
 }
 

@@ -65,6 +65,7 @@ struct container_spec {
 	const struct conf_env *environment;
 	const char *preload;  /* modules, with a comma between; NULL: none */
 	const char *app;      /* host folder to mount at /app; NULL: none */
+	const char *layer;    /* of packages, likewise; NULL: none */
 	uint64_t code_size;   /* bytes of the /code tmpfs */
 	uint64_t input_size;  /* of /input */
 	uint64_t output_size; /* of /output */
@@ -80,8 +81,11 @@ struct container_spec {
 #define CORE_LIMIT 1
 /* Where tako-init is mounted, read-only, in every container. */
 #define PATH_CONTAINER_INIT "/.tako/init"
+/* Where its packages are. */
+#define PATH_CONTAINER_LAYER "/.tako/packages"
 /* Where a job finds what its type shares: the module and its folder. */
-#define PYTHONPATH_SHARED "PYTHONPATH=/app/shared_code:/app"
+#define PYTHONPATH	  "PYTHONPATH="
+#define PYTHONPATH_SHARED "/app/shared_code:/app"
 /*
  * What of /proc and /sys a job finds empty, for it tells about the host, and
  * what it finds read-only, for it sets the host. Without namespaces of their
@@ -102,12 +106,15 @@ struct container_spec {
 /*
  * Ids on the host: a takod owns IDS_PER_TAKOD from its base on (priv.c says
  * how the base is chosen): tako-api, then a worker per slot; the one that
- * takes records apart into words; then two per slot for containers (root of a
- * user namespace, and the job).
+ * takes records apart into words, the one of containers' networks, those that
+ * unpack layers; then two per slot for containers (root of a user namespace,
+ * and the job).
  */
 #define IDS_PER_TAKOD		 1024
 #define ID_API(base)		 (base)
 #define ID_WORKER(base, s)	 ((base) + 1 + (uid_t)(s))
+#define ID_UNPACK(base)		 ((base) + 253)
+#define ID_NETWORK(base)	 ((base) + 254)
 #define ID_WORDS(base)		 ((base) + 255)
 #define ID_SANDBOX_ROOT(base, s) ((base) + 256 + 2 * (uid_t)(s))
 #define ID_SANDBOX_JOB(base, s)	 ((base) + 257 + 2 * (uid_t)(s))
@@ -141,6 +148,8 @@ typedef void (*engine_create_cb)(struct container *c, int fd, int mux,
 typedef void (*engine_exit_cb)(struct container *, void *arg);
 typedef void (*engine_done_cb)(
     enum engine_error, const char *detail, void *arg);
+
+typedef void (*engine_network_cb)(json_t *, void *arg);
 
 struct engine_ops {
 	const char *name;
@@ -180,6 +189,18 @@ struct engine_ops {
 	void (*inquire)(
 	    struct engine *, struct container *, engine_done_cb, void *);
 	/*
+	 * Why containers can have no network now; NULL: they can, as far as is
+	 * known. fresh: the configuration has changed.
+	 */
+	const char *(*no_network)(struct engine *, int fresh);
+	/*
+	 * Tells what a container's network was and what it refused, once; not
+	 * called back after remove. The object is the callee's; NULL: it is
+	 * not known.
+	 */
+	void (*network)(
+	    struct engine *, struct container *, engine_network_cb, void *);
+	/*
 	 * What a container is under, as the engine and the kernel show it now:
 	 * a new object, the caller's, in which null is what cannot be read;
 	 * NULL: nothing can. Asked once, before a job comes.
@@ -197,7 +218,10 @@ struct engine_ops {
 	 * make: left over from one that was killed.
 	 */
 	void (*reconcile)(struct engine *, engine_done_cb, void *);
-	/* Is that image there to make containers of? As ping, never dear. */
+	/*
+	 * Is that image there to make containers of? As ping, never dear; if
+	 * so, detail is what tells it from another one, 64 hex digits.
+	 */
 	void (*image)(
 	    struct engine *, const char *image, engine_done_cb, void *);
 	/* For the log, takoctl and records: kept current by probe. */

@@ -42,7 +42,8 @@
 #define KILLED	      137 /* the exit code of who was killed */
 
 static const char no_network[] =
-    "network_enabled: the Docker engine gives a job no network";
+    "network_enabled: a Docker engine's networks cannot be limited by takod; "
+    "engine: oci is needed for this job type";
 
 struct sweep {
 	struct ask ask;
@@ -312,6 +313,14 @@ watch_wait(struct container *c)
 	    deadline, exit_waited);
 	if (c->call == NULL)
 		container_later(c, RETRY_US);
+}
+
+static const char *
+docker_no_network(struct engine *e, int fresh)
+{
+	(void)e;
+	(void)fresh;
+	return (no_network);
 }
 
 static void
@@ -859,12 +868,17 @@ image_valid(const char *image)
 static void
 image_answered(const struct docker_answer *a, void *arg)
 {
+	const char *id;
 	struct ping *p = arg;
 	engine_done_cb cb = p->cb;
 	void *cb_arg = p->arg;
 
 	docker_ask_end(&p->ask);
-	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error, a->detail, cb_arg);
+	id = json_string_value(json_object_get(a->json, "Id"));
+	if (id != NULL && strncmp(id, "sha256:", 7) == 0)
+		id += 7;
+	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error,
+	    a->error == ENGINE_OK && id_valid(id) ? id : a->detail, cb_arg);
 }
 
 static void
@@ -965,6 +979,7 @@ const struct engine_ops engine_docker = {
 	.kill = docker_kill,
 	.facts = docker_facts,
 	.inquire = docker_inquire,
+	.no_network = docker_no_network,
 	.proof = docker_proof,
 	.remove = docker_remove,
 	.reconcile = docker_reconcile,

@@ -43,7 +43,11 @@
 #define PAUSE_STUCK_US 1000000
 #define MAX_ARGV       96
 #define RUN_GROUP      ".run"
-#define FILE_USERNS    "userns" /* in a bundle: where its namespace is bound */
+/* in a bundle: where its namespaces are bound, and what a network needs */
+#define FILE_USERNS "userns"
+#define FILE_NETNS  "netns"
+#define FILE_HOSTS  "hosts"
+#define FILE_RESOLV "resolv.conf"
 
 static void container_step(evutil_socket_t, short, void *);
 
@@ -144,7 +148,9 @@ oci_rootfs(const struct engine *e, const struct container_spec *spec,
 		    link, strerror(errno));
 		return (ENGINE_NO_IMAGE);
 	}
-	if (oci_rootfs_check(path, detail, len) == -1)
+	if (oci_rootfs_check(path,
+		spec != NULL && spec->network.kind != NETWORK_NONE, detail,
+		len) == -1)
 		return (ENGINE_CONFIG);
 	return (ENGINE_OK);
 }
@@ -160,26 +166,65 @@ bundle_path(const struct container *c, char *buf, size_t len, const char *file)
 	return (0);
 }
 
+static int
+bundle_open(const struct container *c)
+{
+	char path[PATH_MAX];
+
+	if (bundle_path(c, path, sizeof(path), "") == -1)
+		return (-1);
+	return (open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+static int
+bundle_file(int dir, const char *name, const char *text, mode_t mode)
+{
+	int fd =
+	    openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int r =
+	    fd != -1 && fchmod(fd, mode) == 0 &&
+		    write_all(fd, text, strlen(text)) == (ssize_t)strlen(text)
+		? 0
+		: -1;
+
+	close_fd(&fd);
+	return (r);
+}
+
 /* The bundle's folder with all that is in it. -1 with errno. */
 static int
 bundle_make(struct container *c, const struct oci_bundle *b)
 {
 	char path[PATH_MAX];
-	int dir, fd, r;
+	int dir, r;
 
 	if (bundle_path(c, path, sizeof(path), "") == -1 ||
 	    mkdir(path, 0700) == -1)
 		return (-1);
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir == -1)
+	if ((dir = bundle_open(c)) == -1)
 		return (-1);
 	r = oci_bundle_write(dir, b);
-	if (r == 0 && b->userns != NULL) {
-		fd = openat(dir, FILE_USERNS,
-		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		r = fd == -1 ? -1 : 0;
-		close_fd(&fd);
-	}
+	if (r == 0 && b->userns != NULL)
+		r = bundle_file(dir, FILE_USERNS, "", 0600);
+	close_fd(&dir);
+	return (r);
+}
+
+/* What a network needs in it besides. */
+static int
+bundle_network(const struct container *c)
+{
+	int dir = bundle_open(c), r;
+
+	if (dir == -1)
+		return (-1);
+	r = bundle_file(dir, FILE_NETNS, "", 0600);
+	if (r == 0)
+		r = bundle_file(
+		    dir, FILE_HOSTS, network_slot_hosts(c->net), 0444);
+	if (r == 0)
+		r = bundle_file(
+		    dir, FILE_RESOLV, network_slot_resolv(c->net), 0444);
 	close_fd(&dir);
 	return (r);
 }
@@ -213,6 +258,9 @@ container_free(struct container *c)
 		event_free(c->exit_ev);
 	close_fd(&c->pidfd);
 	close_fd(&c->fd);
+	network_ask_drop(c->ask);
+	network_slot_end(c->net);
+	free(c->start);
 	free(c);
 }
 
@@ -247,6 +295,9 @@ container_unmake(struct container *c,
 	c->since = time_mono_us();
 	c->pause = PAUSE_FIRST_US;
 	close_fd(&c->fd);
+	network_ask_drop(c->ask);
+	c->ask = NULL;
+	network_slot_quiet(c->net);
 	if (c->exit_ev != NULL)
 		event_del(c->exit_ev);
 	container_kill(c);
@@ -379,6 +430,8 @@ make_failed_by_runtime(struct container *c, int status)
 	else if (status != -1 && WIFSIGNALED(status))
 		make_failed(c, ENGINE_TRANSIENT, "%s was ended by signal %d",
 		    runtime_name(c->runtime), WTERMSIG(status));
+	else if (status != -1 && WEXITSTATUS(status) == OCI_RUN_NO_NETWORK)
+		make_failed(c, ENGINE_TRANSIENT, "no network could be made");
 	else
 		make_failed(c, ENGINE_TRANSIENT, "%s ended with status %d",
 		    runtime_name(c->runtime),
@@ -455,10 +508,10 @@ make_argv(struct container *c, char **argv, char *program, char *bundle,
 	const struct conf_list *args = c->runtime == RUNTIME_RUNSC
 					   ? &c->e->conf->runsc_args
 					   : &c->e->conf->runc_args;
-	static char none[] = "--network=none", root[] = "--root", run[] = "run",
-		    detach[] = "--detach", bundle_flag[] = "--bundle",
-		    pid_flag[] = "--pid-file", log_flag[] = "--log",
-		    text[] = "--log-format=text";
+	static char none[] = "--network=none", sandbox[] = "--network=sandbox",
+		    root[] = "--root", run[] = "run", detach[] = "--detach",
+		    bundle_flag[] = "--bundle", pid_flag[] = "--pid-file",
+		    log_flag[] = "--log", text[] = "--log-format=text";
 	char *const own[] = { text, log_flag, log, root, state, run, detach,
 		bundle_flag, bundle, pid_flag, pid, c->name, NULL };
 	size_t i, n = 0;
@@ -470,26 +523,39 @@ make_argv(struct container *c, char **argv, char *program, char *bundle,
 		argv[n++] = args->items[i];
 	/* The last word: what a job may reach is no setting of arguments. */
 	if (c->runtime == RUNTIME_RUNSC)
-		argv[n++] = none;
+		argv[n++] = c->net != NULL ? sandbox : none;
 	for (i = 0; i < nitems(own); i++)
 		argv[n++] = own[i];
 	return (0);
 }
 
+/* What starting the runtime takes, once there is a network. */
+struct oci_start {
+	char program[PATH_MAX], rootfs[PATH_MAX], userns[PATH_MAX];
+	struct conf_limits limits;
+	struct oci_userns u; /* path NULL: none */
+};
+
 /* Starts the runtime with the far end of the stream. -1 with errno. */
 static int
-make_start(struct container *c, char *program, const struct oci_userns *u)
+make_start(struct container *c, struct oci_start *s)
 {
 	char bundle[PATH_MAX], state[PATH_MAX], log[PATH_MAX], pid[PATH_MAX];
+	char netns[PATH_MAX];
+	struct oci_network net = { .slot = c->net,
+		.path = netns,
+		.log = log,
+		.gvisor = c->runtime == RUNTIME_RUNSC };
 	char *argv[MAX_ARGV];
 	int pair[2], group;
 
 	if (bundle_path(c, bundle, sizeof(bundle), "") == -1 ||
 	    bundle_path(c, state, sizeof(state), "/state") == -1 ||
 	    bundle_path(c, log, sizeof(log), "/log") == -1 ||
+	    bundle_path(c, netns, sizeof(netns), "/" FILE_NETNS) == -1 ||
 	    bundle_path(c, pid, sizeof(pid), "/pid") == -1)
 		return (-1);
-	if (make_argv(c, argv, program, bundle, state, log, pid) == -1) {
+	if (make_argv(c, argv, s->program, bundle, state, log, pid) == -1) {
 		errno = E2BIG;
 		return (-1);
 	}
@@ -498,11 +564,28 @@ make_start(struct container *c, char *program, const struct oci_userns *u)
 	c->fd = pair[0];
 	fd_nonblock(c->fd);
 	group = cgroup_make(c->e->cg, c->run_group);
-	c->run = oci_run_start(
-	    c->e->base, argv, pair[1], pair[1], u, group, make_ended, c);
+	c->run = oci_run_start(c->e->base, argv, pair[1], pair[1],
+	    s->u.path != NULL ? &s->u : NULL, c->net != NULL ? &net : NULL,
+	    group, make_ended, c);
 	close(pair[1]);
 	close_fd(&group);
 	return (c->run == NULL ? -1 : 0);
+}
+
+static void
+make_asked(struct network_slot *slot, const char *detail, void *arg)
+{
+	struct container *c = arg;
+
+	c->ask = NULL;
+	c->net = slot;
+	if (slot == NULL)
+		make_failed(c, ENGINE_CONFIG, "network_enabled: %s", detail);
+	else if (bundle_network(c) == -1 || make_start(c, c->start) == -1)
+		make_failed(c, ENGINE_TRANSIENT, "bundle of %s: %s", c->name,
+		    strerror(errno));
+	free(c->start);
+	c->start = NULL;
 }
 
 /*
@@ -528,26 +611,32 @@ image_key(const char *rootfs, char key[65])
 		key[0] = '\0';
 }
 
+static int
+layer_place(const char *rootfs)
+{
+	char *path = xasprintf("%s" PATH_CONTAINER_LAYER, rootfs);
+	int r = access(path, F_OK);
+
+	free(path);
+	return (r);
+}
+
 void
 oci_make(struct engine *e, const struct container_spec *spec,
     const char *const *argv, int64_t deadline_us, engine_create_cb cb,
     engine_exit_cb exit_cb, void *arg)
 {
 	struct container *c = container_new(e, spec->name);
+	struct oci_start *s = c->start = xcalloc(1, sizeof(*s));
 	struct oci_bundle b = { .spec = spec,
 		.init = e->init,
 		.cgroup = c->cgroup,
 		.uid_base = e->uid_base,
 		.swap = cgroups_swap(e->cg),
 		.argv = argv };
-	char program[PATH_MAX], rootfs[PATH_MAX], userns[PATH_MAX];
-	char detail[512];
+	char detail[512], netns[PATH_MAX], hosts[PATH_MAX], resolv[PATH_MAX];
 	int host_kernel = spec->runtime != RUNTIME_RUNSC;
-	struct oci_userns u = { .rootfs = rootfs,
-		.path = userns,
-		.root = ID_SANDBOX_ROOT(e->uid_base, spec->slot),
-		.job = ID_SANDBOX_JOB(e->uid_base, spec->slot),
-		.limits = spec->limits };
+	int network = spec->network.kind != NETWORK_NONE;
 	enum engine_error error;
 
 	c->runtime = spec->runtime;
@@ -556,40 +645,56 @@ oci_make(struct engine *e, const struct container_spec *spec,
 	c->arg = arg;
 	c->unmade = unmade_failed;
 	c->of_probe = argv != NULL;
-	if (oci_program(e, spec->runtime, program, detail, sizeof(detail)) ==
+	if (oci_program(e, spec->runtime, s->program, detail, sizeof(detail)) ==
 	    -1) {
 		make_failed(c, ENGINE_CONFIG, "%s", detail);
 		return;
 	}
-	error = oci_rootfs(e, spec, rootfs, detail, sizeof(detail));
+	error = oci_rootfs(e, spec, s->rootfs, detail, sizeof(detail));
 	if (error != ENGINE_OK) {
 		make_failed(c, error, "%s", detail);
 		return;
 	}
-	if (spec->network.kind != NETWORK_NONE) {
-		make_failed(c, ENGINE_CONFIG,
-		    "network_enabled: the OCI engine gives a job no network");
+	if (bundle_path(c, s->userns, sizeof(s->userns), "/" FILE_USERNS) ==
+		-1 ||
+	    bundle_path(c, netns, sizeof(netns), "/" FILE_NETNS) == -1 ||
+	    bundle_path(c, hosts, sizeof(hosts), "/" FILE_HOSTS) == -1 ||
+	    bundle_path(c, resolv, sizeof(resolv), "/" FILE_RESOLV) == -1) {
+		make_failed(c, ENGINE_CONFIG, "data_dir: %s", strerror(errno));
 		return;
 	}
 	if (host_kernel && spec->userns != 0) {
-		if (bundle_path(c, userns, sizeof(userns), "/" FILE_USERNS) ==
-		    -1) {
-			make_failed(
-			    c, ENGINE_CONFIG, "data_dir: %s", strerror(errno));
-			return;
-		}
-		b.userns = userns;
+		s->limits = *spec->limits;
+		s->u = (struct oci_userns){ .rootfs = s->rootfs,
+			.path = s->userns,
+			.root = ID_SANDBOX_ROOT(e->uid_base, spec->slot),
+			.job = ID_SANDBOX_JOB(e->uid_base, spec->slot),
+			.limits = &s->limits };
+		b.userns = s->userns;
 	}
-	b.rootfs = b.userns != NULL ? PATH_RUNTIME_ROOT : rootfs;
+	if (spec->layer != NULL && layer_place(s->rootfs) == -1) {
+		make_failed(c, ENGINE_CONFIG,
+		    "root file system %s lacks the folder " PATH_CONTAINER_LAYER
+		    "; takoctl image build makes one that has it",
+		    s->rootfs);
+		return;
+	}
+	if (network) {
+		b.netns = netns;
+		b.hosts = hosts;
+		b.resolv = resolv;
+	}
+	b.rootfs = b.userns != NULL ? PATH_RUNTIME_ROOT : s->rootfs;
 	b.seccomp = host_kernel && spec->seccomp ? e->seccomp : NULL;
 	c->filtered = b.seccomp != NULL;
-	image_key(rootfs, c->image);
-	if (bundle_make(c, &b) == -1 ||
-	    make_start(c, program, b.userns != NULL ? &u : NULL) == -1) {
+	image_key(s->rootfs, c->image);
+	if (bundle_make(c, &b) == -1 || (!network && make_start(c, s) == -1)) {
 		make_failed(c, ENGINE_TRANSIENT, "bundle of %s: %s", c->name,
 		    strerror(errno));
 		return;
 	}
+	if (network)
+		c->ask = network_ask(e->net, &spec->network, make_asked, c);
 	container_wake(c, deadline_us - time_mono_us());
 }
 
@@ -644,6 +749,22 @@ oci_proof(struct engine *e, struct container *c)
 	json_object_set_new(o, "runtime_version",
 	    e->version[0] == '\0' ? json_null() : json_string(e->version));
 	return (o);
+}
+
+static const char *
+oci_no_network(struct engine *e, int fresh)
+{
+	if (fresh && conf_networks(e->conf))
+		network_refresh(e->net);
+	return (network_fault(e->net));
+}
+
+static void
+oci_network(
+    struct engine *e, struct container *c, engine_network_cb cb, void *arg)
+{
+	(void)e;
+	network_slot_facts(c->net, cb, arg);
 }
 
 static void
@@ -753,6 +874,29 @@ oci_reconcile(struct engine *e, engine_done_cb cb, void *arg)
 		fatal(NULL);
 }
 
+/* Of an image that takoctl did not build: what tells its python from others. */
+static void
+image_id(const char *rootfs, char id[65])
+{
+	char *text;
+	uint8_t digest[TAKO_SHA256];
+	struct stat st = { 0 };
+
+	image_key(rootfs, id);
+	if (id[0] != '\0')
+		return;
+	text = xasprintf("%s/usr/bin/python3", rootfs);
+	if (stat(text, &st) == -1)
+		(void)stat(rootfs, &st);
+	free(text);
+	text = xasprintf("%s %llu %llu %lld %ld", rootfs,
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+	    (long long)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+	sha256(digest, text, strlen(text));
+	hex_encode(id, digest, sizeof(digest));
+	free(text);
+}
+
 struct ping {
 	struct engine *e;
 	char *image; /* NULL: the default one */
@@ -773,7 +917,9 @@ ping_answer(evutil_socket_t fd, short what, void *arg)
 	free(arg);
 	error = oci_rootfs(p.e, &spec, path, detail, sizeof(detail));
 	free(p.image);
-	p.cb(error, error == ENGINE_OK ? NULL : detail, p.arg);
+	if (error == ENGINE_OK)
+		image_id(path, detail);
+	p.cb(error, detail, p.arg);
 }
 
 static void
@@ -819,6 +965,7 @@ oci_close(struct engine *e)
 		container_kill(c);
 		container_free(c);
 	}
+	network_close(e->net);
 	if (e->cg != NULL)
 		(void)cgroup_remove(e->cg, e->group);
 	cgroups_free(e->cg);
@@ -872,8 +1019,11 @@ oci_open(struct event_base *base, const struct conf *conf, const char *instance,
 		snprintf(detail, len, "tako-init: %s", strerror(errno));
 	else if (open_folders(e, detail, len) == 0 &&
 		 (e->seccomp = seccomp_job_json(conf, detail, len)) != NULL &&
-		 (e->cg = cgroups_open(NULL, detail, len)) != NULL)
+		 (e->cg = cgroups_open(NULL, detail, len)) != NULL) {
+		e->net = network_open(base, conf, ID_NETWORK(uid_base));
+		(void)oci_no_network(e, 1);
 		return (e);
+	}
 	oci_close(e);
 	return (NULL);
 }
@@ -889,6 +1039,8 @@ const struct engine_ops engine_oci = {
 	.hurry = oci_hurry,
 	.kill = oci_kill,
 	.facts = oci_facts,
+	.no_network = oci_no_network,
+	.network = oci_network,
 	.proof = oci_proof,
 	.remove = oci_remove,
 	.reconcile = oci_reconcile,

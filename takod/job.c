@@ -347,7 +347,9 @@ submit_go(struct submit *sb)
 	 */
 	if (env.queued == 0 && engine_state_usable() &&
 	    run_count() + reserved() < (unsigned)env.conf->max_workers &&
-	    queue_refusal(sb->job, &kind, detail, sizeof(detail)) == JERR_NONE)
+	    queue_refusal(sb->job, &kind, detail, sizeof(detail)) ==
+		JERR_NONE &&
+	    kind.found != LAYER_MISSING)
 		sb->slot = pool_take(&kind);
 	sb->held_until = lease_until(time_boot_us());
 	env.store_ops->submit(env.store, sb->job, sb->slot != NULL,

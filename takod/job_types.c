@@ -102,21 +102,21 @@ looked(enum engine_error error, const char *detail, void *arg)
 static void
 show_add(struct show *s, const struct conf_job_type *jt)
 {
+	char key[LAYER_KEY_LEN + 1];
 	json_t *type = type_json(jt);
 	char image[PYTHON_IMAGE];
 	struct look *l;
 
 	if (json_array_append_new(s->list, type) == -1)
 		return;
-	/* Its packages are part of its image, and nobody has made that. */
-	if (jt->requirements.n > 0 || (l = calloc(1, sizeof(*l))) == NULL)
+	/* Its packages are part of its image. */
+	if (layer_find(jt, NULL, key) == LAYER_MISSING ||
+	    (l = calloc(1, sizeof(*l))) == NULL)
 		return;
 	l->show = s;
 	l->type = type;
 	s->pending++;
-	env.engine_ops->image(env.engine,
-	    python_image(env.conf, jt->base_image, jt->python_version, image),
-	    looked, l);
+	env.engine_ops->image(env.engine, layer_image(jt, image), looked, l);
 }
 
 /* REP_NOT_FOUND in the words of 0.3. */
@@ -159,15 +159,96 @@ job_types_show(const char *name, answer_cb answer, void *arg)
 		show_end(s);
 }
 
-void
-job_types_build(const char *name, answer_cb answer, void *arg)
+/* ---- building ------------------------------------------------------------ */
+
+struct ask {
+	char name[MAX_JOB_TYPE_NAME + 1];
+	layer_line_cb line;
+	answer_cb answer;
+	void *arg;
+};
+
+static void
+said(const char *text, void *arg)
 {
-	if (type_named(name) == NULL)
+	struct ask *a = arg;
+
+	if (a->line != NULL)
+		a->line(text, a->arg);
+}
+
+/* In the words of 0.3; id: of the image, or of the layer that goes with it. */
+static void
+ask_end(struct ask *a, const char *id, const char *why)
+{
+	json_t *o = NULL;
+	char detail[512];
+
+	if (why == NULL)
+		o = json_pack("{s:s, s:s, s:o, s:s%, s:o}", "status", "built",
+		    "job_type", a->name, "version",
+		    json_sprintf("%s@sha256:%.12s", a->name, id), "digest", id,
+		    (size_t)12, "image_ref",
+		    json_sprintf("tako-vm-%s:latest", a->name));
+	snprintf(detail, sizeof(detail), "Build failed: %s",
+	    why != NULL ? why : "out of memory");
+	a->answer(o == NULL ? REP_FAILED : REP_NONE, o == NULL ? detail : "", o,
+	    a->arg);
+	json_decref(o);
+	free(a);
+}
+
+static void
+built(const struct layer_result *result, void *arg)
+{
+	ask_end(arg, result->key[0] != '\0' ? result->key : result->detail,
+	    result->error != JERR_NONE || result->engine != ENGINE_OK
+		? result->detail
+		: NULL);
+}
+
+/* There is nothing to build: it runs in the image as it is. */
+static void
+plain(enum engine_error error, const char *detail, void *arg)
+{
+	ask_end(arg, detail, error != ENGINE_OK ? detail : NULL);
+}
+
+void
+job_types_build(
+    const char *name, layer_line_cb line, answer_cb answer, void *arg)
+{
+	struct layer_wish wish = { .type = type_named(name), .build = 1 };
+	char image[PYTHON_IMAGE];
+	struct ask *a;
+
+	if (wish.type == NULL) {
 		no_such_type(name, answer, arg);
+		return;
+	}
+	a = xcalloc(1, sizeof(*a));
+	strlcpy(a->name, wish.type->name, sizeof(a->name));
+	a->line = line;
+	a->answer = answer;
+	a->arg = arg;
+	if (wish.type->requirements.n > 0)
+		layer_want(&wish, built, said, a);
 	else
-		answer(REP_FAILED,
-		    "Build failed: this takod makes no environments of job "
-		    "types; their jobs run in the image of \"takoctl image "
-		    "build\"",
-		    NULL, arg);
+		env.engine_ops->image(
+		    env.engine, layer_image(wish.type, image), plain, a);
+}
+
+void
+job_types_build_show(const char *name, answer_cb answer, void *arg)
+{
+	const struct conf_job_type *jt = type_named(name);
+	json_t *o;
+
+	if (jt == NULL) {
+		no_such_type(name, answer, arg);
+		return;
+	}
+	o = layer_build_json(jt);
+	answer(o == NULL ? REP_UNAVAILABLE : REP_NONE, "Out of memory", o, arg);
+	json_decref(o);
 }

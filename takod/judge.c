@@ -47,8 +47,8 @@ judge_timeout(struct run *r)
 		snprintf(text, sizeof(text),
 		    "Startup phase exceeded time limit (%ds)",
 		    r->job->startup_timeout);
-		fail(r->job, JOB_TIMEOUT, JERR_STARTUP_TIMEOUT, PHASE_STARTUP,
-		    -1, text);
+		fail(r->job, JOB_TIMEOUT, JERR_STARTUP_TIMEOUT,
+		    r->layer ? PHASE_DEPENDENCIES : PHASE_STARTUP, -1, text);
 		return;
 	}
 	snprintf(text, sizeof(text),
@@ -126,6 +126,9 @@ extras(const struct run *r)
 		return (NULL);
 	if (r->slot != NULL && r->slot->proof != NULL)
 		json_object_set(o, "proof", r->slot->proof);
+	if (r->slot != NULL && r->slot->network)
+		json_object_set_new(o, "network",
+		    r->network != NULL ? json_incref(r->network) : json_null());
 	if (r->slot != NULL && r->slot->preload != NULL)
 		json_object_set(o, "preload", r->slot->preload);
 	if (r->facts.oom_kills >= 0)
@@ -148,7 +151,8 @@ judge(struct run *r)
 	job->ended_at = job->started_at + time_mono_us() - r->claimed;
 	job->startup_ms =
 	    ((r->went != 0 ? r->went : ended) - r->claimed) / 1000;
-	job->dependencies_ms = 0;
+	job->dependencies_ms = r->layer_us / 1000;
+	job->startup_ms -= job->dependencies_ms;
 	if (r->went != 0) {
 		job->execution_ms = (ended - r->went) / 1000;
 		/* tako-init's figure has no messages in it, but is hearsay. */
@@ -159,7 +163,10 @@ judge(struct run *r)
 	}
 	job->total_ms = (ended - r->claimed) / 1000;
 	job->wall_ms = job->total_ms;
-	job->phase_at_exit = r->went == 0	       ? PHASE_STARTUP
+	if (r->layer)
+		job->dependencies_ms = job->startup_ms;
+	job->phase_at_exit = r->layer		       ? PHASE_DEPENDENCIES
+			     : r->went == 0	       ? PHASE_STARTUP
 			     : r->last.end != END_LOST ? PHASE_COMPLETED
 						       : PHASE_EXECUTION;
 	if (r->facts.memory_peak >= 0)
@@ -213,7 +220,8 @@ judge(struct run *r)
 		if (job->error != JERR_NONE) {
 			/* It never came to a slot: run.c said why. */
 			job->status = JOB_FAILED;
-			job->error_phase = PHASE_STARTUP;
+			job->error_phase = r->layer_us != 0 ? PHASE_DEPENDENCIES
+							    : PHASE_STARTUP;
 		} else if (r->went == 0)
 			fault(job, JERR_INTERRUPTED, PHASE_STARTUP, "sandbox",
 			    "The sandbox ended before the code began");

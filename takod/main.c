@@ -230,6 +230,7 @@ stop_children(void)
 	int i;
 
 	env.stopping = 1;
+	layers_stop();
 	notify("STOPPING=1");
 	for (i = 0; i < MAX_SLOTS; i++)
 		pool_end(&slots[i], "takod stops");
@@ -487,6 +488,7 @@ main(int argc, char **argv)
 		fatalx("%s", detail);
 	if (artifact_store_open(detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
+	layers_init();
 	pool_init();
 	queue_init();
 	wait_init();

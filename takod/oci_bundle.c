@@ -35,6 +35,8 @@
 
 static const char *const mount_points[] = { "code", "input", "output", "app",
 	"tmp", "proc", "dev", ".tako/init" };
+/* and where they have a network, as files */
+static const char *const network_points[] = { "etc/hosts", "etc/resolv.conf" };
 
 static int
 is_gvisor(const struct oci_bundle *b)
@@ -120,12 +122,21 @@ bundle_mounts(const struct oci_bundle *b)
 	add_tmpfs(
 	    mounts, b, "/output", s->output_size, INODES_LARGE, "mode=755", 1);
 	add_tmpfs(mounts, b, "/tmp", s->limits->tmpfs_size, INODES_LARGE,
-	    "mode=1777", 1);
+	    "mode=1777", s->layer == NULL);
 	add_mount(mounts, PATH_CONTAINER_INIT, "bind", b->init,
 	    options("bind", "ro", "nosuid", "nodev", NULL));
 	if (s->app != NULL)
 		add_mount(mounts, "/app", "bind", s->app,
 		    options("bind", "ro", "nosuid", "nodev", NULL));
+	if (s->layer != NULL)
+		add_mount(mounts, PATH_CONTAINER_LAYER, "bind", s->layer,
+		    options("bind", "ro", "nosuid", "nodev", NULL));
+	if (b->netns != NULL) {
+		add_mount(mounts, "/etc/hosts", "bind", b->hosts,
+		    options("bind", "ro", "nosuid", "nodev", NULL));
+		add_mount(mounts, "/etc/resolv.conf", "bind", b->resolv,
+		    options("bind", "ro", "nosuid", "nodev", NULL));
+	}
 	return (mounts);
 }
 
@@ -167,8 +178,12 @@ bundle_environment(const struct container_spec *s)
 	    "MPLCONFIGDIR=/tmp/.matplotlib", NULL);
 	size_t i, j;
 
-	if (s->app != NULL)
-		json_array_append_new(list, json_string(PYTHONPATH_SHARED));
+	if (s->app != NULL || s->layer != NULL)
+		json_array_append_new(
+		    list, json_sprintf(PYTHONPATH "%s%s%s",
+			      s->app != NULL ? PYTHONPATH_SHARED : "",
+			      s->app != NULL && s->layer != NULL ? ":" : "",
+			      s->layer != NULL ? PATH_CONTAINER_LAYER : ""));
 	for (i = 0; environment != NULL && i < environment->n; i++) {
 		size_t n = strlen(environment->names[i]);
 
@@ -269,10 +284,14 @@ static json_t *
 bundle_namespaces(const struct oci_bundle *b)
 {
 	static const char *const types[] = { "pid", "ipc", "uts", "mount",
-		"network", "cgroup" };
+		"cgroup" };
 	json_t *list = json_array();
 	size_t i;
 
+	/* One that is not gVisor is in the network that it is started in. */
+	if (b->netns == NULL || is_gvisor(b))
+		json_array_append_new(list, json_pack("{s:s s:s*}", "type",
+						"network", "path", b->netns));
 	for (i = 0; i < nitems(types); i++)
 		json_array_append_new(
 		    list, json_pack("{s:s}", "type", types[i]));
@@ -337,7 +356,7 @@ oci_bundle_write(int dir, const struct oci_bundle *b)
 }
 
 int
-oci_rootfs_check(const char *rootfs, char *detail, size_t len)
+oci_rootfs_check(const char *rootfs, int network, char *detail, size_t len)
 {
 	char missing[256] = "";
 	struct stat st;
@@ -357,12 +376,21 @@ oci_rootfs_check(const char *rootfs, char *detail, size_t len)
 		strlcat(missing, " /", sizeof(missing));
 		strlcat(missing, mount_points[i], sizeof(missing));
 	}
+	for (i = 0; network && i < nitems(network_points); i++) {
+		if (fstatat(dir, network_points[i], &st, AT_SYMLINK_NOFOLLOW) ==
+			0 &&
+		    S_ISREG(st.st_mode))
+			continue;
+		strlcat(missing, " /", sizeof(missing));
+		strlcat(missing, network_points[i], sizeof(missing));
+	}
 	close(dir);
 	if (missing[0] == '\0')
 		return (0);
 	snprintf(detail, len,
 	    "root file system %s lacks what a container is mounted on:%s "
-	    "(/.tako/init is an empty file, the others are folders)",
+	    "(/.tako/init, /etc/hosts and /etc/resolv.conf are files, the "
+	    "others folders)",
 	    rootfs, missing);
 	return (-1);
 }

@@ -13,8 +13,10 @@ struct oci_bundle {
 	const char *cgroup;  /* "/takod-x/name" */
 	const char *seccomp; /* JSON text; NULL: none */
 	uid_t uid_base;
-	int swap;		 /* the kernel can limit swap */
-	const char *userns;	 /* own user namespace: its file; or NULL */
+	int swap;	    /* the kernel can limit swap */
+	const char *userns; /* own user namespace: its file; or NULL */
+	/* with a network: the file of its namespace, and the two texts */
+	const char *netns, *hosts, *resolv;
 	const char *const *argv; /* what runs; NULL: tako-init */
 };
 
@@ -24,6 +26,6 @@ int oci_bundle_write(int dir, const struct oci_bundle *);
  * Whether a root file system has what containers are mounted on. 0, or -1
  * with detail naming all that is missing.
  */
-int oci_rootfs_check(const char *rootfs, char *detail, size_t);
+int oci_rootfs_check(const char *rootfs, int network, char *detail, size_t);
 
 #endif

@@ -29,10 +29,13 @@ struct container {
 	char run_group[264]; /* of the runtime's own processes */
 	int fd;		     /* our end of the stream, until it is handed on */
 	struct oci_run *run; /* while the runtime's program runs */
-	int pidfd;	     /* the first process; -1: not known */
-	pid_t pid;	     /* its number, while pidfd is open */
-	char image[65];	     /* the key of its image; "": not one of ours */
-	int filtered;	     /* the system call filter was handed on */
+	struct network_ask *ask;  /* while its network is asked for */
+	struct network_slot *net; /* NULL: none */
+	struct oci_start *start;  /* while its network is asked for */
+	int pidfd;		  /* the first process; -1: not known */
+	pid_t pid;		  /* its number, while pidfd is open */
+	char image[65]; /* the key of its image; "": not one of ours */
+	int filtered;	/* the system call filter was handed on */
 	struct event *exit_ev;
 	struct event *timer; /* deadline of making, or the next step */
 	engine_create_cb create_cb;
@@ -64,6 +67,7 @@ struct engine {
 	char init[PATH_MAX];
 	char *seccomp;
 	struct cgroups *cg;
+	struct network *net;
 	struct container_list containers;
 	struct oci_probe *probe;
 	unsigned serial;

@@ -274,7 +274,7 @@ probe_start(struct oci_probe *p, char *program)
 		return (-1);
 	p->version_fd = pipes[0];
 	p->version_run = oci_run_start(
-	    p->e->base, argv, -1, pipes[1], NULL, -1, probe_version, p);
+	    p->e->base, argv, -1, pipes[1], NULL, NULL, -1, probe_version, p);
 	close(pipes[1]);
 	return (p->version_run == NULL ? -1 : 0);
 }

@@ -45,10 +45,40 @@ struct oci_run {
 static int
 child_mount(const char *rootfs)
 {
-	if (unshare(CLONE_NEWNS) == -1 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
-		return (-1);
 	return (mount(rootfs, PATH_RUNTIME_ROOT, NULL, MS_BIND | MS_REC, NULL));
+}
+
+static int
+child_own_mounts(void)
+{
+	return (unshare(CLONE_NEWNS) == -1
+		    ? -1
+		    : mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+}
+
+/*
+ * runsc joins a namespace that it finds bound; that of 2022 takes
+ * /proc/sys/net/core/rmem_default, which kernels of today have in every
+ * namespace, for a sign of the host's. The others are in it from their start:
+ * the root of a container's user namespace could not join it.
+ */
+static int
+child_network(const struct oci_network *n)
+{
+	char path[64];
+	int fd = network_slot_make(n->slot, n->log);
+
+	if (fd == -1)
+		return (-1);
+	if (!n->gvisor)
+		return (setns(fd, CLONE_NEWNET));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return (mount(path, n->path, NULL, MS_BIND, NULL) == -1 ||
+			mount("none", "/proc/sys/net", "tmpfs",
+			    MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
+			    "size=4k,mode=555") == -1
+		    ? -1
+		    : 0);
 }
 
 /*
@@ -147,8 +177,9 @@ child_stdio(int in, int out)
 	return (close_range(3, ~0U, 0));
 }
 
-static void __attribute__((noreturn)) child_exec(pid_t parent,
-    char *const argv[], int in, int out, const struct oci_userns *u)
+static void __attribute__((noreturn))
+child_exec(pid_t parent, char *const argv[], int in, int out,
+    const struct oci_userns *u, const struct oci_network *n)
 {
 	static char path[] =
 	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -168,6 +199,11 @@ static void __attribute__((noreturn)) child_exec(pid_t parent,
 	/* gVisor forks before it looks at oomScoreAdj. */
 	if ((fd = open("/proc/self/oom_score_adj", O_WRONLY)) != -1)
 		(void)!write(fd, "1000", 4);
+	if ((u != NULL || n != NULL) && child_own_mounts() == -1)
+		_exit(125);
+	/* While takod's descriptors are there. */
+	if (n != NULL && child_network(n) == -1)
+		_exit(OCI_RUN_NO_NETWORK);
 	if (child_stdio(in, out) == -1)
 		_exit(126);
 	if (u != NULL &&
@@ -220,7 +256,8 @@ fork_into(int group)
 
 struct oci_run *
 oci_run_start(struct event_base *base, char *const argv[], int in, int out,
-    const struct oci_userns *u, int group, oci_run_cb cb, void *arg)
+    const struct oci_userns *u, const struct oci_network *n, int group,
+    oci_run_cb cb, void *arg)
 {
 	struct oci_run *r = calloc(1, sizeof(*r));
 	pid_t parent = getpid();
@@ -234,7 +271,7 @@ oci_run_start(struct event_base *base, char *const argv[], int in, int out,
 		return (NULL);
 	}
 	if (r->pid == 0)
-		child_exec(parent, argv, in, out, u);
+		child_exec(parent, argv, in, out, u, n);
 	r->pidfd = pidfd_open(r->pid, 0);
 	if (r->pidfd != -1)
 		r->ev = event_new(base, r->pidfd, EV_READ, run_ended, r);

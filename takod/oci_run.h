@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "engine.h"
+#include "network.h"
 
 /* Where a root file system is shown to the runtime, in its own namespace. */
 #define PATH_RUNTIME_ROOT "/run/takod-root"
@@ -26,18 +27,32 @@ struct oci_userns {
 	const struct conf_limits *limits;
 };
 
+/*
+ * A network for the container: gVisor finds its namespace on the empty file
+ * path, as a user namespace is found; the others are started in it. log: of
+ * what fails.
+ */
+struct oci_network {
+	struct network_slot *slot;
+	const char *path, *log;
+	int gvisor;
+};
+
 struct oci_run;
+/* The exit status of a run whose network could not be made. */
+#define OCI_RUN_NO_NETWORK 123
 /* status: as wait(2) gives it; -1 when it is not known. */
 typedef void (*oci_run_cb)(int status, void *arg);
 
 /*
  * argv[0] is an absolute path. in, out: its stdin and stdout, -1 for
- * /dev/null; stay the caller's. The user namespace may be NULL: none. group:
+ * /dev/null; stay the caller's. The namespaces may be NULL: none. group:
  * the directory of a v2 control group that it is born in, -1 for takod's own.
  * NULL with errno.
  */
 struct oci_run *oci_run_start(struct event_base *, char *const argv[], int in,
-    int out, const struct oci_userns *, int group, oci_run_cb, void *arg);
+    int out, const struct oci_userns *, const struct oci_network *, int group,
+    oci_run_cb, void *arg);
 /* SIGKILL to its whole session; the callback follows. */
 void oci_run_kill(struct oci_run *);
 /* At the end of the engine: kills, waits, and tells nobody. */

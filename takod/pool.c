@@ -193,7 +193,7 @@ pool_preload_failed(struct slot *s, const char *why)
 	s->run = NULL;
 	pool_end(s, why);
 	if (run != NULL && kind.type != NULL)
-		run_slot_again(run, &kind);
+		run_slot(run, &kind);
 	else if (run != NULL)
 		run_slot_failed(run, ENGINE_TRANSIENT, "slot", why);
 	else
@@ -337,6 +337,11 @@ slot_hand_stream(struct slot *s)
 	s->max_artifact = cf->max_artifact_bytes;
 	s->max_artifacts_total = cf->max_total_artifacts_bytes;
 	memset(&m, 0, sizeof(m));
+	if (s->run != NULL && s->run->build != NULL) {
+		s->max_artifact = LAYER_MAX_TAR;
+		s->max_artifacts_total = 2 * LAYER_MAX_TAR;
+		m.live = 1;
+	}
 	m.token = s->token;
 	m.mux = s->mux != 0;
 	m.max_stdout = s->max_stdout;
@@ -393,7 +398,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	const struct conf *cf = env.conf;
 	struct container_spec spec;
 	struct slot *s = NULL;
-	char app[PATH_MAX], image[PYTHON_IMAGE];
+	char app[PATH_MAX], layer[PATH_MAX], image[PYTHON_IMAGE];
 	char preload[CONF_MAX_PRELOAD * (CONF_MAX_MODULE + 1) + 1] = "";
 	uid_t uid;
 	gid_t gid;
@@ -405,12 +410,12 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	if (s == NULL)
 		return (NULL);
 	s->dead = s->creating = s->removing = 0;
+	s->layer[0] = '\0';
 	s->container = NULL;
 	s->serial = ++serial;
 	snprintf(s->name, sizeof(s->name), "takod-%s-%llu", env.instance,
 	    (unsigned long long)s->serial);
 	strlcpy(s->job_type, jt->name, sizeof(s->job_type));
-	strlcpy(s->layer, kind->layer, sizeof(s->layer));
 	arc4random_buf(&s->token, sizeof(s->token));
 	s->token |= 1; /* never 0 */
 	s->began = time_mono_us();
@@ -435,7 +440,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	if (deadline == 0)
 		deadline = s->began + START_LIMIT_S * 1000000LL;
 	memset(&spec, 0, sizeof(spec));
-	if (warm_preload(kind)) {
+	if ((run == NULL || run->build == NULL) && warm_preload(kind)) {
 		/* So that there is time for a slot without. */
 		deadline = s->began + (run != NULL ? run->job->startup_timeout
 						   : jt->startup_timeout) *
@@ -445,8 +450,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 	}
 	slot_deadline(s, deadline - s->began);
 	spec.name = s->name;
-	spec.image =
-	    python_image(cf, jt->base_image, jt->python_version, image);
+	spec.image = layer_image(jt, image);
 	spec.runtime = env.runtime;
 	spec.slot = s->index;
 	spec.ahead = s->ahead = run == NULL;
@@ -460,15 +464,27 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 		shared_code_path(s->shared, jt->name, app, sizeof(app));
 		spec.app = app;
 	}
+	if (kind->layer[0] != '\0') {
+		strlcpy(s->layer, kind->layer, sizeof(s->layer));
+		s->held = layer_hold(s->layer, layer, sizeof(layer));
+		spec.layer = layer;
+	}
 	/* A page and its directory entry beside the one file. */
 	spec.code_size = cf->max_code_bytes + 65536;
 	spec.input_size = cf->max_input_bytes + 65536;
 	/* What is kept at the most, and one file more that is not. */
 	spec.output_size =
 	    cf->max_total_artifacts_bytes + cf->max_artifact_bytes;
+	if (jt->network_enabled)
+		spec.network.kind =
+		    jt->allowed_hosts.n > 0 ? NETWORK_HOSTS : NETWORK_PUBLIC;
+	spec.network.hosts = &jt->allowed_hosts;
+	s->network = jt->network_enabled;
 	spec.seccomp = cf->enable_seccomp;
 	spec.caps = cf->enable_cap_restrictions;
 	spec.userns = cf->enable_userns;
+	if (run != NULL && run->build != NULL)
+		layer_build_spec(&spec, run->job->code, run->job->input);
 	s->creating = 1;
 	env.engine_ops->create(env.engine, &spec, deadline, container_created,
 	    container_exited, s);
@@ -545,11 +561,11 @@ pool_assign(const struct slot_kind *kind, struct run *run)
 	int64_t deadline;
 	int i;
 
-	if ((s = pool_take(kind)) != NULL) {
+	if (run->build == NULL && (s = pool_take(kind)) != NULL) {
 		s->run = run;
 		return (s);
 	}
-	for (i = 0; i < MAX_SLOTS; i++) {
+	for (i = 0; i < MAX_SLOTS && run->build == NULL; i++) {
 		s = &slots[i];
 		if (s->state == SLOT_STARTING && s->run == NULL &&
 		    is_kind(s, kind) &&
@@ -605,6 +621,9 @@ pool_fill_kind(const struct slot_kind *kind, int want, int make)
 {
 	int i, have = unassigned(kind);
 
+	if (kind->type->network_enabled &&
+	    env.engine_ops->no_network(env.engine, 0) != NULL)
+		make = 0;
 	for (; make && have < want && may_make(); have++)
 		if (slot_start(kind, 0, NULL) == NULL)
 			return;
@@ -657,6 +676,10 @@ slot_settle(struct slot *s)
 	spool_remove(s->name);
 	shared_code_release(s->shared);
 	s->shared = NULL;
+	if (s->held != NULL)
+		layer_release(s->held);
+	s->held = NULL;
+	s->layer[0] = '\0';
 	json_decref(s->proof);
 	s->proof = NULL;
 	json_decref(s->preload);
@@ -705,4 +728,22 @@ pool_retire(void)
 		    (slots[i].state == SLOT_READY ||
 			slots[i].state == SLOT_STARTING))
 			pool_end(&slots[i], "the configuration has changed");
+}
+
+int
+pool_retire_layer(const char *key)
+{
+	int i, idle;
+
+	for (i = 0; i < MAX_SLOTS; i++) {
+		idle = slots[i].state == SLOT_FREE ||
+		       slots[i].state == SLOT_ENDING ||
+		       (slots[i].run == NULL && slots[i].state != SLOT_RUNNING);
+		if (!idle && strcmp(slots[i].layer, key) == 0)
+			return (-1);
+	}
+	for (i = 0; i < MAX_SLOTS; i++)
+		if (strcmp(slots[i].layer, key) == 0)
+			pool_end(&slots[i], "its packages are removed");
+	return (0);
 }

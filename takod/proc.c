@@ -47,13 +47,14 @@ static void child_exited(int, short, void *);
 static void child_late(int, short, void *);
 static void child_channel_ended(struct imsgev *, const char *, void *);
 
-/* What it is called; tako-worker has two roles. */
+/* What it is called; tako-worker has three roles. */
 static const char *
 name_of(enum msg_sender kind)
 {
-	return (kind == FROM_API     ? "tako-api"
-		: kind == FROM_WORDS ? "tako-words"
-				     : "tako-worker");
+	return (kind == FROM_API      ? "tako-api"
+		: kind == FROM_WORDS  ? "tako-words"
+		: kind == FROM_UNPACK ? "tako-unpack"
+				      : "tako-worker");
 }
 
 static const char *
@@ -358,7 +359,9 @@ watch_children(int fd, short events, void *arg)
 	(void)arg;
 	last = now;
 	TAILQ_FOREACH (c, &children, entry) {
-		if (c->state == CHILD_STARTING || c->why != NULL)
+		/* What unpacks a layer does nothing else meanwhile. */
+		if (c->state == CHILD_STARTING || c->why != NULL ||
+		    c->kind == FROM_UNPACK)
 			continue;
 		if (c->asked == 0) {
 			if (proc_send(c, MSG_T_CHILD_PING, 0, &ping, -1) == 0)

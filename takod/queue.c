@@ -90,6 +90,7 @@ queue_refusal(
     const struct job *job, struct slot_kind *kind, char *detail, size_t len)
 {
 	const struct conf_job_type *jt = queue_job_type(job->job_type);
+	const char *no;
 
 	memset(kind, 0, sizeof(*kind));
 	kind->type = jt;
@@ -100,22 +101,25 @@ queue_refusal(
 		    len);
 		return (JERR_CONFIG);
 	}
-	if (jt->network_enabled || jt->gpu.enabled || jt->requirements.n > 0) {
+	if (jt->gpu.enabled) {
 		snprintf(detail, len,
-		    "Job type %s needs %s, which this takod cannot give",
-		    jt->name,
-		    jt->network_enabled ? "a network"
-		    : jt->gpu.enabled	? "a GPU"
-					: "packages");
+		    "Job type %s needs a GPU, which this takod cannot give",
+		    jt->name);
 		return (JERR_CONFIG);
 	}
-	if (blob_len(job->requirements) == 0)
+	if (jt->network_enabled &&
+	    (no = env.engine_ops->no_network(env.engine, 0)) != NULL) {
+		snprintf(detail, len, "Job type %s needs a network: %s",
+		    jt->name, no);
+		return (JERR_CONFIG);
+	}
+	kind->found = layer_find(jt, job->requirements, kind->layer);
+	if (blob_len(job->requirements) == 0 ||
+	    env.conf->allow_runtime_requirements)
 		return (JERR_NONE);
 	strlcpy(detail,
-	    env.conf->allow_runtime_requirements
-		? "The request needs packages, which this takod cannot give"
-		: "Runtime dependency installation is disabled. Use pre-built "
-		  "images or set allow_runtime_requirements=True.",
+	    "Runtime dependency installation is disabled. Use pre-built images "
+	    "or set allow_runtime_requirements=True.",
 	    len);
 	return (JERR_DEPENDENCY);
 }

@@ -113,6 +113,7 @@ apply(struct reload *r, struct conf *fresh)
 		shared_code_keep();
 	proc_api_setup();
 	tenants_apply();
+	(void)env.engine_ops->no_network(env.engine, 1);
 	warm_forget();
 	pool_retire();
 	pool_fill();

@@ -43,6 +43,8 @@
 /* Between attempts at a job: not longer, but for the chance in it. */
 #define RETRY_MOST_US 30000000
 
+/* Those that are a build's: no row has them. */
+static struct run_list builds = TAILQ_HEAD_INITIALIZER(builds);
 struct run_list runs = TAILQ_HEAD_INITIALIZER(runs);
 
 static void run_try_end(struct run *);
@@ -50,6 +52,7 @@ static void run_finish(struct run *);
 static void run_kept(enum artifact_result, void *);
 static void run_drop_slot(struct run *);
 static void run_free(struct run *);
+static void fault_words(char *, size_t, const char *);
 
 struct run *
 run_find(const char *job_id)
@@ -197,8 +200,25 @@ run_slot_ready(struct run *r)
 	    env.store, r->job->id, r->job->fence, run_started, r);
 }
 
+static struct run *
+run_new(struct job *job)
+{
+	struct run *r;
+
+	if ((r = calloc(1, sizeof(*r))) == NULL ||
+	    (r->timer = evtimer_new(env.base, run_timer, r)) == NULL) {
+		free(r);
+		return (NULL);
+	}
+	r->job = job;
+	r->claimed = time_mono_us();
+	r->again = -1;
+	r->facts.oom_kills = r->facts.memory_peak = r->facts.cpu_us = -1;
+	return (r);
+}
+
 void
-run_slot_again(struct run *r, const struct slot_kind *kind)
+run_slot(struct run *r, const struct slot_kind *kind)
 {
 	if ((r->slot = pool_assign(kind, r)) == NULL)
 		run_slot_failed(
@@ -207,17 +227,64 @@ run_slot_again(struct run *r, const struct slot_kind *kind)
 		run_slot_ready(r);
 }
 
+/* Its packages are there, or cannot be had. */
+static void
+run_layer(const struct layer_result *result, void *arg)
+{
+	struct slot_kind kind = { 0 };
+	struct run *r = arg;
+
+	r->layer = 0;
+	r->layer_us = time_mono_us() - r->claimed;
+	log_set_correlation(r->job->correlation_id);
+	if (result->engine != ENGINE_OK) {
+		run_slot_failed(r, result->engine, "slot", result->detail);
+	} else if (result->error != JERR_NONE) {
+		r->job->error = result->error;
+		fault_words(r->job->error_message,
+		    sizeof(r->job->error_message), result->detail);
+		r->job->err = blob_ref(result->err);
+		r->dead = r->done = 1;
+		run_try_end(r);
+	} else {
+		kind.type = conf_job_type(env.conf, r->job->job_type);
+		strlcpy(kind.layer, result->key, sizeof(kind.layer));
+		if (kind.type != NULL)
+			run_slot(r, &kind);
+		else
+			run_slot_failed(r, ENGINE_CONFIG, "node",
+			    "its job type is no longer configured");
+	}
+	log_set_correlation(NULL);
+}
+
+void
+run_build(struct build *build, struct job *job, const struct slot_kind *kind,
+    struct run **run)
+{
+	struct run *r;
+
+	if ((r = run_new(job)) == NULL)
+		fatal(NULL);
+	r->build = build;
+	r->started = 1;
+	r->held_until = INT64_MAX;
+	TAILQ_INSERT_TAIL(&builds, r, entry);
+	*run = r;
+	arm(r, job->startup_timeout * 1000000LL);
+	run_slot(r, kind);
+}
+
 void
 run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 {
+	struct layer_wish wish = { 0 };
 	struct slot_kind kind;
 	char detail[256];
 	struct run *r;
 
-	if ((r = calloc(1, sizeof(*r))) == NULL ||
-	    (r->timer = evtimer_new(env.base, run_timer, r)) == NULL) {
+	if ((r = run_new(job)) == NULL) {
 		log_error("job %s: no memory to run it", job->id);
-		free(r);
 		if (slot != NULL)
 			pool_end(slot, "no memory");
 		if (!started)
@@ -226,13 +293,9 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 		job_free(job);
 		return;
 	}
-	r->job = job;
-	r->claimed = time_mono_us();
 	r->held_until = held_until;
 	r->started = started;
-	r->again = -1;
 	r->slot = slot;
-	r->facts.oom_kills = r->facts.memory_peak = r->facts.cpu_us = -1;
 	TAILQ_INSERT_TAIL(&runs, r, entry);
 	log_set_correlation(job->correlation_id);
 	arm(r, job->startup_timeout * 1000000LL);
@@ -252,8 +315,13 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 	if (slot != NULL) {
 		slot->run = r;
 		run_slot_ready(r);
+	} else if (kind.found == LAYER_MISSING) {
+		wish.type = kind.type;
+		wish.requested = job->requirements;
+		r->layer = 1;
+		layer_want(&wish, run_layer, NULL, r);
 	} else
-		run_slot_again(r, &kind);
+		run_slot(r, &kind);
 	warm_asked(&kind);
 	if (r->slot != NULL && r->slot->state == SLOT_RUNNING)
 		env.jobs_warm++;
@@ -288,6 +356,8 @@ run_end(struct run *r, enum run_reason reason)
 	if (r->went == 0) {
 		/* Nothing ran: the slot is given up, there is no last word. */
 		r->done = r->dead = 1;
+		if (r->layer)
+			layer_unwant(r);
 		if (r->slot != NULL) {
 			r->slot->run = NULL;
 			if (reason != REASON_STARTUP ||
@@ -426,8 +496,8 @@ run_slot_failed(struct run *r, enum engine_error error, const char *place,
 	fault_words(words, sizeof(words), detail);
 	attempt_note(r->job, run_store_now(r), fault, place, words);
 	r->dead = r->done = 1;
-	if (fault != JERR_CONFIG && !r->started && !r->starting &&
-	    r->job->attempt < env.conf->max_retry_attempts) {
+	if (r->build == NULL && fault != JERR_CONFIG && !r->started &&
+	    !r->starting && r->job->attempt < env.conf->max_retry_attempts) {
 		r->again = retry_delay(r->job->attempt);
 		log_warnx("job %s: attempt %d failed (%s); again in %lld ms",
 		    r->job->id, r->job->attempt, detail,
@@ -619,6 +689,59 @@ run_inquire(struct run *r)
 	return (1);
 }
 
+/* Of all jobs, since a job may refuse to learn. */
+#define REFUSED_LINES 10
+#define REFUSED_US    (60 * 1000000LL)
+
+static void
+log_refused(const struct run *r)
+{
+	static int64_t window;
+	static int lines;
+	int64_t packets =
+	    json_integer_value(json_object_get(r->network, "refused_packets"));
+	const char *first = json_string_value(
+	    json_array_get(json_object_get(r->network, "refused"), 0));
+
+	if (packets == 0)
+		return;
+	if (time_mono_us() - window > REFUSED_US) {
+		window = time_mono_us();
+		lines = 0;
+	}
+	if (lines++ < REFUSED_LINES)
+		log_warnx("job %s (%s): its network refused %lld packets%s%s",
+		    r->job->id, r->slot->job_type, (long long)packets,
+		    first != NULL ? ", among them to " : "",
+		    first != NULL ? first : "");
+}
+
+static void
+run_listed(json_t *network, void *arg)
+{
+	struct run *r = arg;
+
+	r->network = network;
+	log_refused(r);
+	r->listed = 2;
+	run_try_end(r);
+}
+
+/* Whether what its network refused is still to be told. */
+static int
+run_list(struct run *r)
+{
+	if (r->slot == NULL || r->slot->container == NULL ||
+	    !r->slot->network || r->listed == 2)
+		return (0);
+	if (r->listed == 0) {
+		r->listed = 1;
+		env.engine_ops->network(
+		    env.engine, r->slot->container, run_listed, r);
+	}
+	return (1);
+}
+
 /*
  * The row may be written when the worker has said its last word and all of the
  * container is dead: by tako-init's word that it killed and reaped everything,
@@ -642,7 +765,7 @@ run_try_end(struct run *r)
 		arm(r, KILL_AGAIN_MS * 1000LL);
 		return;
 	}
-	if (run_inquire(r))
+	if (run_inquire(r) || run_list(r))
 		return;
 	FAILPOINT("takod.ended");
 	event_del(r->timer);
@@ -815,7 +938,9 @@ run_finish(struct run *r)
 	FAILPOINT("takod.finishing");
 	event_del(r->timer);
 	r->finishing = 1;
-	if (r->again >= 0)
+	if (r->build != NULL)
+		layer_run_ended(r->build);
+	else if (r->again >= 0)
 		env.store_ops->release(
 		    env.store, r->job, r->again, run_finished, r);
 	else if (r->kept || r->job->n_artifacts == 0)
@@ -830,16 +955,43 @@ run_finish(struct run *r)
 static void
 run_free(struct run *r)
 {
-	TAILQ_REMOVE(&runs, r, entry);
+	if (r->build != NULL)
+		TAILQ_REMOVE(&builds, r, entry);
+	else
+		TAILQ_REMOVE(&runs, r, entry);
+	if (r->layer)
+		layer_unwant(r);
 	run_drop_slot(r);
 	if (r->folder[0] != '\0')
 		artifact_folder_remove(r->folder);
 	event_free(r->timer);
 	job_free(r->job);
+	json_decref(r->network);
 	free(r);
 	pool_fill();
 	queue_kick();
 	takod_check_stopped();
+}
+
+int
+run_build_take(struct run *r)
+{
+	return (spool_take(r));
+}
+
+int
+run_build_file(struct run *r, int number)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%d", r->folder, number);
+	return (openat(env.data_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+void
+run_build_free(struct run *r)
+{
+	run_free(r);
 }
 
 void

@@ -18,6 +18,7 @@
 #include "log.h"
 #include "job.h"
 #include "msg.h"
+#include "python.h"
 #include "store.h"
 #include "tako.h"
 
@@ -26,7 +27,8 @@
 #define BREAKER_OPEN_US	 (30 * 1000000LL)
 #define BREAKER_CLOSE	 2
 
-#define LAYER_KEY_LEN 64 /* hex digits of a layer's name */
+#define LAYER_KEY_LEN 64	    /* hex digits of a layer's name */
+#define LAYER_MAX_TAR 1073741824ULL /* bytes, as it is unpacked */
 
 enum breaker_state {
 	BREAKER_CLOSED,
@@ -210,6 +212,14 @@ const char *tenant_key_name(const char *tenant); /* "": shows no key */
 void tenants_apply(void);	   /* tells the store what holds */
 unsigned tenant_window_left(void); /* s, until budgets begin anew */
 
+/*
+ * How a question of tako-api or takoctl is answered: REP_NONE with an answer
+ * of our own facts (lent), or why not, in words. Called once, also from within
+ * the call that asks.
+ */
+typedef void (*answer_cb)(
+    enum rep, const char *detail, json_t *answer, void *arg);
+
 /* ---- pool.c: slots, each a worker and a container ----------------------- */
 enum slot_state {
 	SLOT_FREE,
@@ -222,10 +232,17 @@ enum slot_state {
 struct run; /* job.c: a job that this takod runs */
 struct shared_copy;
 
+enum layer_found {
+	LAYER_NONE,   /* needs no packages */
+	LAYER_THERE,  /* it has one */
+	LAYER_MISSING /* it has to be made first */
+};
+
 /* What slots are made of: a job takes only one of its own kind. */
 struct slot_kind {
 	const struct conf_job_type *type;
 	char layer[LAYER_KEY_LEN + 1]; /* of packages; "": none */
+	enum layer_found found;
 };
 
 struct slot {
@@ -235,6 +252,7 @@ struct slot {
 	char name[64]; /* of the container and the spool folder */
 	char job_type[MAX_JOB_TYPE_NAME + 1];
 	char layer[LAYER_KEY_LEN + 1];
+	struct layer *held; /* that layer; NULL: none */
 	struct child *worker;
 	struct container *container;
 	int creating, removing; /* the engine works on it */
@@ -245,6 +263,7 @@ struct slot {
 	uint64_t token;
 	int64_t began; /* monotonic */
 	json_t *proof; /* what it is under; for its job's record */
+	int network;   /* its container has one */
 	/* For the same, modules and failed; NULL: nothing is imported ahead. */
 	json_t *preload;
 	/* Bytes, as its worker was told: a reload may change them. */
@@ -269,6 +288,8 @@ void pool_fill(void);
 void pool_fill_kind(const struct slot_kind *, int want, int make);
 /* Ends the slots that no job has: what they were made of has changed. */
 void pool_retire(void);
+/* The same of those with that layer; -1: a job has it. */
+int pool_retire_layer(const char *key);
 /* Takes a slot down: kills what lives, removes what was made. */
 void pool_end(struct slot *, const char *why);
 void pool_kill(struct slot *); /* the container only: its job is over */
@@ -285,6 +306,63 @@ int pool_preload_failed(struct slot *, const char *why);
 int pool_spool_fd(const struct slot *); /* -1; the caller closes */
 /* Removes a folder below data_dir and the files in it; logs if it cannot. */
 void pool_folder_remove(const char *path);
+
+/* ---- layer.c: layers of packages ------------------------------------------
+ */
+void layers_init(void);
+/* What a job of that type needs that asks for these packages too. */
+enum layer_found layer_find(const struct conf_job_type *,
+    const struct blob *requested, char key[LAYER_KEY_LEN + 1]);
+/* The image that jobs of that type run in, by name; buf is for that. */
+const char *layer_image(const struct conf_job_type *, char buf[PYTHON_IMAGE]);
+/* A slot has it from now on: its folder on the host. */
+struct layer;
+struct layer *layer_hold(const char *key, char *path, size_t);
+void layer_release(struct layer *);
+void layers_sweep(void); /* removes what nobody needs */
+/* By what their keys begin with. */
+void layers_list(const char *key, answer_cb, void *);
+void layers_remove(const char *key, answer_cb, void *);
+
+/* ---- layer_build.c: what makes them ----------------------------------------
+ */
+struct layer_wish {
+	const struct conf_job_type *type;
+	const struct blob *requested; /* a request's; NULL, or of length 0 */
+	int build;		      /* asked for as such, not for a job */
+};
+
+struct layer_result {
+	const char *key;
+	enum job_error error;	  /* the packages' fault, or a setting's */
+	enum engine_error engine; /* takod's or the engine's */
+	const char *detail;	  /* of both: not both are set */
+	struct blob *err;	  /* what the installer said last; or NULL */
+};
+
+typedef void (*layer_cb)(const struct layer_result *, void *arg);
+typedef void (*layer_line_cb)(const char *text, void *arg);
+
+/*
+ * Called back once, when it is there or cannot be; never from within. line
+ * (may be NULL) hears meanwhile what the installer says, printable.
+ */
+void layer_want(
+    const struct layer_wish *, layer_cb, layer_line_cb line, void *arg);
+void layer_unwant(void *arg); /* nobody is called back with arg any more */
+void layers_stop(void);	      /* takod stops */
+/* The build under way of a type, else its last one, or that there was none. */
+json_t *layer_build_json(const struct conf_job_type *);
+/* What its installer, and the child that unpacks it, come to. */
+struct build;
+void layer_build_spec(
+    struct container_spec *, const struct blob *code, const struct blob *input);
+void layer_line(struct build *, const char *text);
+void layer_run_ended(struct build *);
+void layer_unpack_ready(struct child *);
+const char *layer_unpack_package(
+    struct child *, const struct msg_unpack_package *);
+void layer_unpack_done(struct child *, const struct msg_unpack_done *);
 
 /* ---- warm.c: what is made ahead of jobs ---------------------------------- */
 #define WARM_DEFAULT 2 /* slots of the default type, where no size is set */
@@ -329,14 +407,6 @@ int engine_state_usable(void);
 void engine_state_failed(enum engine_error, const char *detail);
 void engine_state_worked(void);
 
-/*
- * How a question of tako-api or takoctl is answered: REP_NONE with an answer
- * of our own facts (lent), or why not, in words. Called once, also from within
- * the call that asks.
- */
-typedef void (*answer_cb)(
-    enum rep, const char *detail, json_t *answer, void *arg);
-
 /* ---- job.c: from submit to the terminal row ------------------------------ */
 void job_submit(uint32_t req, const struct msg_req_submit *, struct blob *);
 void job_get(uint32_t req, const struct msg_req_get *);
@@ -375,7 +445,8 @@ enum run_reason { /* why the parent ended it; the first one counts */
 struct run {
 	TAILQ_ENTRY(run) entry;
 	struct job *job;
-	struct slot *slot; /* NULL once that is being taken down */
+	struct build *build; /* it is an installer: no row has it */
+	struct slot *slot;   /* NULL once that is being taken down */
 	enum run_reason reason;
 	struct event *timer;
 	int64_t claimed, went, ended; /* monotonic; 0: not yet */
@@ -383,10 +454,14 @@ struct run {
 	uint64_t beat;		      /* the last heartbeat it was in */
 	int started;		      /* code_started is durable */
 	int starting;		      /* is being written */
-	int restart;   /* could not be: again when the store is up */
-	int done;      /* the worker's last word is here */
-	int dead;      /* the container is gone */
-	int inquired;  /* 1: its engine is asked who ended it; 2: answered */
+	int layer;		      /* it waits for its packages */
+	int64_t layer_us;	      /* it did so long */
+	int restart;  /* could not be: again when the store is up */
+	int done;     /* the worker's last word is here */
+	int dead;     /* the container is gone */
+	int inquired; /* 1: its engine is asked who ended it; 2: answered */
+	int listed;   /* the same, of what its network refused */
+	json_t *network;
 	int finishing; /* 1: being written, 2: held */
 	int64_t again; /* us until the next attempt; -1: it is the end */
 	struct msg_job_done last;
@@ -403,6 +478,15 @@ extern struct run_list runs;
 
 /* held_until: as lease_until gave it before the row was asked for. */
 void run_begin(struct job *, struct slot *, int started, int64_t held_until);
+/*
+ * Runs an installer in a slot of that kind; *run, which layer_run_ended finds
+ * it by, may have ended before this returns. Takes job over.
+ */
+void run_build(
+    struct build *, struct job *, const struct slot_kind *, struct run **run);
+int run_build_take(struct run *); /* its files, from its worker. -1, errno */
+int run_build_file(struct run *, int number); /* -1; the caller closes */
+void run_build_free(struct run *);
 struct run *run_find(const char *job_id);
 unsigned run_count(void);
 void run_end(struct run *, enum run_reason); /* kills its container */
@@ -414,8 +498,8 @@ void run_slot_ready(struct run *);
 void run_slot_failed(
     struct run *, enum engine_error, const char *place, const char *detail);
 void run_slot_dead(struct run *);
-/* Its slot ended for what is tried otherwise now: another one is made. */
-void run_slot_again(struct run *, const struct slot_kind *);
+/* A slot for it: also when its former one is to be made otherwise. */
+void run_slot(struct run *, const struct slot_kind *);
 void run_worker_gone(struct run *, const char *why);
 void run_phase(struct run *, enum job_phase);
 int run_output(struct run *, const struct msg_job_output *, struct blob *);
@@ -468,7 +552,9 @@ void letters_sweep(void);
  */
 /* One type by its name, or "": all of them. */
 void job_types_show(const char *name, answer_cb, void *);
-void job_types_build(const char *name, answer_cb, void *);
+/* line: as in layer_want. */
+void job_types_build(const char *name, layer_line_cb line, answer_cb, void *);
+void job_types_build_show(const char *name, answer_cb, void *);
 /* ---- artifact.c: artifacts for who asks -----------------------------------
  */
 struct artifact_ask {

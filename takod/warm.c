@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "layer.h"
 #include "takod.h"
 #include "util.h"
 
@@ -159,6 +160,20 @@ memory_left(int64_t now)
 	return (left);
 }
 
+/* Can a slot of that kind be made now? Packages are installed by a job. */
+static int
+possible(const struct slot_kind *kind)
+{
+	char key[LAYER_KEY_LEN + 1];
+
+	if (kind->type->network_enabled &&
+	    env.engine_ops->no_network(env.engine, 0) != NULL)
+		return (0);
+	return (kind->layer[0] != '\0'
+		    ? layer_byname(kind->layer) != NULL
+		    : layer_find(kind->type, NULL, key) == LAYER_NONE);
+}
+
 unsigned
 warm_fill(void)
 {
@@ -174,6 +189,9 @@ warm_fill(void)
 		kind.type = &cf->job_types[i];
 		if ((n = fixed_size(kind.type)) < 0)
 			continue;
+		(void)layer_find(kind.type, NULL, kind.layer);
+		if (!possible(&kind))
+			continue;
 		pool_fill_kind(&kind, n, 1);
 		sum += (unsigned)n;
 	}
@@ -183,6 +201,8 @@ warm_fill(void)
 		if (kind.type == NULL || fixed_size(kind.type) >= 0)
 			continue;
 		strlcpy(kind.layer, w->layer, sizeof(kind.layer));
+		if (!possible(&kind))
+			continue;
 		if ((n = wanted(w, now)) > left)
 			n = left;
 		left -= n;

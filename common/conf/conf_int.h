@@ -192,6 +192,7 @@ const char *conf_check_header(char **);
 const char *conf_check_key(char **);
 const char *conf_check_name(char **);
 const char *conf_check_device(char **);
+const char *conf_check_index(char **);
 const char *conf_check_module(char **);
 const char *conf_check_s3_endpoint(char **);
 const char *conf_check_s3_bucket(char **);

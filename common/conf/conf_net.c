@@ -266,6 +266,17 @@ conf_host_parse(const char *text, struct conf_host *h)
 	return (NULL);
 }
 
+int
+conf_networks(const struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_job_types; i++)
+		if (conf->job_types[i].network_enabled)
+			return (1);
+	return (0);
+}
+
 const char *
 conf_check_allowed(char **text)
 {

@@ -188,6 +188,45 @@ conf_check_proxy(char **text)
 	return (NULL);
 }
 
+const char *
+conf_check_index(char **text)
+{
+	struct url u;
+	size_t n;
+
+	conf_trim(*text);
+	if ((n = scheme_is(*text, "http")) == 0 &&
+	    (n = scheme_is(*text, "https")) == 0)
+		return ("must begin with http:// or https://");
+	if (has_controls(*text) || strpbrk(*text, " ?#") != NULL)
+		return ("contains characters that are not allowed");
+	if (url_split(*text + n, &u) == -1 || u.host_len == 0)
+		return ("must name a host");
+	/* It is shown, and part of what layers are known by. */
+	if (u.user_len > 0)
+		return ("must not have credentials: package_netrc_file has "
+			"them");
+	return (NULL);
+}
+
+char *
+conf_url_host(const char *text)
+{
+	const char *rest = strstr(text, "://") + 3, *end;
+	int v6, port = strncasecmp(text, "https:", 6) == 0 ? 443 : 80;
+	struct url u;
+
+	if (url_split(rest, &u) == -1)
+		return (xstrdup(""));
+	end = u.host + u.host_len;
+	if ((v6 = *end == ']'))
+		end++;
+	if (*end == ':' && end[1] >= '0' && end[1] <= '9')
+		port = atoi(end + 1);
+	return (xasprintf("%s%.*s%s:%d", v6 ? "[" : "", (int)u.host_len, u.host,
+	    v6 ? "]" : "", port));
+}
+
 char *
 conf_url_mask(const char *text)
 {

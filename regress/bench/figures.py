@@ -59,13 +59,17 @@ def show(row):
         return "%.*f (%.*f..%.*f) %s" % (
             digits, part["median"], digits, part["p10"], digits, part["p90"],
             row["unit"])
-    goal = "stated"
-    if row["rule"]:
+    goal, floor, ratio = "stated", "-", ""
+    if row.get("rule"):
         goal = "goal %s %-5g %s" % (row["rule"], row["goal"],
                                     "met" if row["met"] else "MISSED")
-    print("%-24s %-29s %-29s %5.2f (%.2f..%.2f)  %s" % (
-        row["name"], numbers(row["floor"]), numbers(row["measured"]),
-        row["ratio_of_medians"], row["ratio"]["p10"], row["ratio"]["p90"],
-        goal), flush=True)
+    if "ratio" in row:
+        floor = numbers(row["floor"])
+        ratio = "%5.2f (%.2f..%.2f)" % (row["ratio_of_medians"],
+                                        row["ratio"]["p10"],
+                                        row["ratio"]["p90"])
+    print("%-28s %-29s %-29s %s  %s" % (
+        row["name"], floor, numbers(row["measured"]), ratio, goal),
+        flush=True)
     for name, value in row.get("parts", {}).items():
-        print("    %-20s %s" % (name, numbers(value)), flush=True)
+        print("    %-24s %.1f" % (name, value["median"]), flush=True)

@@ -92,6 +92,18 @@ def test_all_is_well(engine, runtime, store):
     assert os.listdir(trial.data_dir) == []
 
 
+@pytest.mark.parametrize("runtime", ["runsc", "runc"])
+def test_network(runtime):
+    """Tried where a job type has one, and only there."""
+    types = [{"name": "net", "network_enabled": True}]
+    _, found = doctor(Trial(engine="oci", container_runtime=runtime,
+                            job_types=types))
+    assert found["network"][0][:2] == (
+        "ok", "a container gets a network of its own"), found
+    only_failure(Trial(engine="docker", container_runtime="runc",
+                       job_types=types), "network", "engine: oci", "passt")
+
+
 def test_lines_for_people():
     code, out, err = Trial(container_runtime="runc").vm("doctor")
     assert (code, err) == (0, "")
@@ -106,7 +118,8 @@ def test_lines_for_people():
 
 
 def test_manual_has_every_check():
-    _, found = doctor(Trial(container_runtime="runc"))
+    _, found = doctor(Trial(container_runtime="runc", engine="oci", job_types=[
+        {"name": "net", "network_enabled": True}]))
     with open(os.path.join(shared.TOP, "man", "tako-vm.1")) as file:
         page = file.read().split(".It Ic doctor")[1].split("\n.El")[0]
     listed = set(re.findall(r"[a-z_]+", " ".join(

@@ -270,7 +270,8 @@ DIFFERENCES = [
      "network_(allow|deny)|"
      "server_listen|tls_.*_file|trusted_proxies|"
      "lease_seconds|artifact_store|s3_.*|tenant_defaults(\\..*)?|"
-     "budget_window_seconds|priority_ageing_seconds",
+     "budget_window_seconds|priority_ageing_seconds|"
+     "package_.*|layer_.*",
      "^Extra inputs are not permitted$"),
     ("a mapping among api_keys",
      "api_keys: [{name: a, key: 0123456789abcdef}]", {},

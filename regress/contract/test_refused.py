@@ -5,9 +5,7 @@ config_error that names it; it never runs without.
 import pytest
 
 NEEDS = {
-    "network": ({"network_enabled": True}, "needs a network"),
     "gpu": ({"gpu": {"enabled": True, "vendor": "nvidia"}}, "needs a GPU"),
-    "packages": ({"requirements": ["numpy"]}, "needs packages"),
 }
 
 
@@ -30,13 +28,9 @@ def test_refused(daemon, name):
     assert NEEDS[name][1] in record["error"]["message"], record
 
 
-@pytest.mark.parametrize("allowed,text", [
-    (False, "Runtime dependency installation is disabled. Use pre-built "
-     "images or set allow_runtime_requirements=True."),
-    (True, "The request needs packages, which this takod cannot give")])
-def test_packages_of_a_request(daemon, allowed, text):
-    daemon.write_config(allow_runtime_requirements=allowed)
-    daemon.takoctl("reload", check=True)
+def test_packages_of_a_request(daemon):
+    text = ("Runtime dependency installation is disabled. Use pre-built "
+            "images or set allow_runtime_requirements=True.")
     answer = daemon.execute("print('it ran')", requirements=["numpy"])
     assert answer["success"] is False and answer["stdout"] == ""
     assert answer["exit_code"] == -1 and answer["error"] == text, answer
@@ -52,8 +46,6 @@ def test_sessions(daemon):
     daemon.write_config(
         sessions_enabled=True, session_idle_timeout_seconds=30,
         session_max_ttl_seconds=60, session_max_concurrent=1,
-        dependency_proxy_url="http://proxy.example:3128",
-        enable_runtime_dependency_cache=True,
         job_types=[{"name": "lasting", "session_enabled": True}])
     daemon.takoctl("reload", check=True)
     assert daemon.post("/sessions", {"job_type": "lasting"})[0] == 404

@@ -263,10 +263,9 @@ def test_foreign_root(data, tmp_path):
 
 
 def test_refused(drive):
-    for keys, text in (("network=public", "no network"),
-                       ("image=python:3", "engine: docker")):
-        answer = drive.ask("create a " + keys, "created", "a", error="config")
-        assert text in answer["detail"]
+    answer = drive.ask("create a image=python:3", "created", "a",
+                       error="config")
+    assert "engine: docker" in answer["detail"]
 
 
 # ---- what a container is ----------------------------------------------------

@@ -122,6 +122,15 @@ index_words(struct child *c, const struct msg_words_done *m, int fd)
 	return (NULL);
 }
 
+const char *
+layer_unpack_package(struct child *c, const struct msg_unpack_package *m)
+{
+	(void)m;
+	need(c == &child);
+	effects++;
+	return (NULL);
+}
+
 int
 run_artifact(struct run *r, const struct msg_job_artifact *m)
 {
@@ -172,7 +181,11 @@ EFFECT(artifact_ask, const struct artifact_ask *a, artifact_answer_cb b,
     uint64_t c)
 EFFECT(reply_error, uint32_t a, enum rep b, const char *c, const char *d)
 EFFECT(job_types_show, const char *a, answer_cb b, void *c)
-EFFECT(job_types_build, const char *a, answer_cb b, void *c)
+EFFECT(job_types_build, const char *a, layer_line_cb b, answer_cb c, void *d)
+EFFECT(job_types_build_show, const char *a, answer_cb b, void *c)
+EFFECT(layer_line, struct build *a, const char *b)
+EFFECT(layer_unpack_ready, struct child *a)
+EFFECT(layer_unpack_done, struct child *a, const struct msg_unpack_done *b)
 EFFECT(letters_list, const char *a, int64_t b, int64_t c, int64_t d,
     answer_cb e, void *f)
 EFFECT(letters_stats, answer_cb a, void *b)
@@ -207,6 +220,7 @@ permitted(uint32_t type, int *once)
 	case MSG_T_SETUP_DONE:
 	case MSG_T_WORKER_SETUP_DONE:
 	case MSG_T_WORDS_SETUP_DONE:
+	case MSG_T_UNPACK_SETUP_DONE:
 		*once = 1;
 		return (CHILD_STARTING);
 	case MSG_T_WORKER_READY:
@@ -215,6 +229,11 @@ permitted(uint32_t type, int *once)
 	case MSG_T_JOB_DONE:
 		*once = 1;
 		return (BOOTED | AT_WORK);
+	case MSG_T_UNPACK_DONE:
+		*once = 1;
+		return (CHILD_SERVING);
+	case MSG_T_JOB_LINE:
+		return (AT_WORK);
 	case MSG_T_JOB_OUTPUT:
 		return (BOOTED | AT_WORK);
 	case MSG_T_JOB_PHASE:
@@ -226,6 +245,7 @@ permitted(uint32_t type, int *once)
 	case MSG_T_API_REFUSED:
 	case MSG_T_WORKER_REFUSED:
 	case MSG_T_WORDS_REFUSED:
+	case MSG_T_UNPACK_REFUSED:
 		return (ALWAYS);
 	default:
 		return (msg_sender(type) != FROM_WORKER ? CHILD_SERVING : 0);
@@ -239,6 +259,7 @@ goes_forward(enum child_state from, enum child_state to, uint32_t type)
 	switch (type) {
 	case MSG_T_SETUP_DONE:
 	case MSG_T_WORDS_SETUP_DONE:
+	case MSG_T_UNPACK_SETUP_DONE:
 		return (to == CHILD_SERVING);
 	case MSG_T_WORKER_SETUP_DONE:
 		return (to == CHILD_IDLE);
@@ -247,6 +268,7 @@ goes_forward(enum child_state from, enum child_state to, uint32_t type)
 	case MSG_T_JOB_PHASE:
 		return (to == from || to == CHILD_COLLECTING);
 	case MSG_T_JOB_DONE:
+	case MSG_T_UNPACK_DONE:
 		return (to == CHILD_DONE);
 	default:
 		return (to == from);
@@ -349,9 +371,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		return (0);
 	memset(&child, 0, sizeof(child));
 	memset(&slot, 0, sizeof(slot));
-	child.kind = data[0] == 2  ? FROM_WORDS
-		     : data[0] & 1 ? FROM_WORKER
-				   : FROM_API;
+	child.kind = data[0] == 2   ? FROM_WORDS
+		     : data[0] == 4 ? FROM_UNPACK
+		     : data[0] & 1  ? FROM_WORKER
+				    : FROM_API;
 	child.state = CHILD_STARTING;
 	child.pid = PID;
 	child.arg = &slot;

@@ -8,6 +8,7 @@
 
 #include "fuzz.h"
 #include "json.h"
+#include "requirement.h"
 #include "tako-api/tako-api.h"
 #include "util.h"
 

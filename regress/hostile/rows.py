@@ -317,6 +317,7 @@ EXITS = "endings/test_exits.py::"
 LIMITS = "endings/test_limits.py::"
 OUTPUT = "endings/test_output.py::"
 SURROUNDINGS = "contract/test_surroundings.py::"
+NETWORKS = "hostile/test_networks.py::"
 BOMBED = (TIMEOUT, ("failed", "runtime_error", None),
           ("failed", "killed", None))
 
@@ -514,8 +515,8 @@ ROWS = [
     quick("N04", {"v4": every({"ECONNREFUSED"}),
                   "v6": every({"ECONNREFUSED", "EADDRNOTAVAIL"}),
                   "any": every({"ECONNREFUSED"})}),
-    gone("N05", "there is no allow-list of destinations yet; a job type with "
-         "network_enabled has what its engine gives"),
+    held("N05", *(NETWORKS + "test_" + name for name in (
+        "public", "other_jobs", "new_address_of_the_host"))),
     quick("N06", {"stream": "ECONNREFUSED", "ids": "ECONNREFUSED",
                   "datagram": "ECONNREFUSED", "listed": []}),
     quick("N07", {"found": [], "seen": True, "there": []}),
@@ -526,7 +527,8 @@ ROWS = [
                              runsc={"ok", "EPERM"}),
                   "multicast4": NO_WAY, "multicast6": NO_WAY,
                   "broadcast": NO_WAY, "join": ERRNO}),
-    gone("N09", "there is no allow-list of destinations yet"),
+    held("N09", NETWORKS + "test_allowed_hosts",
+         NETWORKS + "test_redirect"),
     gone("N10", "packages are no part of a job's life yet"),
     # ---- around it
     held("X01", SURROUNDINGS + "test_descriptors"),

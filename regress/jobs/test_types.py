@@ -3,6 +3,7 @@ test_types.py: GET /job-types, /job-types/{name}, and builds, with both
 engines.
 """
 import os
+import re
 import sys
 
 import pytest
@@ -27,8 +28,9 @@ TYPES = [
 def daemon(request, shared_things):
     from conftest import end, make
     absent = "/no/such/rootfs" if request.param == "oci" else "no-such:image"
-    made = make(request.param, "runc", config={"job_types": TYPES + [
-        {"name": "absent", "base_image": absent}]})
+    made = make(request.param, "runc", config={
+        "package_index_url": "http://127.0.0.1:9/simple",
+        "job_types": TYPES + [{"name": "absent", "base_image": absent}]})
     yield made
     end(made)
 
@@ -75,15 +77,27 @@ def test_no_such_type(daemon, name, shown):
         assert answer["correlation_id"] == names["x-correlation-id"]
 
 
-@pytest.mark.parametrize("name", ["plain", "packages"])
+@pytest.mark.parametrize("name", ["plain", "packages", "absent"])
 def test_builds_are_honest(daemon, name):
+    """A type without packages is its image; an index that nobody reaches
+    gives none, and what is not there is no image to build on."""
     for query in ("", "?version_tag=1.0.0"):
         status, _, answer = daemon.post("/job-types/%s/build%s" % (name,
                                                                    query))
-        assert status == 500
-        assert answer["detail"].startswith("Build failed: ")
-    status, names, _ = daemon.get("/job-types/%s/build" % name)
-    assert (status, names["allow"]) == (405, "POST")
+        if name != "plain":
+            assert status == 500
+            assert answer["detail"].startswith("Build failed: ")
+            continue
+        assert status == 200, answer
+        assert answer == {
+            "status": "built", "job_type": name,
+            "version": "%s@sha256:%s" % (name, answer["digest"]),
+            "digest": answer["digest"],
+            "image_ref": "tako-vm-%s:latest" % name}
+        assert re.fullmatch("[0-9a-f]{12}", answer["digest"]), answer
+    status, names, _ = daemon.request("DELETE", "/job-types/%s/build" % name)
+    assert (status, names["allow"]) == (
+        405, "POST, GET, HEAD")
 
 
 def test_image_that_goes(start):

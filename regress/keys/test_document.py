@@ -279,8 +279,7 @@ def test_full_from_here_by_others(full, headers):
     assert ask(full, "127.0.0.1", {**headers, "X-API-Key": key})[0] == 200
 
 
-@pytest.mark.parametrize("name,needs", [("data-processing", "packages"),
-                                        ("api-client", "a network")])
+@pytest.mark.parametrize("name,needs", [("api-client", "a network")])
 def test_full_types_that_need_more(full, name, needs):
     record = full.run("print('it ran')", job_type=name)
     assert record["status"] == "failed" and record["stdout"] == ""
@@ -342,9 +341,9 @@ def test_production_times(production):
         status, _, answer = production.post("/execute", body)
         assert status == 200, answer
         record = production.record(answer["execution_id"])
-        # What is in the way now is that they need packages.
+        # What is in the way now is that nobody has built them.
         assert record["error"]["type"] == "config_error"
-        assert "needs packages" in record["error"]["message"]
+        assert "takoctl build " + name in record["error"]["message"]
 
 
 def test_production_knows_its_types_alone(production):

@@ -12,9 +12,11 @@ import pytest
 from lib import shared
 
 IN = "keys/test_containers.py::"
+NETS = "hostile/test_networks.py::"
 OF = "keys/test_daemon.py::"
 BY = "keys/test_document.py::"
 SHARED = "contract/test_shared_code.py::"
+PACKAGES = "packages/test_packages.py::"
 LATER = "contract/test_refused.py::"
 
 KEYS = {
@@ -111,6 +113,11 @@ KEYS = {
                             "contract/test_code.py::"
                             "test_share_of_the_processor"],
     "job_types.timeout": [IN + "test_time_of_the_type"],
+    "job_types.network_enabled": [NETS + "test_public"],
+    "job_types.allowed_hosts": [NETS + "test_allowed_hosts",
+                                NETS + "test_listed_addresses"],
+    "network_allow": [NETS + "test_public"],
+    "network_deny": [NETS + "test_denied"],
     "job_types.startup_timeout": [OF + "test_time_of_a_start"],
     "job_types.preload": ["contract/test_preload.py::test_is_imported_ahead"],
     "job_types.warm_pool_size": [IN + "test_slots_kept_ready",
@@ -169,6 +176,21 @@ KEYS = {
     "cors_origins": ["http/test_cors.py::test_listed", "http/test_cors.py::test_others"],
     "api_key_files": ["http/test_access.py::test_key_files", "http/test_access.py::test_rotation"],
     "api_auth_failures": ["http/test_access.py::test_guesses"],
+    "allow_runtime_requirements": [LATER + "test_packages_of_a_request",
+                                   PACKAGES + "test_request"],
+    "dependency_proxy_url": [PACKAGES + "test_proxy"],
+    "enable_runtime_dependency_cache": [PACKAGES + "test_kept_if_wanted"],
+    "job_types.requirements": [PACKAGES + "test_build"],
+    "package_index_url": [PACKAGES + "test_request"],
+    "package_extra_index_urls": [PACKAGES + "test_further_index"],
+    "package_hosts": [PACKAGES + "test_files_elsewhere"],
+    "package_netrc_file": [PACKAGES + "test_private_index"],
+    "package_certificates_file": [PACKAGES + "test_certificates"],
+    "package_pip_wheel": [PACKAGES + "test_pip"],
+    "package_source_builds": [PACKAGES + "test_source_builds"],
+    "layer_max_bytes": [PACKAGES + "test_row_d06_d07_dependency_error"],
+    "layer_timeout": [PACKAGES + "test_row_d07_index_that_hangs"],
+    "layer_cache_bytes": [PACKAGES + "test_kept_while_there_is_room"],
     "api_write_timeout": [OF + "test_patience_with_a_reader",
                           "http/test_framing.py::test_h41_slow_reader"],
 }
@@ -178,20 +200,13 @@ KEYS = {
 AS_IF_NOT = "accepted, and without effect: there is nothing yet that has it"
 REFUSED = "accepted; a job of such a type ends with a config_error"
 LATER_KEYS = {
-    "allow_runtime_requirements": (
-        "accepted; a request with requirements ends as dependency_error, "
-        "which says which of the two it is", "test_packages_of_a_request"),
     **{key: (AS_IF_NOT, "test_sessions") for key in (
-        "dependency_proxy_url", "enable_runtime_dependency_cache",
         "sessions_enabled", "session_idle_timeout_seconds",
         "session_max_ttl_seconds", "session_max_concurrent",
         "job_types.session_enabled")},
     **{"job_types." + key: (REFUSED, "test_refused") for key in (
-        "requirements", "network_enabled", "gpu.enabled", "gpu.vendor",
+        "gpu.enabled", "gpu.vendor",
         "gpu.count", "gpu.device_ids")},
-    "job_types.allowed_hosts": (REFUSED, "test_refused"),
-    **{key: (AS_IF_NOT, "test_refused") for key in (
-        "network_allow", "network_deny")},
 }
 KEYS.update((key, [LATER + test]) for key, (_, test) in LATER_KEYS.items())
 

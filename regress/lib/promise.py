@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 
 from . import host, shared
 
@@ -110,6 +111,36 @@ class Promise:
             points += host.mounts_below(shared.dockerd().folder)
         return points
 
+    def networks(self):
+        """Network namespaces of its processes and of those with its ids."""
+        found = set()
+        for process in (self.takod.own_uid_processes() +
+                        host.descendants(self.takod.pid)):
+            try:
+                found.add(os.readlink("/proc/%d/ns/net" % process.pid))
+            except OSError:
+                pass
+        return found
+
+    def rules(self):
+        """Of containers' networks, where takod's router has them."""
+        found = {}
+        for name in os.listdir("/proc/%d/fd" % self.takod.pid):
+            path = "/proc/%d/fd/%s" % (self.takod.pid, name)
+            try:
+                kind, _, number = os.readlink(path).partition(":[")
+            except OSError:
+                continue
+            if number and kind in ("user", "net"):
+                found[kind] = path
+        if len(found) != 2:
+            return ""
+        done = subprocess.run(
+            ["nsenter", "--user=" + found["user"], "--net=" + found["net"],
+             "sh", "-c", "nft list chains; ip -brief link"],
+            capture_output=True, text=True, check=True)
+        return re.sub(r"[0-9]+", "", done.stdout)
+
     def volumes(self):
         if self.takod.engine != "docker":
             return 0
@@ -128,6 +159,11 @@ class Promise:
             "containers": len(self.names()),
             "control groups": len(groups),
             "mounts": len(self.mounts()), "volumes": self.volumes(),
+            "network namespaces": len(self.networks()),
+            "interfaces": sorted(
+                name for name in os.listdir("/sys/class/net")
+                if name.startswith(("tk", "up"))),
+            "rules": self.rules(),
             "processes of its ids": sorted(
                 p.comm for p in own if p.pid not in inside),
             "bundles": len([1 for here, _, files in

@@ -13,7 +13,8 @@ import uuid
 from . import host, shared
 
 SUITE = "bookworm"
-INCLUDE = "systemd-sysv,ca-certificates,mmdebstrap,runsc,runc,python3"
+INCLUDE = ("systemd-sysv,ca-certificates,mmdebstrap,runsc,runc,python3,"
+           "iproute2,nftables,passt")
 BOOT_SECONDS = 60
 made = {}
 

@@ -63,8 +63,6 @@ def test_param_is_used(lima):
                    for entry in lima["provision"])
 
 
-# A guest without a compiler installs one and builds the package.
-@pytest.mark.seconds(600)
 def test_provision(lima):
     """From a fresh Debian with the checkout mounted to takod installed."""
     guest = root.copy("lima")

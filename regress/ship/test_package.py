@@ -70,8 +70,10 @@ def test_what_it_installs(installed):
     for path in ("/usr/sbin/takod", "/usr/libexec/takod/tako-init",
                  "/lib/systemd/system/takod.service",
                  "/lib/systemd/system/takod-image.service",
+                 "/lib/systemd/system/takod.socket",
                  "/usr/share/takod/takod.example.yaml",
                  "/usr/share/takod/takod-docker.conf",
+                 "/usr/share/takod/takod-network.conf",
                  "/usr/share/takod/takod-runc.conf",
                  "/usr/share/takod/takod.lima.yaml",
                  "/usr/share/bash-completion/completions/takoctl",
@@ -105,7 +107,8 @@ def test_commands(installed):
 
 def test_unit_is_understood(installed):
     done = installed.run("systemd-analyze", "verify", "--man=no",
-                         "takod.service", "takod-image.service", check=False)
+                         "takod.service", "takod-image.service",
+                         "takod.socket", check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -17,7 +17,7 @@ DROPINS = "/etc/systemd/system/takod.service.d"
 # By `systemd-analyze security`: a higher one is a loss. A parent that makes
 # containers has to be root with mounts and namespaces, and so cannot have the
 # 2.6 that it has where a Docker engine makes them.
-EXPOSURE = {None: 4.0, "runc": 5.1, "docker": 2.3}
+EXPOSURE = {None: 4.0, "network": 4.3, "runc": 5.1, "docker": 2.3}
 GVISOR = "engine: oci\ncontainer_runtime: runsc\nsecurity_mode: strict\n"
 RUNC = "engine: oci\ncontainer_runtime: runc\nsecurity_mode: permissive\n"
 
@@ -52,6 +52,13 @@ request = urllib.request.Request(url + "e", sys.argv[1].encode(),
 answer = json.load(urllib.request.urlopen(request, timeout=60))
 record = url + "ions/" + answer["execution_id"] + "?view=full"
 print(urllib.request.urlopen(record, timeout=60).read().decode())
+"""
+
+HEALTH = """
+import http.client
+asked = http.client.HTTPConnection("127.0.0.1", 8000, timeout=60)
+asked.request("GET", "/health")
+print(asked.getresponse().status)
 """
 
 
@@ -89,15 +96,15 @@ def job(booted, code, **fields):
 
 
 def restart(booted, config, dropin=None, more=""):
-    """Starts takod anew with a configuration and one of the drop-ins."""
+    """Starts takod anew with a configuration and some of the drop-ins."""
     with open(booted.root.inside(CONFIG), "w") as file:
         file.write("data_dir: /var/lib/tako_vm\n" + config)
     folder = booted.root.inside(DROPINS)
     shutil.rmtree(folder, ignore_errors=True)
     os.mkdir(folder)
-    if dropin:
-        name = "takod-%s.conf" % dropin
-        shutil.copy(booted.root.inside("/usr/share/takod/" + name), folder)
+    for name in (dropin or "").split():
+        shutil.copy(booted.root.inside(
+            "/usr/share/takod/takod-%s.conf" % name), folder)
     with open(os.path.join(folder, "test.conf"), "w") as file:
         file.write("[Service]\nRestart=no\n" + more)
     booted.run("systemctl", "daemon-reload")
@@ -167,6 +174,28 @@ def test_low_port(booted):
     status = booted.run("tako-vm", "status")
     assert status.stdout.startswith("Status: healthy\n")
     booted.run("systemctl", "stop", "takod")
+
+
+def test_socket(booted):
+    """The first client starts takod; one that comes while it is down waits."""
+    booted.run("systemctl", "stop", "takod")
+    booted.run("systemctl", "start", "takod.socket")
+    try:
+        restart(booted, GVISOR + "server_listen: [systemd]\n")
+        booted.run("systemctl", "stop", "takod")
+        for begin in (), ("systemctl", "restart", "--no-block", "takod"):
+            if begin:
+                booted.run(*begin)
+            # It may be told to come again, but is answered.
+            assert booted.run("python3", "-c", HEALTH).stdout in (
+                "200\n", "503\n")
+            host.wait_for("takod is ready", lambda: booted.run(
+                "tako-vm", "status", check=False).returncode == 0, 60)
+            assert job(booted, "print(1)")["stdout"] == "1\n"
+        assert booted.run("systemctl", "is-active", "takod").stdout \
+            == "active\n"
+    finally:
+        booted.run("systemctl", "stop", "takod.socket", "takod")
 
 
 @pytest.mark.parametrize("runtime", ["runsc", "runc"])

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "requirement.h"
 #include "tako-api/tako-api.h"
 #include "util.h"
 

@@ -384,7 +384,7 @@ landlock_refuses(int abi, int (*try)(void))
 		log_set_level(LOG_LEVEL_CRITICAL);
 		landlock_most = abi;
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
-		    landlock_enter(artifact_fd) != abi)
+		    landlock_enter(artifact_fd, 0) != abi)
 			_exit(9);
 		_exit(try() == -1 && (errno == EACCES || errno == EPERM));
 	}

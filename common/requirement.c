@@ -1,15 +1,15 @@
 /*
  * requirement.c: what a request may say of a package: a name, extras, version
- * clauses, and nothing else. Runs in tako-api. What is refused here (options,
- * paths, links, markers, white space) is what an installer would take for
- * something else than a name in its index; rows D01 to D05 of the hostile
+ * clauses, and nothing else. Runs in tako-api and takod. What is refused here
+ * (options, paths, links, markers, white space) is what an installer would take
+ * for something else than a name in its index; rows D01 to D05 of the hostile
  * input table say which.
  */
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
-#include "tako-api.h"
+#include "requirement.h"
 #include "util.h"
 
 static int
@@ -102,4 +102,19 @@ requirement_valid(const char *s)
 			return (0);
 	} while (*s++ == ',');
 	return (s[-1] == '\0');
+}
+
+void
+requirement_normalise(char *s)
+{
+	char *p = s;
+
+	/* Runs of these three are one to an index; letters have no case. */
+	for (; is_name_char((unsigned char)*s); s++) {
+		if (isalnum((unsigned char)*s))
+			*p++ = (char)tolower((unsigned char)*s);
+		else if (p[-1] != '-')
+			*p++ = '-';
+	}
+	memmove(p, s, strlen(s) + 1);
 }
