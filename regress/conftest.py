@@ -51,6 +51,8 @@ CONFIG = {
     "max_workers": 4,
     "max_timeout": 120,
     "job_types": JOB_TYPES,
+    # Nobody answers there: tests that install packages have their own index.
+    "package_index_url": "http://127.0.0.1:9/simple",
 }
 CANARY = shared.CANARY
 # Where two processes of regress/run note whose a lane is; "": all are ours.

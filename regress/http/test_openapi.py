@@ -32,7 +32,8 @@ MET = {
     "getArtifact": [200, 206, 304, 404, 416], "listExecutions": [200, 422],
     "diffExecutions": [200, 404], "getExecution": [200, 404],
     "listJobTypes": [200], "getJobType": [200, 404],
-    "buildJobType": [404, 500], "dlqStats": [200], "listDlq": [200, 422],
+    "buildJobType": [200, 404, 500], "getBuild": [200, 404],
+    "dlqStats": [200], "listDlq": [200, 422],
     "removeDlqEntry": [404, 422],
 }
 
@@ -263,6 +264,9 @@ def jobs(takod):
     get("/openapi.json", headers={"If-None-Match": etag})
     post("/job-types/small/build")
     post("/job-types/none/build")
+    post("/job-types/data-processing/build")
+    takod.get("/job-types/small/build")
+    takod.get("/job-types/none/build")
     takod.request("DELETE", "/dlq/x")
     takod.request("DELETE", "/dlq/999999999")
 
