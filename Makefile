@@ -6,6 +6,7 @@
 #   make check     every test; T=name runs those whose name contains it
 #   make asan      the same on an ASan+UBSan build, in build-asan/
 #   make fuzz      one fuzz target T for S seconds
+#   make leaks     many jobs on a build with LeakSanitizer
 #   make coverage  what the fuzz corpora run of each parser
 #   make soak      faults at random for SECONDS or ROUNDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
@@ -96,7 +97,7 @@ LIB_conf = $(B)/libconf.a
 .PHONY: all analyze sbom install-completions python install-python install-service deps \
 	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
 	regress-programs fuzz-long failpoints soak fuzz fuzz-deps \
-	coverage coverage-programs FORCE
+	coverage coverage-programs leaks FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
 
 $(B)/obj/%.o: %.c $(B)/flags
@@ -256,6 +257,15 @@ check: check-deps
 
 asan: check-deps
 	@$(MAKE) --no-print-directory check B=build-asan SAN=1
+
+# Many jobs on a build with LeakSanitizer, in every process: JOBS=n of them.
+WRAP = _exit imsgev_compose sandbox_fork sandbox_enter
+leaks: check-deps
+	@mkdir -p $(B)/leaks
+	@$(CC) $(CFLAGS_ALL) -c -o $(B)/leaks/leaks.o regress/leaks/leaks.c
+	+@$(MAKE) --no-print-directory -s -j2 B=$(B)/leaks SAN=1 \
+	    LDFLAGS='$(WRAP:%=-Wl,--wrap=%) $(B)/leaks/leaks.o' all
+	@regress/leaks/run --build $(B)/leaks $(if $(JOBS),--jobs $(JOBS))
 
 soak: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs

@@ -274,9 +274,22 @@ rep_record(struct request *req, const struct record *rec)
 void
 rep_item(struct request *req, const struct record *rec)
 {
+	struct evbuffer *items = req->page->items;
+	size_t before = evbuffer_get_length(items), len;
+	int room;
+
 	if (req->page->count++ > 0)
-		render_text(req->page->items, ",");
-	render_record(req->page->items, rec, req->full);
+		render_text(items, ",");
+	render_record(items, rec, req->full);
+	len = evbuffer_get_length(items);
+	/* What may be too much is the page, not its last record. */
+	conn_hold(-(ssize_t)before);
+	room = conn_room(len);
+	conn_hold((ssize_t)len);
+	if (!room) {
+		parent_forget(req);
+		rep_error(req, API_BUSY, NULL, 0, NULL);
+	}
 }
 
 /* What 0.3 has, then our own: where to go on, and how far a search sees. */
@@ -287,6 +300,7 @@ rep_list(struct request *req, const struct msg_rep_list *m)
 	const struct page *p = req->page;
 
 	render_text(body, "{\"items\":[");
+	conn_hold(-(ssize_t)evbuffer_get_length(p->items));
 	if (evbuffer_add_buffer(body, p->items) == -1)
 		fatal(NULL);
 	render_printf(body,

@@ -1049,8 +1049,10 @@ request_free(struct request *req)
 {
 	body_drop(req);
 	explicit_bzero(req->key, sizeof(req->key));
-	if (req->page != NULL)
+	if (req->page != NULL) {
+		conn_hold(-(ssize_t)evbuffer_get_length(req->page->items));
 		evbuffer_free(req->page->items);
+	}
 	free(req->page);
 	if (req->former != NULL)
 		blob_unref(req->former->all);

@@ -325,7 +325,8 @@ const struct shape shapes[] = {
 	{ "PageMore", "What takod adds.",
 	    MEMBERS({ "next", "string?", "For after; null at the end." },
 		{ "unindexed?", "count",
-		    "With q: ended jobs that a search does not see yet." }) },
+		    "With q: ended jobs that a search does not see yet, "
+		    "counted to 10000 at most." }) },
 	{ "Diff", "In what two records differ.", diff },
 	{ "TextDiff", "In what two texts differ.", text_diff },
 	{ "ValueDiff", "Two values.",

@@ -337,7 +337,7 @@ void rep_fault(const struct request *, int status, const char *reason,
     struct evbuffer *head, struct evbuffer *body);
 void rep_record(struct request *, const struct record *);
 void rep_diff(struct request *, const struct record *, const struct record *);
-/* Does not end it: one record of a list has come. */
+/* One record of a list has come: ends it only where there is no room. */
 void rep_item(struct request *, const struct record *);
 void rep_list(struct request *, const struct msg_rep_list *);
 void rep_submit(struct request *, const struct msg_rep_submit *);

@@ -245,7 +245,8 @@ file_begin(uint64_t size, const uint8_t *name, size_t len)
 	/* result.json is an artifact too, if it is not too large for one. */
 	w.to_artifact = size <= w.setup.max_artifact;
 	w.to_result = is_result(name, len);
-	if (w.to_artifact && artifacts_begin(w.artifacts, name, len) == -1) {
+	if ((w.to_result && result_state(w.result) != RESULT_ABSENT) ||
+	    (w.to_artifact && artifacts_begin(w.artifacts, name, len) == -1)) {
 		finish("a file came twice");
 		return;
 	}

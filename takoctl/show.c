@@ -56,20 +56,33 @@ duration(char *buf, size_t len, uint64_t ms)
 	return (buf);
 }
 
+static void row(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void line(const char *name, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* One line, whatever is in it. */
 static void
-line(const char *name, const char *fmt, ...)
+row(const char *fmt, ...)
 {
-	char text[2048], safe[4096];
+	char text[2304], safe[4608];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	printf("%-14s %s\n", name,
-	    log_escape(safe, sizeof(safe), text, strlen(text)));
+	puts(log_escape(safe, sizeof(safe), text, strlen(text)));
+}
+
+static void
+line(const char *name, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	row("%-14s %s", name, text);
 }
 
 static const char *const breakers[] = { "closed", "open", "half_open" };
@@ -161,7 +174,7 @@ show_daemon(const struct msg_ctl_daemon *m)
 void
 show_child(const struct msg_ctl_child *m)
 {
-	char age[32];
+	char age[32], slot[24];
 
 	if (json) {
 		json_array_append_new(rows,
@@ -176,13 +189,10 @@ show_child(const struct msg_ctl_child *m)
 	if (n_rows++ == 0)
 		printf("%-12s %8s %10s %-10s %4s %-14s %8s  %s\n", "PROCESS",
 		    "PID", "UID", "STATE", "SLOT", "JOB TYPE", "AGE", "JOB");
-	printf("%-12s %8llu %10llu %-10s ", m->name, (unsigned long long)m->pid,
-	    (unsigned long long)m->uid, m->state);
-	if (m->slot >= 0)
-		printf("%4lld ", (long long)m->slot);
-	else
-		printf("%4s ", "-");
-	printf("%-14s %8s  %s\n", m->job_type[0] ? m->job_type : "-",
+	snprintf(slot, sizeof(slot), "%lld", (long long)m->slot);
+	row("%-12s %8llu %10llu %-10s %4s %-14s %8s  %s", m->name,
+	    (unsigned long long)m->pid, (unsigned long long)m->uid, m->state,
+	    m->slot >= 0 ? slot : "-", m->job_type[0] ? m->job_type : "-",
 	    duration(age, sizeof(age), m->age_ms),
 	    m->job_id[0] ? m->job_id : "-");
 }
@@ -190,7 +200,7 @@ show_child(const struct msg_ctl_child *m)
 void
 show_node(const struct msg_ctl_node *m)
 {
-	char up[32], seen[32], safe[256], when[2][33];
+	char up[32], seen[32], when[2][33];
 
 	if (json) {
 		json_array_append_new(rows,
@@ -210,8 +220,7 @@ show_node(const struct msg_ctl_node *m)
 	if (n_rows++ == 0)
 		printf("%-32s %-8s %-8s %14s %14s %7s %7s\n", "NODE", "VERSION",
 		    "STATE", "UP", "SEEN BEFORE", "RUNNING", "WORKERS");
-	log_escape(safe, sizeof(safe), m->name, strlen(m->name));
-	printf("%-32s %-8s %-8s %14s %14s %7llu %7llu%s\n", safe, m->version,
+	row("%-32s %-8s %-8s %14s %14s %7llu %7llu%s", m->name, m->version,
 	    m->state,
 	    duration(up, sizeof(up),
 		m->seen_at > m->started_at
@@ -251,8 +260,7 @@ of(char *buf, size_t len, uint64_t n, uint64_t most)
 void
 show_tenant(const struct msg_ctl_tenant *m)
 {
-	char safe[4 * MAX_TENANT + 1], waiting[48], running[48], jobs[48];
-	char cpu[48];
+	char waiting[48], running[48], jobs[48], cpu[48];
 
 	if (json) {
 		json_array_append_new(rows,
@@ -275,8 +283,7 @@ show_tenant(const struct msg_ctl_tenant *m)
 		printf("%-40s %6s %8s %12s %12s %14s %14s\n", "TENANT",
 		    "WEIGHT", "PRIORITY", "WAITING", "RUNNING", "JOBS",
 		    "CPU SECONDS");
-	printf("%-40s %6llu %8llu %12s %12s %14s %14s\n",
-	    log_escape(safe, sizeof(safe), m->name, strlen(m->name)),
+	row("%-40s %6llu %8llu %12s %12s %14s %14s", m->name,
 	    (unsigned long long)m->weight, (unsigned long long)m->priority,
 	    of(waiting, sizeof(waiting), m->waiting, m->max_queued),
 	    of(running, sizeof(running), m->running, m->max_running),
@@ -421,7 +428,7 @@ record_text(const struct msg_rep_record *m, const char *sections)
 void
 show_record(const struct msg_rep_record *m, const char *sections)
 {
-	char when[40], took[32];
+	char when[40], took[32], code[24];
 	json_t *o;
 
 	if (shown->type == MSG_T_CTL_ARTIFACT) {
@@ -456,13 +463,10 @@ show_record(const struct msg_rep_record *m, const char *sections)
 		    (uint64_t)(m->ended_at - m->started_at) / 1000);
 	else
 		strlcpy(took, "-", sizeof(took));
-	printf("%-40s %-10s %-20.20s %-19s %9s ", m->job_id,
+	snprintf(code, sizeof(code), "%lld", (long long)m->exit_code);
+	row("%-40s %-10s %-20.20s %-19s %9s %4s", m->job_id,
 	    job_status_name((enum job_status)m->status), m->job_type, when,
-	    took);
-	if (m->ended_at != 0)
-		printf("%4lld\n", (long long)m->exit_code);
-	else
-		printf("%4s\n", "-");
+	    took, m->ended_at != 0 ? code : "-");
 }
 
 /* ---- dead letters, and other answers in JSON
@@ -471,18 +475,13 @@ show_record(const struct msg_rep_record *m, const char *sections)
 static void
 letter_row(const json_t *l)
 {
-	char message[512], type[64];
-
 	if (n_rows++ == 0)
 		printf("%6s %-40s %-20s %7s %-19s %s\n", "ID", "JOB", "ERROR",
 		    "RETRIES", "CREATED (UTC)", "MESSAGE");
-	printf("%6lld %-40s %-20s %7lld %-19.19s %s\n", number_of(l, "id"),
-	    text_of(l, "job_id"),
-	    log_escape(type, sizeof(type), text_of(l, "error_type"),
-		strlen(text_of(l, "error_type"))),
+	row("%6lld %-40s %-20s %7lld %-19.19s %.100s", number_of(l, "id"),
+	    text_of(l, "job_id"), text_of(l, "error_type"),
 	    number_of(l, "retry_count"), text_of(l, "created_at"),
-	    log_escape(message, sizeof(message), text_of(l, "error_message"),
-		strnlen(text_of(l, "error_message"), 100)));
+	    text_of(l, "error_message"));
 }
 
 static void
@@ -602,9 +601,9 @@ show_answer(const char *text, size_t len)
 		json_object_update(doc, answer);
 	else if (shown->type == MSG_T_CTL_RERUN ||
 		 shown->type == MSG_T_CTL_LETTER_RETRY)
-		printf("%s\n", text_of(answer, "job_id"));
+		row("%s", text_of(answer, "job_id"));
 	else if (shown->type == MSG_T_CTL_BUILD)
-		printf("%s\n", text_of(answer, "version"));
+		row("%s", text_of(answer, "version"));
 	json_decref(answer);
 	return (0);
 }
@@ -643,7 +642,7 @@ show_change(const struct msg_ctl_change *m)
 void
 show_problem(const struct msg_ctl_problem *m)
 {
-	char safe[4096];
+	char safe[4096], key[4 * sizeof(m->key)];
 	json_t *o;
 
 	n_rows++;
@@ -654,7 +653,8 @@ show_problem(const struct msg_ctl_problem *m)
 			fprintf(stderr,
 			    "%llu:%llu:", (unsigned long long)m->line,
 			    (unsigned long long)m->column);
-		fprintf(stderr, " %s%s", m->key, m->key[0] ? ": " : "");
+		log_escape(key, sizeof(key), m->key, strlen(m->key));
+		fprintf(stderr, " %s%s", key, key[0] ? ": " : "");
 		fprintf(stderr, "%s\n",
 		    log_escape(safe, sizeof(safe), m->text, strlen(m->text)));
 		return;
@@ -713,4 +713,5 @@ show_end(const struct msg_ctl_end *m)
 		       shown == &dlq_commands[0]))
 		printf("none\n");
 	json_decref(doc);
+	doc = NULL;
 }

@@ -31,6 +31,7 @@
 #define UPLINK_FIRST 50	     /* ms until pasta is started again */
 #define UPLINK_MOST  30000
 #define UPLINK_YOUNG 10000000 /* us */
+#define UPLINK_BORN  1000000  /* us, after which it works */
 
 enum task_kind {
 	TASK_ROUTER, /* makes one */
@@ -90,6 +91,7 @@ struct network {
 	int uplink_fd; /* what it says; its end is pasta's */
 	struct event *uplink_ev, *uplink_again;
 	int uplink_pause; /* ms */
+	char words[160];  /* what it said last */
 	int64_t uplink_began;
 	/* addresses of this host that come and go */
 	int watch;
@@ -332,7 +334,14 @@ network_fault(struct network *n)
 {
 	if (n->fault[0] == '\0')
 		return (NULL);
-	router_start(n);
+	if (n->place.net == -1)
+		router_start(n);
+	else if (n->uplink > 0 &&
+		 time_mono_us() - n->uplink_began > UPLINK_BORN) {
+		log_info("containers can have a network again");
+		n->fault[0] = n->words[0] = '\0';
+		return (NULL);
+	}
 	return (n->fault);
 }
 
@@ -368,9 +377,17 @@ uplink_readable(evutil_socket_t fd, short events, void *arg)
 			len--;
 		log_warnx("network: pasta: %s",
 		    log_escape(text, sizeof(text), buf, (size_t)len));
+		snprintf(n->words, sizeof(n->words), ": %.*s",
+		    (int)sizeof(n->words) - 3, text);
 		return;
 	}
 	uplink_free(n);
+	/* Once more: jobs are told, rather than slots made in vain. */
+	if (time_mono_us() - n->uplink_began < UPLINK_BORN &&
+	    n->uplink_pause > 0)
+		snprintf(n->fault, sizeof(n->fault),
+		    "containers can have no network: pasta does not start%s",
+		    n->words);
 	if (time_mono_us() - n->uplink_began > UPLINK_YOUNG)
 		n->uplink_pause = 0;
 	n->uplink_pause = n->uplink_pause == 0 ? UPLINK_FIRST

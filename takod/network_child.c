@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -33,6 +34,8 @@
 
 #define UPLINK_WAIT_MS 5000
 #define PATH_TUN       "/dev/net/tun"
+#define PATH_RESOLV    "/etc/resolv.conf"
+#define PATH_RESOLVED  "/run/systemd/resolve/resolv.conf"
 
 static char path_variable[] =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -376,20 +379,44 @@ network_child_slot(
 
 /* ---- the uplink ---------------------------------------------------------- */
 
-/* pasta has no rights over the host's devices. */
+/* Whether a file names a name server that is not on a loopback. */
+static int
+has_server(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char line[256], address[64];
+	struct in_addr in;
+	int r = 0;
+
+	while (f != NULL && !r && fgets(line, sizeof(line), f) != NULL)
+		r = sscanf(line, "nameserver %63s", address) == 1 &&
+		    inet_pton(AF_INET, address, &in) == 1 &&
+		    ntohl(in.s_addr) >> 24 != 127;
+	if (f != NULL)
+		fclose(f);
+	return (r);
+}
+
+/*
+ * What pasta finds: a device that it may open, having no rights over the
+ * host's; and a name server that it can ask, which systemd-resolved on a
+ * loopback is not, and names.
+ */
 static void
-open_tun(void)
+show_pasta(void)
 {
 	struct stat st;
 
-	if (stat(PATH_TUN, &st) == 0 && (st.st_mode & 0006) == 0006)
+	if (unshare(CLONE_NEWNS) == -1 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == -1)
 		return;
-	if (unshare(CLONE_NEWNS) == 0 &&
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	if ((stat(PATH_TUN, &st) == -1 || (st.st_mode & 0006) != 0006) &&
 	    mount("tmpfs", "/dev/net", "tmpfs", MS_NOSUID | MS_NOEXEC,
 		"size=4k,mode=755") == 0 &&
 	    mknod(PATH_TUN, S_IFCHR | 0666, makedev(10, 200)) == 0)
 		(void)chmod(PATH_TUN, 0666);
+	if (!has_server(PATH_RESOLV) && has_server(PATH_RESOLVED))
+		(void)mount(PATH_RESOLVED, PATH_RESOLV, NULL, MS_BIND, NULL);
 }
 
 static void __attribute__((noreturn))
@@ -430,7 +457,7 @@ network_child_uplink(const struct network_place *place, uid_t uid, int out)
 	int status = -1;
 	pid_t pid;
 
-	open_tun();
+	show_pasta();
 	if ((pid = fork()) == -1)
 		_exit(126);
 	if (pid == 0)

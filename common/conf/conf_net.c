@@ -257,7 +257,7 @@ conf_host_parse(const char *text, struct conf_host *h)
 	if (conf_network_parse(host, &h->to) == NULL && !h->to.local)
 		return (NULL);
 	memset(&h->to, 0, sizeof(h->to));
-	if (is_number(host) || conf_check_hostname(&host) != NULL ||
+	if (conf_check_hostname(&host) != NULL || is_number(host) ||
 	    strlcpy(h->name, host, sizeof(h->name)) >= sizeof(h->name))
 		return (strchr(host, '*') != NULL
 			    ? "must name one host: addresses of a pattern "

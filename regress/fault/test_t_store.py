@@ -24,6 +24,7 @@ from lib.takod import Takod
 
 CONFIG = {"warm_pool_size": 1, "max_workers": 3, "queue_wait_timeout": 1,
           "retry_base_delay": 0.2, "drain_timeout": 5}
+TEMPFAIL = 75  # sysexits(3)
 
 
 class Place:
@@ -445,3 +446,23 @@ def test_t17_disk_full(start, volume):
     host.wait_for("taken again", lambda: client.submit()[0] == 200, 10)
     client.succeeds(running)
     client.check()
+
+
+def test_import_while_the_store_is_away(place, client, own):
+    """It says so, and changes nothing; once more, it is done."""
+    mine = own()
+    source, target = client.takod, mine.takod
+    job = source.execute("print('carried')")["execution_id"]
+    path = os.path.join(source.dir, "export.tar")
+    source.takoctl("export", "-o", path, check=True)
+    place.postgres.kill()
+    host.wait_for("a submit is refused", lambda: mine.submit()[0] == 503)
+    done = target.takoctl("import", path)
+    assert done.returncode == TEMPFAIL, (done.stdout, done.stderr)
+    assert done.stdout == "0 records imported, 0 skipped\n"
+    assert "database is not available" in done.stderr, done.stderr
+    place.postgres.start()
+    host.wait_for("the store is back", mine.healthy, 30)
+    assert target.get("/executions")[2]["count"] == 0
+    target.takoctl("import", path, check=True)
+    assert target.record(job)["stdout"] == "carried\n"

@@ -344,20 +344,25 @@ def refused(daemon, text):
     assert daemon.execute("print(1)")["stdout"] == "1\n"
 
 
-@pytest.mark.parametrize("missing,text", [
-    ("/usr/sbin/nft", "nft: Permission denied"), ("/usr/bin/pasta", "pasta"),
-])
-def test_missing(shared_things, world, missing, text):
+@pytest.mark.parametrize("program,instead,said,text", [
+    ("/usr/sbin/nft", "/dev/null", "nft: Permission denied",
+     "nft: Permission denied"),
+    ("/usr/bin/pasta", "/dev/null", "pasta: Permission denied",
+     "pasta: Permission denied"),
+    ("/usr/bin/pasta", "/bin/false", "again in 100 ms",
+     "pasta does not start")], ids=["nft", "pasta", "broken"])
+def test_missing(shared_things, world, program, instead, said, text):
     """One line says it at the start, and so does each such job's record."""
     from conftest import end, make
     made = make("oci", "runc", config={
         "warm_pool_size": 0,
         "job_types": [{"name": "open", "network_enabled": True}]},
-        program=world.program(shared.program("takod"), missing))
-    text = "containers can have no network: " + text
-    host.wait_for("a line of it", lambda: text in made.log(), 10)
-    refused(made, text)
-    end(made)
+        program=world.program(shared.program("takod"), program, instead))
+    host.wait_for("a line of it", lambda: said in made.log(), 10)
+    try:
+        refused(made, "containers can have no network: " + text)
+    finally:
+        end(made)
 
 
 def test_docker(shared_things):

@@ -215,6 +215,21 @@ def test_client_that_goes_away(daemon, jobs):
     assert found(daemon, jobs, key="the-key-of-bad") == ["bad"]
 
 
+def test_page_of_many_bytes(start):
+    """A page ends when its records have 16 MiB; the rest comes after it."""
+    takod = start("oci", "runc", "sqlite", config={
+        "max_stdout_bytes": 8 << 20, "warm_pool_size": 1})
+    jobs = [takod.execute("print('x' * (6 << 20))")["execution_id"]
+            for _ in range(4)]
+    first = page(takod, limit=10)
+    assert first["has_more"] and first["count"] == 3
+    rest = page(takod, limit=10, after=first["takod"]["next"])
+    assert not rest["has_more"]
+    items = first["items"] + rest["items"]
+    assert [item["execution_id"] for item in items] == jobs[::-1]
+    assert {len(item["stdout"]) for item in items} == {(6 << 20) + 1}
+
+
 # ---- diff -------------------------------------------------------------------
 
 def diff(daemon, a, b):

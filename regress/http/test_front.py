@@ -55,6 +55,30 @@ def record(fake, to, status=2, parts=(b"", b"", b"", b"", b""), **more):
 
 # ---- what it asks, and what becomes of the answer -----------------------------
 
+def test_page_of_no_room(parent):
+    """A list's records count while they come, whoever waits for the rest."""
+    one = parent(max_memory=1048576)
+    client = one.ask("GET", "/executions?limit=100")
+    asked = one.expect("REQ_LIST")
+    part = (b"x" * 200000, b"", b"", b"", b"")
+    for _ in range(3):
+        record(one, asked.id, parts=part)
+    other = one.ask("GET", "/executions?limit=100")
+    second = one.expect("REQ_LIST")
+    for _ in range(3):
+        record(one, second.id, parts=part)
+    assert one.expect("REQ_GONE") is not None
+    status, names, _ = one.answer(other)
+    assert status == 503 and int(names["retry-after"]) >= 1
+    # What came too late is nobody's, and the first one has its place again.
+    record(one, second.id, parts=part)
+    one.send("REP_LIST", to=second.id, next=0, unindexed=0)
+    record(one, asked.id, parts=part)
+    one.send("REP_LIST", to=asked.id, next=0, unindexed=0)
+    status, _, answer = one.answer(client)
+    assert status == 200 and len(answer["items"]) == 4
+
+
 def test_submit(front):
     client = front.ask("POST", "/execute/async", (
         b'{"code":"\\u00e9\\n", "input_data": {"n": 1e400 }, "timeout":"5",'

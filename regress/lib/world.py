@@ -88,9 +88,9 @@ class World:
                 for address in addresses:
                     file.write("%s %s\n" % (address, name))
 
-    def program(self, program, missing=None):
-        """takod, which sees those names, and not the program missing: a
-        script that becomes it."""
+    def program(self, program, other=None, instead=None):
+        """takod, which sees those names, and instead of a program another
+        one: a script that becomes it."""
         path = os.path.join(self.folder, "takod")
         with open(path, "w") as file:
             file.write("""#!/bin/sh
@@ -99,8 +99,8 @@ mount --bind %s/hosts /etc/hosts
 mount --bind %s/resolv.conf /etc/resolv.conf
 %sexec %s "$@"' sh "$@"
 """ % (self.folder, self.folder,
-       "mount --bind /dev/null $(readlink -f %s)\n" % missing
-       if missing else "", program))
+       "mount --bind %s $(readlink -f %s)\n" % (instead, other)
+       if other else "", program))
         os.chmod(path, 0o755)
         return path
 
