@@ -42,8 +42,11 @@ int
 __wrap_imsgev_compose(
     struct imsgev *iev, uint32_t type, uint32_t id, const void *m, int fd)
 {
-	/* Behind its last word a worker is killed at once. */
-	if (type == MSG_T_JOB_DONE)
+	/*
+	 * Behind its last word a worker is killed at once, and tako-api when
+	 * takod ends: that one looks while it serves.
+	 */
+	if (type == MSG_T_JOB_DONE || type == MSG_T_REQ_STATS)
 		look();
 	return (__real_imsgev_compose(iev, type, id, m, fd));
 }
