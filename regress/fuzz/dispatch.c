@@ -347,6 +347,8 @@ meanwhile(unsigned what)
 		if (child.state == CHILD_READY) {
 			child.state = CHILD_RUNNING;
 			slot.run = &run;
+			/* An installer's, or a job's. */
+			run.build = what & 4 ? (struct build *)&run : NULL;
 		}
 		break;
 	case 1:

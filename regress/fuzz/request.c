@@ -94,6 +94,24 @@ check_rerun(const uint8_t *data, size_t len, int fork)
 	errors_free(&e);
 }
 
+/* Written as an index compares it, it is valid yet, and stays. */
+static void
+check_requirement(const char *text)
+{
+	char *once, *twice;
+
+	if (!requirement_valid(text))
+		return;
+	once = xstrdup(text);
+	requirement_normalise(once);
+	need(requirement_valid(once));
+	twice = xstrdup(once);
+	requirement_normalise(twice);
+	need(strcmp(once, twice) == 0);
+	free(twice);
+	free(once);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -110,7 +128,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	s = xmalloc(len + 1);
 	memcpy(s, data, len);
 	s[len] = '\0';
-	requirement_valid(s);
+	check_requirement(s);
 	errors_init(&e);
 	query_check(&q, params_result, s, &e);
 	if (e.n > 0)

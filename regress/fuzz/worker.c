@@ -159,6 +159,10 @@ said(const struct msg_frame *f, int fd)
 			need(!seen.executed);
 		seen.executed = 1;
 		break;
+	case MSG_T_JOB_LINE:
+		need(w.setup.live && (seen.state == CHILD_RUNNING ||
+					 seen.state == CHILD_COLLECTING));
+		break;
 	case MSG_T_JOB_OUTPUT:
 		need(seen.state != CHILD_STARTING && seen.state != CHILD_DONE);
 		output_came(&m.job_output, fd);

@@ -19,7 +19,7 @@ import rows  # noqa: E402
 ONLY = os.environ.get("TAKO_REGRESS_ROW")
 WANTED = [row for row in rows.ROWS if row.program and
           (not ONLY or row.name in ONLY.split(","))]
-JOB_TYPES = [{"name": "quarter", "cpu_limit": 0.25}]
+JOB_TYPES = [{"name": "quarter", "cpu_limit": 0.25, "warm_pool_size": 0}]
 
 
 @pytest.fixture(scope="module")
