@@ -274,9 +274,9 @@ while True:
             socket.create_connection(("%s", 26), 20)
             said = True
     time.sleep(0.05)
-""" % (world.spare, world.public), job_type="open", timeout=60)
+""" % (world.spare, world.public), job_type="open", timeout=110)
     with open(world.log) as log:
-        host.wait_for("it got through", lambda: "26\n" in log.read(), 20)
+        host.wait_for("it got through", lambda: "26\n" in log.read(), 60)
     world.take_spare()
     try:
         assert daemon.wait(job)["status"] == "succeeded"
