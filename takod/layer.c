@@ -442,11 +442,12 @@ layers_sweep(void)
 	while (sum > env.conf->layer_cache_bytes) {
 		oldest = NULL;
 		TAILQ_FOREACH (l, &layers, entry)
-			if (l->users == 0 && !needed(l) &&
+			if (!needed(l) && !pool_uses_layer(l->key) &&
 			    (oldest == NULL || l->used_at < oldest->used_at))
 				oldest = l;
 		if (oldest == NULL)
 			return;
+		(void)pool_retire_layer(oldest->key);
 		sum -= oldest->bytes;
 		layer_remove(oldest, "layer_cache_bytes is used up");
 	}

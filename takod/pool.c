@@ -731,19 +731,27 @@ pool_retire(void)
 }
 
 int
+pool_uses_layer(const char *key)
+{
+	const struct slot *s;
+
+	for (s = slots; s < slots + MAX_SLOTS; s++)
+		if (s->state != SLOT_FREE && s->state != SLOT_ENDING &&
+		    (s->run != NULL || s->state == SLOT_RUNNING) &&
+		    strcmp(s->layer, key) == 0)
+			return (1);
+	return (0);
+}
+
+int
 pool_retire_layer(const char *key)
 {
-	int i, idle;
+	struct slot *s;
 
-	for (i = 0; i < MAX_SLOTS; i++) {
-		idle = slots[i].state == SLOT_FREE ||
-		       slots[i].state == SLOT_ENDING ||
-		       (slots[i].run == NULL && slots[i].state != SLOT_RUNNING);
-		if (!idle && strcmp(slots[i].layer, key) == 0)
-			return (-1);
-	}
-	for (i = 0; i < MAX_SLOTS; i++)
-		if (strcmp(slots[i].layer, key) == 0)
-			pool_end(&slots[i], "its packages are removed");
+	if (pool_uses_layer(key))
+		return (-1);
+	for (s = slots; s < slots + MAX_SLOTS; s++)
+		if (strcmp(s->layer, key) == 0)
+			pool_end(s, "its packages are removed");
 	return (0);
 }

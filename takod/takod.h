@@ -288,6 +288,8 @@ void pool_fill(void);
 void pool_fill_kind(const struct slot_kind *, int want, int make);
 /* Ends the slots that no job has: what they were made of has changed. */
 void pool_retire(void);
+/* Has a job a slot with that layer? */
+int pool_uses_layer(const char *key);
 /* The same of those with that layer; -1: a job has it. */
 int pool_retire_layer(const char *key);
 /* Takes a slot down: kills what lives, removes what was made. */

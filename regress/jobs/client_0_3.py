@@ -105,7 +105,8 @@ def main():
     got["list_job_types"] = client.list_job_types()
     got["get_job_type"] = client.get_job_type("default")
     got["no_job_type"] = refused(client.get_job_type, "none")
-    got["build_job_type"] = refused(client.build_job_type, "default")
+    got["build_job_type"] = client.build_job_type("default")
+    got["no_build"] = refused(client.build_job_type, "none")
     got["no_job"] = refused(client.get_status,
                             "00000000-0000-4000-8000-000000000000")
     got["bad_code"] = refused(client.submit_code, " ")

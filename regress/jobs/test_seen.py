@@ -216,11 +216,14 @@ def test_requirements_when_disabled(daemon, asked):
 
 
 def test_requirements_that_cannot_be_given(start):
-    """Allowed, but not there yet: never run without."""
-    daemon = start("oci", "runc", config={"allow_runtime_requirements": True})
+    """Allowed, but their index is not there: never run without."""
+    daemon = start("oci", "runc", config={
+        "allow_runtime_requirements": True,
+        "package_index_url": "http://127.0.0.1:9/simple"})
     answer = daemon.execute("print('ran')", requirements=["requests"])
     assert answer["success"] is False and "ran" not in answer["stdout"]
-    assert "packages, which this takod cannot give" in answer["error"]
+    record = daemon.record(answer["execution_id"])
+    assert record["error"]["type"] == "dependency_error", record
 
 
 # ---- what a job leaves ------------------------------------------------------

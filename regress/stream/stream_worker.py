@@ -23,7 +23,7 @@ SEALS = 0x0f  # F_SEAL_SEAL, SHRINK, GROW, WRITE
 F_ADD_SEALS, F_GET_SEALS = 1033, 1034
 CAPS = {"mux": 0, "max_stdout": 65536, "max_stderr": 65536,
         "max_result": 1 << 20, "max_artifact": 1 << 20,
-        "max_artifacts_total": 4 << 20, "max_artifacts": 100}
+        "max_artifacts_total": 4 << 20, "max_artifacts": 100, "live": 0}
 ERRORS = ("none timeout startup_timeout execution_timeout oom cancelled "
           "interrupted segfault abort arithmetic_error bus_error pipe_error "
           "killed permission syntax_error import_error").split()
