@@ -611,6 +611,7 @@ layer_build_spec(struct container_spec *spec, const struct blob *code,
 	spec->layer = NULL;
 	spec->code_size = blob_len(code) + 65536;
 	spec->input_size = blob_len(input) + 65536;
+	spec->gpu = NULL;
 	spec->network.kind = NETWORK_HOSTS;
 	spec->network.hosts = &hosts;
 }

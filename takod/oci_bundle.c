@@ -4,6 +4,7 @@
  * a client.
  */
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -249,6 +250,21 @@ bundle_process(const struct oci_bundle *b)
 #define SHARES_AHEAD 102
 
 static json_t *
+allowed_devices(const struct oci_bundle *b)
+{
+	json_t *list = json_pack("[{s:b s:s}]", "allow", 0, "access", "rwm");
+	size_t i;
+
+	for (i = 0; b->gpu != NULL && i < b->gpu->n; i++)
+		json_array_append_new(list,
+		    json_pack("{s:b s:s s:I s:I s:s}", "allow", 1, "type", "c",
+			"major", (json_int_t)major(b->gpu->nodes[i].dev),
+			"minor", (json_int_t)minor(b->gpu->nodes[i].dev),
+			"access", "rw"));
+	return (list);
+}
+
+static json_t *
 bundle_resources(const struct oci_bundle *b)
 {
 	const struct container_spec *s = b->spec;
@@ -265,9 +281,26 @@ bundle_resources(const struct oci_bundle *b)
 	if (b->swap)
 		json_object_set_new(
 		    memory, "swap", json_integer((json_int_t)s->memory));
-	return (json_pack("{s:o s:{s:I} s:o s:[{s:b s:s}]}", "memory", memory,
-	    "pids", "limit", (json_int_t)s->pids + headroom, "cpu", cpu,
-	    "devices", "allow", 0, "access", "rwm"));
+	return (json_pack("{s:o s:{s:I} s:o s:o}", "memory", memory, "pids",
+	    "limit", (json_int_t)s->pids + headroom, "cpu", cpu, "devices",
+	    allowed_devices(b)));
+}
+
+/* For everybody in there to open, as they are on the host. */
+static json_t *
+bundle_devices(const struct gpu_nodes *gpu)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < gpu->n; i++)
+		json_array_append_new(
+		    list, json_pack("{s:s s:s s:I s:I s:i s:i s:i}", "type",
+			      "c", "path", gpu->nodes[i].path, "major",
+			      (json_int_t)major(gpu->nodes[i].dev), "minor",
+			      (json_int_t)minor(gpu->nodes[i].dev), "fileMode",
+			      0666, "uid", 0, "gid", 0));
+	return (list);
 }
 
 /* Two ids exist in there: its root, who owns nothing, and the job. */
@@ -314,6 +347,9 @@ bundle_linux(const struct oci_bundle *b)
 		json_object_set_new(linux_part, "uidMappings", id_mappings(b));
 		json_object_set_new(linux_part, "gidMappings", id_mappings(b));
 	}
+	if (b->gpu != NULL)
+		json_object_set_new(
+		    linux_part, "devices", bundle_devices(b->gpu));
 	if (b->seccomp != NULL) {
 		seccomp = json_loads(b->seccomp, 0, NULL);
 		json_object_set_new(linux_part, "seccomp", seccomp);

@@ -5,6 +5,7 @@
 #define OCI_BUNDLE_H
 
 #include "engine.h"
+#include "gpu.h"
 
 struct oci_bundle {
 	const struct container_spec *spec;
@@ -17,7 +18,8 @@ struct oci_bundle {
 	const char *userns; /* own user namespace: its file; or NULL */
 	/* with a network: the file of its namespace, and the two texts */
 	const char *netns, *hosts, *resolv;
-	const char *const *argv; /* what runs; NULL: tako-init */
+	const struct gpu_nodes *gpu; /* NULL: none */
+	const char *const *argv;     /* what runs; NULL: tako-init */
 };
 
 /* Writes dir/config.json. 0, or -1 with errno. */

@@ -1,11 +1,14 @@
 """
-test_refused.py: a job whose type needs what takod cannot give ends with a
+test_refused.py: a job whose type needs what this host cannot give ends with a
 config_error that names it; it never runs without.
 """
 import pytest
 
 NEEDS = {
-    "gpu": ({"gpu": {"enabled": True, "vendor": "nvidia"}}, "needs a GPU"),
+    "nvidia": ({"gpu": {"enabled": True, "vendor": "nvidia", "count": 1},
+                "warm_pool_size": 1}, "needs a GPU: /dev/nvidiactl: No such"),
+    "amd": ({"gpu": {"enabled": True, "vendor": "amd",
+                     "device_ids": ["0"]}}, "those of amd need engine: docker"),
 }
 
 
