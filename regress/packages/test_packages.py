@@ -50,9 +50,7 @@ def index(tmp_path_factory):
          % made.proxy)
     os.mkdir(os.path.join(made.files, "source-only"))
     source(os.path.join(made.files, "source-only", "source-only-1.0.tar.gz"))
-    host.wait_for("the index answers", lambda: subprocess.run(
-        ["curl", "-fsS", "-o", "/dev/null", made.url + "/simple/"],
-        stderr=subprocess.DEVNULL).returncode == 0)
+    made.wait()
     yield made
     made.close()
 
