@@ -150,7 +150,9 @@ oci_rootfs(const struct engine *e, const struct container_spec *spec,
 	}
 	if (oci_rootfs_check(path,
 		spec != NULL && spec->network.kind != NETWORK_NONE, detail,
-		len) == -1)
+		len) == -1 ||
+	    oci_python_check(path, spec != NULL ? spec->environment : NULL,
+		detail, len) == -1)
 		return (ENGINE_CONFIG);
 	return (ENGINE_OK);
 }

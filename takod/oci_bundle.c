@@ -34,6 +34,9 @@
 
 #define CPU_PERIOD_US 100000
 
+#define PATH_IN_THERE                                                          \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 static const char *const mount_points[] = { "code", "input", "output", "app",
 	"tmp", "proc", "dev", ".tako/init" };
 /* and where they have a network, as files */
@@ -173,9 +176,8 @@ static json_t *
 bundle_environment(const struct container_spec *s)
 {
 	const struct conf_env *environment = s->environment;
-	json_t *list = options(
-	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	    "HOME=/tmp", "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
+	json_t *list = options("PATH=" PATH_IN_THERE, "HOME=/tmp",
+	    "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
 	    "MPLCONFIGDIR=/tmp/.matplotlib", NULL);
 	size_t i, j;
 
@@ -389,6 +391,34 @@ oci_bundle_write(int dir, const struct oci_bundle *b)
 	close_fd(&fd);
 	free(text);
 	return (r);
+}
+
+int
+oci_python_check(const char *rootfs, const struct conf_env *environment,
+    char *detail, size_t len)
+{
+	const char *path = PATH_IN_THERE;
+	char *dirs, *p, *dir, *file;
+	struct stat st;
+	size_t i;
+	int found = 0;
+
+	for (i = 0; environment != NULL && i < environment->n; i++)
+		if (strcmp(environment->names[i], "PATH") == 0)
+			path = environment->values[i];
+	p = dirs = xstrdup(path);
+	while (!found && (dir = strsep(&p, ":")) != NULL) {
+		file = xasprintf("%s/%s/python3", rootfs, dir);
+		/* Where a link leads is known in there alone. */
+		found = lstat(file, &st) == 0;
+		free(file);
+	}
+	free(dirs);
+	if (found)
+		return (0);
+	snprintf(detail, len, "root file system %s has no python3 in %s",
+	    rootfs, path);
+	return (-1);
 }
 
 int

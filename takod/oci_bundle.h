@@ -25,6 +25,12 @@ struct oci_bundle {
 /* Writes dir/config.json. 0, or -1 with errno. */
 int oci_bundle_write(int dir, const struct oci_bundle *);
 /*
+ * Whether there is a python3 in it, where the variable PATH of that environment
+ * (NULL: the fixed one) has the job look. 0, or -1 with detail.
+ */
+int oci_python_check(
+    const char *rootfs, const struct conf_env *, char *detail, size_t);
+/*
  * Whether a root file system has what containers are mounted on. 0, or -1
  * with detail naming all that is missing.
  */
