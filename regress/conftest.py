@@ -20,8 +20,7 @@ from lib.devices import Devices  # noqa: E402
 from lib.promise import Promise  # noqa: E402
 from lib.takod import Takod  # noqa: E402
 
-TEST_SECONDS = 180  # no test may take longer
-SHIP_SECONDS = 600  # but those that build a package, and a system around it
+TEST_SECONDS = 180  # no test may take longer without a mark
 COMBOS = (
     ("oci", "runsc", "sqlite"),
     ("oci", "runc", "pg"),
@@ -70,6 +69,8 @@ made = []  # every daemon of the session, for reports of failures
 def pytest_configure(config):
     # regress/run ends us with SIGTERM: let fixtures be torn down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    config.addinivalue_line(
+        "markers", "seconds(n): it may take so long, where that is longer")
 
 
 def lane_of(item):
@@ -221,7 +222,8 @@ def shared_things():
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item, nextitem):
-    seconds = SHIP_SECONDS if lane_of(item) == "ship" else TEST_SECONDS
+    mark = item.get_closest_marker("seconds")
+    seconds = mark.args[0] if mark else TEST_SECONDS
 
     def late(number, frame):
         raise host.Deadline("test takes longer than %d s" % seconds)

@@ -230,24 +230,26 @@ write_word(int dir, const char *name, const char *word)
 static unsigned
 kill_listed(int dir)
 {
+	char buf[1024];
 	unsigned n = 0;
-	char line[32];
-	int fd, pid;
-	FILE *f;
+	ssize_t got, i;
+	int fd, pid = 0;
 
 	if ((fd = openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC)) == -1)
 		return (0);
-	if ((f = fdopen(fd, "r")) == NULL) {
-		close(fd);
-		return (0);
-	}
-	while (fgets(line, sizeof(line), f) != NULL) {
-		n++;
-		/* 0: a process of a pid namespace that is not ours. */
-		if ((pid = atoi(line)) > 1)
-			kill(pid, SIGKILL);
-	}
-	fclose(f);
+	while ((got = read(fd, buf, sizeof(buf))) > 0)
+		for (i = 0; i < got; i++) {
+			if (buf[i] != '\n') {
+				pid = pid * 10 + buf[i] - '0';
+				continue;
+			}
+			n++;
+			/* 0: of a pid namespace that is not ours. */
+			if (pid > 1)
+				kill(pid, SIGKILL);
+			pid = 0;
+		}
+	close(fd);
 	return (n);
 }
 
@@ -552,10 +554,15 @@ remove_tree(int parent, const char *name, int depth)
 int
 cgroup_remove(const struct cgroups *cg, const char *path)
 {
+	char full[1024];
 	int root, r, left = 0;
 	size_t i;
 
 	for (i = 0; i < cg->n; i++) {
+		/* Most have none below them. */
+		snprintf(full, sizeof(full), "%s%s", cg->h[i].mount, path);
+		if (rmdir(full) == 0 || errno == ENOENT)
+			continue;
 		if ((root = open_group(&cg->h[i], "")) == -1)
 			continue;
 		r = remove_tree(root, path + 1, 8);

@@ -780,14 +780,13 @@ oci_facts(struct engine *e, struct container *c, struct container_facts *facts)
 static json_t *
 oci_proof(struct engine *e, struct container *c)
 {
-	char profile[2 * TAKO_SHA256 + 1];
 	json_t *o;
 
 	/* Its number is that of another process once it has ended. */
 	if (c->state != OCI_RUNNING || c->pidfd == -1)
 		return (NULL);
 	o = proof_read(c->pid, c->runtime == RUNTIME_RUNSC, e->cg, c->cgroup,
-	    c->filtered ? proof_digest(profile, e->seccomp) : NULL);
+	    c->filtered ? e->profile : NULL);
 	if (o == NULL)
 		return (NULL);
 	json_object_set_new(o, "image",
@@ -1017,8 +1016,22 @@ oci_close(struct engine *e)
 	if (e->cg != NULL)
 		(void)cgroup_remove(e->cg, e->group);
 	cgroups_free(e->cg);
-	free(e->seccomp);
+	json_decref(e->seccomp);
 	free(e);
+}
+
+static int
+read_seccomp(struct engine *e, char *detail, size_t len)
+{
+	char *text = seccomp_job_json(e->conf, detail, len);
+
+	if (text == NULL)
+		return (-1);
+	proof_digest(e->profile, text);
+	if ((e->seccomp = json_loads(text, 0, NULL)) == NULL)
+		snprintf(detail, len, "seccomp: no memory");
+	free(text);
+	return (e->seccomp == NULL ? -1 : 0);
 }
 
 /* The folders that bundles live in, and the one that images are shown at. */
@@ -1066,7 +1079,7 @@ oci_open(struct event_base *base, const struct conf *conf, const char *instance,
 	if (program_path(e->init, sizeof(e->init), "tako-init") == -1)
 		snprintf(detail, len, "tako-init: %s", strerror(errno));
 	else if (open_folders(e, detail, len) == 0 &&
-		 (e->seccomp = seccomp_job_json(conf, detail, len)) != NULL &&
+		 read_seccomp(e, detail, len) == 0 &&
 		 (e->cg = cgroups_open(NULL, detail, len)) != NULL) {
 		e->net = network_open(base, conf, ID_NETWORK(uid_base));
 		(void)oci_no_network(e, 1);

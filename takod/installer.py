@@ -183,5 +183,5 @@ def main(settings):
         pack(settings["max_bytes"])
         with open("/output/layer.lock", "w") as file:
             file.write(text)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name that no ustar can have
         fail("ERROR: %s" % error)

@@ -339,7 +339,7 @@ bundle_namespaces(const struct oci_bundle *b)
 static json_t *
 bundle_linux(const struct oci_bundle *b)
 {
-	json_t *linux_part, *seccomp;
+	json_t *linux_part;
 
 	linux_part = json_pack("{s:s s:o s:o s:o s:o}", "cgroupsPath",
 	    b->cgroup, "namespaces", bundle_namespaces(b), "resources",
@@ -352,9 +352,11 @@ bundle_linux(const struct oci_bundle *b)
 	if (b->gpu != NULL)
 		json_object_set_new(
 		    linux_part, "devices", bundle_devices(b->gpu));
-	if (b->seccomp != NULL) {
-		seccomp = json_loads(b->seccomp, 0, NULL);
-		json_object_set_new(linux_part, "seccomp", seccomp);
+	/* Without the profile there is none. */
+	if (b->seccomp != NULL &&
+	    json_object_set(linux_part, "seccomp", b->seccomp) == -1) {
+		json_decref(linux_part);
+		return (NULL);
 	}
 	return (linux_part);
 }

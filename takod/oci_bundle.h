@@ -4,15 +4,17 @@
 #ifndef OCI_BUNDLE_H
 #define OCI_BUNDLE_H
 
+#include <jansson.h>
+
 #include "engine.h"
 #include "gpu.h"
 
 struct oci_bundle {
 	const struct container_spec *spec;
-	const char *rootfs;  /* no symbolic link */
-	const char *init;    /* tako-init on the host */
-	const char *cgroup;  /* "/takod-x/name" */
-	const char *seccomp; /* JSON text; NULL: none */
+	const char *rootfs; /* no symbolic link */
+	const char *init;   /* tako-init on the host */
+	const char *cgroup; /* "/takod-x/name" */
+	json_t *seccomp;    /* the caller's; NULL: none */
 	uid_t uid_base;
 	int swap;	    /* the kernel can limit swap */
 	const char *userns; /* own user namespace: its file; or NULL */

@@ -8,6 +8,8 @@
 
 #include <limits.h>
 
+#include <jansson.h>
+
 #include "cgroup.h"
 #include "engine.h"
 #include "oci_run.h"
@@ -65,7 +67,8 @@ struct engine {
 	char group[96];		/* "/takod-<instance>" */
 	char dir[PATH_MAX / 2]; /* of the bundles */
 	char init[PATH_MAX];
-	char *seccomp;
+	json_t *seccomp; /* the profile, read once for all bundles */
+	char profile[2 * TAKO_SHA256 + 1];
 	struct cgroups *cg;
 	struct network *net;
 	struct container_list containers;

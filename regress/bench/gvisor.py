@@ -71,6 +71,12 @@ class Variant:
             if self.daemon:
                 self.daemon.discard()
 
+    def end(self):
+        if self.why:
+            self.daemon.discard()  # what hangs does not end in order
+        else:
+            self.daemon.close()
+
     def lists(self):
         return self.made, self.cpu, self.warm, self.files, self.calls
 
@@ -147,8 +153,8 @@ def table(program, path, variants, rounds):
             print("| %s | %s | %s |" % (program, variant.name, " | ".join(
                 "%.0f" % statistics.median(v) for v in variant.lists())))
         sys.stdout.flush()
-        if variant.daemon and variant.daemon.alive():
-            variant.daemon.discard() if variant.why else variant.daemon.close()
+        if variant.daemon:
+            variant.end()
 
 
 if __name__ == "__main__":

@@ -235,7 +235,8 @@ def test_t05_parent_out_of_memory(place, client):
 @pytest.fixture
 def stopped(start):
     """Another daemon, whose parent stands still while its job runs."""
-    takod = start("oci", "runc", config=CONFIG)
+    # No interpreter but the job's.
+    takod = start("oci", "runc", config={**CONFIG, "warm_pool_size": 0})
     client = Client(takod)
     job = client.must_submit(60, timeout=2)
     takod.wait_code(job)

@@ -42,11 +42,10 @@ int
 __wrap_imsgev_compose(
     struct imsgev *iev, uint32_t type, uint32_t id, const void *m, int fd)
 {
-	int r = __real_imsgev_compose(iev, type, id, m, fd);
-
+	/* Behind its last word a worker is killed at once. */
 	if (type == MSG_T_JOB_DONE)
 		look();
-	return (r);
+	return (__real_imsgev_compose(iev, type, id, m, fd));
 }
 
 pid_t

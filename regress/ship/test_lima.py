@@ -11,6 +11,9 @@ import yaml
 
 from lib import root, shared
 
+# A package is built, and a system around it.
+pytestmark = pytest.mark.seconds(600)
+
 # Of Lima's documented template, what the file uses, with each one's form.
 KEYS = {
     "minimumLimaVersion": str, "base": list, "cpus": int, "memory": str,

@@ -12,6 +12,9 @@ import pytest
 
 from lib import host, root, shared
 
+# A package is built, and a system around it.
+pytestmark = pytest.mark.seconds(600)
+
 CONFIG = "/etc/tako_vm/config.yaml"
 DROPINS = "/etc/systemd/system/takod.service.d"
 # By `systemd-analyze security`: a higher one is a loss. A parent that makes

@@ -99,6 +99,8 @@ docker(void)
 	return (text);
 }
 
+static json_t *rules; /* the same, read */
+
 static char *
 oci(void)
 {
@@ -106,7 +108,7 @@ oci(void)
 		.rootfs = "/rootfs",
 		.init = "/init",
 		.cgroup = "/takod-x/1",
-		.seccomp = profile,
+		.seccomp = rules,
 		.uid_base = 100000,
 		.swap = 1,
 		.userns = "/proc/self/ns/user",
@@ -204,6 +206,8 @@ main(void)
 	int failed;
 
 	json_memory_init();
+	if ((rules = json_loads(profile, 0, NULL)) == NULL)
+		return (1);
 	snprintf(folder, sizeof(folder), "%s/no_memory.XXXXXX",
 	    top != NULL ? top : "/tmp");
 	if (mkdtemp(folder) == NULL ||
@@ -212,5 +216,6 @@ main(void)
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
 	(void)unlinkat(dir, "config.json", 0);
 	(void)rmdir(folder);
+	json_decref(rules);
 	return (failed);
 }
