@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from lib import host, shared  # noqa: E402
+from lib.devices import Devices  # noqa: E402
 from lib.promise import Promise  # noqa: E402
 from lib.takod import Takod  # noqa: E402
 
@@ -191,6 +192,13 @@ def start():
     yield start_one
     for daemon in mine:
         end(daemon)
+
+
+@pytest.fixture
+def devices():
+    made = Devices()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
@@ -24,13 +25,14 @@
 struct ctl {
 	struct event_base *base;
 	struct imsgev *iev;
-	struct event *late;
+	struct event *late, *look;
 	/* of the call under way */
 	ctl_cb cb;
 	void *arg;
 	struct msg_ctl_end *end;
 	struct timeval limit; /* for each frame */
 	int status;	      /* exit status */
+	volatile sig_atomic_t *stop;
 	int ended;
 	const char *why; /* the connection is closed */
 };
@@ -237,6 +239,30 @@ late(int fd, short events, void *arg)
 	event_base_loopbreak(c->base);
 }
 
+static void
+look(int fd, short events, void *arg)
+{
+	struct ctl *c = arg;
+
+	(void)fd;
+	(void)events;
+	if (*c->stop) {
+		c->why = "a signal";
+		event_base_loopbreak(c->base);
+	}
+}
+
+void
+ctl_stop(struct ctl *c, volatile sig_atomic_t *stop)
+{
+	static const struct timeval second = { 1, 0 };
+
+	c->stop = stop;
+	c->look = event_new(c->base, -1, EV_PERSIST, look, c);
+	if (c->look == NULL || event_add(c->look, &second) == -1)
+		fatal(NULL);
+}
+
 void
 ctl_path(const struct conf *cf, char *path, size_t len)
 {
@@ -305,6 +331,8 @@ ctl_close(struct ctl *c)
 		return;
 	imsgev_free(c->iev);
 	event_free(c->late);
+	if (c->look != NULL)
+		event_free(c->look);
 	event_base_free(c->base);
 	free(c);
 }
@@ -339,8 +367,9 @@ ctl_call(struct ctl *c, uint32_t type, const void *m, int fd, ctl_cb cb,
 		    (int)c->limit.tv_sec);
 		return (EX_TEMPFAIL);
 	}
-	fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
-	    *c->why != '\0' ? ": " : "", c->why);
+	if (c->stop == NULL || !*c->stop)
+		fprintf(stderr, "takoctl: takod closed the connection%s%s\n",
+		    *c->why != '\0' ? ": " : "", c->why);
 	return (EX_PROTOCOL);
 }
 

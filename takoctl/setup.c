@@ -1,8 +1,8 @@
 /*
  * setup.c: tako-vm setup: from an installed takod to one that has run a job.
- * The executor image is made if it is missing; then a job runs through the
- * takod that serves this configuration, or through one that is started for it
- * and taken away again. Runs as root.
+ * The executor image is made if it is missing; then packages are installed and
+ * a job runs through the takod that serves this configuration, or through one
+ * that is started for it and taken away again. Runs as root.
  */
 #include <sys/stat.h>
 
@@ -251,15 +251,94 @@ job_run(struct setup *s, const char *base, const char *header)
 	return (ret);
 }
 
+/* ---- the packages ------------------------------------------------------- */
+
+/* Those of the file; the built-in types' are installed when they are used. */
+static int
+to_build(const struct conf_job_type *jt)
+{
+	return (!jt->builtin && jt->requirements.n > 0);
+}
+
+static int
+anything_to_build(const struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_job_types; i++)
+		if (to_build(&conf->job_types[i]))
+			return (1);
+	return (0);
+}
+
+static int
+build_frame(const struct msg_frame *f, int fd, void *arg)
+{
+	struct msg_ctl_line line;
+	const char *why;
+
+	close_fd(&fd);
+	if (f->hdr.type == MSG_T_CTL_LINE) {
+		if (msg_ctl_line_read(f, &line, &why) == -1)
+			return (-1);
+		say(arg, "", "%s", line.text);
+	}
+	return (0);
+}
+
+static int
+build_one(struct setup *s, const char *path, const char *name)
+{
+	struct msg_ctl_build m = { 0 };
+	struct msg_ctl_end end;
+	struct ctl *ctl;
+	int status;
+
+	if ((ctl = ctl_open(path, &status)) == NULL)
+		return (
+		    failed(s, SEE_WHY, "takod does not listen at %s", path));
+	ctl_stop(ctl, &setup_ended);
+	strlcpy(m.name, name, sizeof(m.name));
+	say(s, "build", "%s: its packages are installed, if they are not yet",
+	    name);
+	status = ctl_call(ctl, MSG_T_CTL_BUILD, &m, -1, build_frame, s, &end);
+	ctl_close(ctl);
+	if (status != 0)
+		return (failed(s, "mend that and run tako-vm setup again",
+		    "job type %s: %s", name,
+		    end.detail[0] != '\0' ? end.detail : "no answer came"));
+	json_array_append_new(
+	    json_object_get(s->doc, "packages"), json_string(name));
+	return (0);
+}
+
+static int
+build_all(struct setup *s, const char *path)
+{
+	size_t i;
+	int ret = 0;
+
+	json_object_set_new(s->doc, "packages", json_array());
+	for (i = 0; i < s->conf->n_job_types && ret == 0; i++)
+		if (to_build(&s->conf->job_types[i]))
+			ret = build_one(s, path, s->conf->job_types[i].name);
+	return (ret);
+}
+
+/* ---- in which takod ----------------------------------------------------- */
+
 static int
 job_in_running(struct setup *s, pid_t pid)
 {
 	char *url = vm_url(s->conf), *header = key_header(s->conf);
+	char path[256];
 	int ret;
 
 	say(s, "daemon", "takod runs already (process %d)", (int)pid);
 	json_object_set_new(s->doc, "daemon", json_string("running"));
-	ret = job_run(s, url, header);
+	ctl_path(s->conf, path, sizeof(path));
+	if ((ret = build_all(s, path)) == 0)
+		ret = job_run(s, url, header);
 	if (header != NULL)
 		freezero(header, strlen(header));
 	free(url);
@@ -270,17 +349,19 @@ static int
 job_in_private(struct setup *s)
 {
 	struct setup_daemon *daemon;
-	char detail[512];
+	char detail[512], path[256];
 	const char *url;
 	int ret;
 
 	json_object_set_new(s->doc, "daemon", json_string("private"));
-	daemon =
-	    setup_daemon_start(s->conf, s->ops, &url, detail, sizeof(detail));
+	daemon = setup_daemon_start(s->conf, s->ops, anything_to_build(s->conf),
+	    &url, detail, sizeof(detail));
 	if (daemon == NULL)
 		return (failed(s, SEE_WHY, "%s", detail));
 	say(s, "daemon", "takod was started for a trial, at %s", url);
-	ret = job_run(s, url, NULL);
+	setup_daemon_path(daemon, path, sizeof(path));
+	if ((ret = build_all(s, path)) == 0)
+		ret = job_run(s, url, NULL);
 	if (setup_daemon_stop(daemon, detail, sizeof(detail)) == 0)
 		say(s, "daemon", "it was stopped, and nothing of it is left");
 	else if (ret == 0)
@@ -324,9 +405,9 @@ vm_setup(const char *config, int json)
 	for (i = 0; i < errors.n; i++)
 		conf_error_print(stderr, &errors.items[i]);
 	s.conf = conf;
-	s.doc = json_pack("{s:s s:s? s:n s:n s:n s:n}", "version", TAKO_VERSION,
-	    "configuration", conf != NULL ? conf->path : NULL, "engine",
-	    "image", "daemon", "job");
+	s.doc = json_pack("{s:s s:s? s:n s:n s:n s:n s:n}", "version",
+	    TAKO_VERSION, "configuration", conf != NULL ? conf->path : NULL,
+	    "engine", "image", "daemon", "packages", "job");
 	if (s.doc == NULL)
 		fatal(NULL);
 	signal(SIGPIPE, SIG_IGN);

@@ -6,6 +6,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <arpa/inet.h>
@@ -21,6 +22,7 @@
 #include "http.h"
 #include "scratch.h"
 #include "setup.h"
+#include "takod/data_dir.h"
 #include "util.h"
 
 #define START_S 60
@@ -98,6 +100,23 @@ write_configuration(struct setup_daemon *s, const struct conf *conf,
 	free(rootfs);
 	free(url);
 	free(path);
+	return (ret);
+}
+
+/* A layer that is whole is one for every takod with that image. */
+static int
+share_layers(const struct setup_daemon *s, const struct conf *conf)
+{
+	char *layers = xasprintf("%s/layers", conf->data_dir);
+	char *link = xasprintf("%s/layers", s->folder);
+	int ret = -1;
+
+	if (data_dir_make(conf->data_dir) == 0 &&
+	    (mkdir(layers, 0711) == 0 || errno == EEXIST) &&
+	    symlink(layers, link) == 0)
+		ret = 0;
+	free(link);
+	free(layers);
 	return (ret);
 }
 
@@ -205,7 +224,7 @@ daemon_run(struct setup_daemon *s, char *detail, size_t len)
 /* 0; 1: the port was taken meanwhile; -1: it cannot be. */
 static int
 daemon_try(struct setup_daemon *s, const struct conf *conf,
-    const struct engine_ops *ops, char *detail, size_t len)
+    const struct engine_ops *ops, int layers, char *detail, size_t len)
 {
 	int port = free_port();
 
@@ -220,6 +239,11 @@ daemon_try(struct setup_daemon *s, const struct conf *conf,
 		snprintf(detail, len, "%s: %s", s->folder, strerror(errno));
 		return (-1);
 	}
+	if (layers && share_layers(s, conf) == -1) {
+		snprintf(detail, len, "data_dir: %s: %s", conf->data_dir,
+		    strerror(errno));
+		return (-1);
+	}
 	if (daemon_run(s, detail, len) == 0)
 		return (0);
 	return (strstr(detail, strerror(EADDRINUSE)) != NULL ? 1 : -1);
@@ -227,7 +251,7 @@ daemon_try(struct setup_daemon *s, const struct conf *conf,
 
 struct setup_daemon *
 setup_daemon_start(const struct conf *conf, const struct engine_ops *ops,
-    const char **url, char *detail, size_t len)
+    int layers, const char **url, char *detail, size_t len)
 {
 	struct setup_daemon *s;
 	char left[256];
@@ -235,13 +259,20 @@ setup_daemon_start(const struct conf *conf, const struct engine_ops *ops,
 
 	for (i = 0; i < TRIES && ret == 1; i++) {
 		s = xcalloc(1, sizeof(*s));
-		if ((ret = daemon_try(s, conf, ops, detail, len)) == 0) {
+		if ((ret = daemon_try(s, conf, ops, layers, detail, len)) ==
+		    0) {
 			*url = s->url;
 			return (s);
 		}
 		(void)setup_daemon_stop(s, left, sizeof(left));
 	}
 	return (NULL);
+}
+
+void
+setup_daemon_path(const struct setup_daemon *s, char *path, size_t len)
+{
+	snprintf(path, len, "%s/takod.sock", s->folder);
 }
 
 int

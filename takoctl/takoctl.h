@@ -5,6 +5,7 @@
 #ifndef TAKOCTL_H
 #define TAKOCTL_H
 
+#include <signal.h>
 #include <stdio.h>
 
 #include "conf.h"
@@ -42,6 +43,8 @@ int ctl_run(
 struct ctl;
 struct ctl *ctl_open(const char *path, int *status);
 void ctl_close(struct ctl *);
+/* Its calls end within a second of *stop being set. */
+void ctl_stop(struct ctl *, volatile sig_atomic_t *stop);
 /* A frame of the answer; fd is the callee's. -1: it is no answer. */
 typedef int (*ctl_cb)(const struct msg_frame *, int fd, void *arg);
 /*

@@ -179,6 +179,50 @@ words_json(const char *const *words, size_t n)
 	return (list);
 }
 
+/* The engine's driver for them finds the nodes, and the libraries. */
+static json_t *
+spec_device_requests(const struct conf_gpu *gpu)
+{
+	json_t *request, *ids = json_array();
+	size_t i;
+
+	for (i = 0; i < gpu->device_ids.n; i++)
+		json_array_append_new(
+		    ids, json_string(gpu->device_ids.items[i]));
+	request = json_pack("{s:s s:[[s s s]]}", "Driver", "nvidia",
+	    "Capabilities", "gpu", "compute", "utility");
+	if (gpu->device_ids.n > 0)
+		json_object_set_new(request, "DeviceIDs", ids);
+	else {
+		json_decref(ids);
+		json_object_set_new(request, "Count",
+		    json_integer(gpu->count == 0 ? -1 : gpu->count));
+	}
+	return (json_pack("[o]", request));
+}
+
+static void
+add_devices(json_t *host, const struct gpu_nodes *gpu)
+{
+	json_t *devices = json_array(), *groups = json_array();
+	size_t i;
+
+	for (i = 0; i < gpu->n; i++) {
+		const struct gpu_node *node = &gpu->nodes[i];
+
+		json_array_append_new(
+		    devices, json_pack("{s:s s:s s:s}", "PathOnHost",
+				 node->path, "PathInContainer", node->path,
+				 "CgroupPermissions", "rw"));
+		/* The job belongs to whom they are for. */
+		if ((node->mode & 06) != 06)
+			json_array_append_new(
+			    groups, json_sprintf("%u", (unsigned)node->gid));
+	}
+	json_object_set_new(host, "Devices", devices);
+	json_object_set_new(host, "GroupAdd", groups);
+}
+
 static json_t *
 spec_host(const struct docker_spec *d)
 {
@@ -205,6 +249,11 @@ spec_host(const struct docker_spec *d)
 	/* The job has no root in there: caps off only widens the bound. */
 	if (host != NULL && s->caps)
 		json_object_set_new(host, "CapDrop", json_pack("[s]", "ALL"));
+	if (host != NULL && d->gpu != NULL)
+		add_devices(host, d->gpu);
+	else if (host != NULL && s->gpu != NULL)
+		json_object_set_new(
+		    host, "DeviceRequests", spec_device_requests(s->gpu));
 	return (host);
 }
 

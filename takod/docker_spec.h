@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "engine.h"
+#include "gpu.h"
 
 #define LABEL_INSTANCE "takod.instance"
 #define LABEL_NAME     "takod.name"
@@ -18,9 +19,10 @@ struct docker_spec {
 	const struct container_spec *spec;
 	const char *instance;
 	uid_t uid_base;
-	const char *init;     /* tako-init's path on the engine's host */
-	const char *seccomp;  /* profile as JSON text; NULL: the engine's */
-	const char *probe[4]; /* this command in place of tako-init */
+	const char *init;    /* tako-init's path on the engine's host */
+	const char *seccomp; /* profile as JSON text; NULL: the engine's */
+	const struct gpu_nodes *gpu; /* to hand in by name; NULL: none */
+	const char *probe[4];	     /* this command in place of tako-init */
 };
 
 /* The body of POST /containers/create; NULL when there is no memory. */

@@ -71,7 +71,8 @@ struct container_spec {
 	uint64_t output_size; /* of /output */
 	int ahead;	      /* nobody waits: it gives way until hurry */
 	struct network_policy network;
-	int seccomp, caps, userns; /* the enable_ switches */
+	const struct conf_gpu *gpu; /* NULL: none */
+	int seccomp, caps, userns;  /* the enable_ switches */
 };
 
 /*
@@ -193,6 +194,12 @@ struct engine_ops {
 	 * known. fresh: the configuration has changed.
 	 */
 	const char *(*no_network)(struct engine *, int fresh);
+	/*
+	 * Can containers have those graphics processors? Looks at this host:
+	 * 0, or -1 with detail naming what is missing.
+	 */
+	int (*gpu)(struct engine *, const struct conf_gpu *, enum runtime,
+	    char *detail, size_t);
 	/*
 	 * Tells what a container's network was and what it refused, once; not
 	 * called back after remove. The object is the callee's; NULL: it is

@@ -107,7 +107,7 @@ later_event(evutil_socket_t fd, short events, void *arg)
 		remove_try(c);
 	else if (c->state == CONTAINER_MAKING)
 		make_failed(c, c->error,
-		    c->error == ENGINE_CONFIG ? no_network : strerror(ENOMEM),
+		    c->error == ENGINE_CONFIG ? c->detail : strerror(ENOMEM),
 		    0);
 	else
 		watch_wait(c);
@@ -498,6 +498,25 @@ make_created(const struct docker_answer *a, void *arg)
 		make_no_memory(c);
 }
 
+static int
+gpu_nodes(const struct conf_gpu *gpu, enum runtime runtime,
+    struct gpu_nodes *found, char *detail, size_t len)
+{
+	return (gpu->vendor == GPU_NVIDIA
+		    ? gpu_toolkit(runtime, detail, len)
+		    : gpu_find(gpu, runtime, found, detail, len));
+}
+
+static int
+docker_gpu(struct engine *e, const struct conf_gpu *gpu, enum runtime runtime,
+    char *detail, size_t len)
+{
+	struct gpu_nodes found;
+
+	(void)e;
+	return (gpu_nodes(gpu, runtime, &found, detail, len));
+}
+
 void
 docker_make(struct engine *e, const struct container_spec *spec,
     const char *const probe[4], int64_t deadline_us, engine_create_cb cb,
@@ -508,10 +527,13 @@ docker_make(struct engine *e, const struct container_spec *spec,
 		.uid_base = e->uid_base,
 		.init = e->init,
 		.seccomp = e->seccomp };
+	struct gpu_nodes gpu;
 	struct container *c;
 	char path[256];
 	json_t *body;
 
+	if (spec->gpu != NULL && spec->gpu->vendor == GPU_AMD)
+		d.gpu = &gpu;
 	if (probe != NULL)
 		memcpy(d.probe, probe, sizeof(d.probe));
 	if ((c = container_new(e, spec->name)) == NULL)
@@ -523,7 +545,12 @@ docker_make(struct engine *e, const struct container_spec *spec,
 	c->deadline = deadline_us;
 	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
 	c->error = ENGINE_TRANSIENT;
-	if (spec->network.kind != NETWORK_NONE)
+	if (spec->network.kind != NETWORK_NONE) {
+		c->error = ENGINE_CONFIG;
+		strlcpy(c->detail, no_network, sizeof(c->detail));
+	} else if (spec->gpu != NULL &&
+		   gpu_nodes(spec->gpu, spec->runtime, &gpu, c->detail,
+		       sizeof(c->detail)) == -1)
 		c->error = ENGINE_CONFIG;
 	else if ((body = docker_spec_json(&d)) != NULL)
 		c->call = docker_api_call(e->api, "POST", path, body,
@@ -980,6 +1007,7 @@ const struct engine_ops engine_docker = {
 	.facts = docker_facts,
 	.inquire = docker_inquire,
 	.no_network = docker_no_network,
+	.gpu = docker_gpu,
 	.proof = docker_proof,
 	.remove = docker_remove,
 	.reconcile = docker_reconcile,

@@ -150,7 +150,9 @@ oci_rootfs(const struct engine *e, const struct container_spec *spec,
 	}
 	if (oci_rootfs_check(path,
 		spec != NULL && spec->network.kind != NETWORK_NONE, detail,
-		len) == -1)
+		len) == -1 ||
+	    oci_python_check(path, spec != NULL ? spec->environment : NULL,
+		detail, len) == -1)
 		return (ENGINE_CONFIG);
 	return (ENGINE_OK);
 }
@@ -621,6 +623,43 @@ layer_place(const char *rootfs)
 	return (r);
 }
 
+/*
+ * The nodes are those of the host, which a job opens as somebody else. Of amd's
+ * the libraries read /sys, which no container of this engine has.
+ */
+static int
+gpu_nodes(const struct conf_gpu *gpu, enum runtime runtime,
+    struct gpu_nodes *found, char *detail, size_t len)
+{
+	size_t i;
+
+	if (gpu->vendor == GPU_AMD) {
+		strlcpy(detail, "those of amd need engine: docker", len);
+		return (-1);
+	}
+	if (gpu_find(gpu, runtime, found, detail, len) == -1)
+		return (-1);
+	for (i = 0; i < found->n; i++)
+		if ((found->nodes[i].mode & 06) != 06) {
+			snprintf(detail, len,
+			    "%s is not for everybody to read and write (its "
+			    "mode must be 0666)",
+			    found->nodes[i].path);
+			return (-1);
+		}
+	return (0);
+}
+
+static int
+oci_gpu(struct engine *e, const struct conf_gpu *gpu, enum runtime runtime,
+    char *detail, size_t len)
+{
+	struct gpu_nodes found;
+
+	(void)e;
+	return (gpu_nodes(gpu, runtime, &found, detail, len));
+}
+
 void
 oci_make(struct engine *e, const struct container_spec *spec,
     const char *const *argv, int64_t deadline_us, engine_create_cb cb,
@@ -628,6 +667,7 @@ oci_make(struct engine *e, const struct container_spec *spec,
 {
 	struct container *c = container_new(e, spec->name);
 	struct oci_start *s = c->start = xcalloc(1, sizeof(*s));
+	struct gpu_nodes gpu;
 	struct oci_bundle b = { .spec = spec,
 		.init = e->init,
 		.cgroup = c->cgroup,
@@ -678,6 +718,14 @@ oci_make(struct engine *e, const struct container_spec *spec,
 		    "; takoctl image build makes one that has it",
 		    s->rootfs);
 		return;
+	}
+	if (spec->gpu != NULL) {
+		if (gpu_nodes(spec->gpu, spec->runtime, &gpu, detail,
+			sizeof(detail)) == -1) {
+			make_failed(c, ENGINE_CONFIG, "gpu: %s", detail);
+			return;
+		}
+		b.gpu = &gpu;
 	}
 	if (network) {
 		b.netns = netns;
@@ -1053,6 +1101,7 @@ const struct engine_ops engine_oci = {
 	.kill = oci_kill,
 	.facts = oci_facts,
 	.no_network = oci_no_network,
+	.gpu = oci_gpu,
 	.network = oci_network,
 	.proof = oci_proof,
 	.remove = oci_remove,

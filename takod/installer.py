@@ -13,6 +13,7 @@ job's own code (sitecustomize, modules of the standard library's names) is left
 out: jobs find the layer in front of the standard library.
 """
 import compileall
+import errno
 import json
 import netrc
 import os
@@ -29,6 +30,8 @@ HOOKS = {"sitecustomize", "usercustomize"}
 
 
 def fail(text):
+    if os.strerror(errno.ENOSPC) in text:
+        text += "\nlayer_max_bytes gives no more room than that"
     sys.stderr.write(text[-2000:].strip() + "\n")
     sys.exit(1)
 

@@ -490,6 +490,12 @@ installer_code(json_t *s)
 	return (blob_take(code, strlen(code)));
 }
 
+/* Its two texts are the job type's name and the image's. */
+#define BRING_IMAGE                                                            \
+	"Job type %s: takod installs no packages with the Docker engine; "     \
+	"make "                                                                \
+	"the image %s, with them in it, by docker build, or use engine: oci"
+
 static int
 tmp_make(struct build *b)
 {
@@ -513,7 +519,7 @@ build_start(struct build *b)
 	struct slot_kind kind = { .type = conf_job_type(env.conf, b->type) };
 	struct job *job;
 	json_t *s = NULL;
-	char detail[256] = "no memory";
+	char detail[256] = "no memory", image[LAYER_IMAGE_LEN];
 	const char *no;
 
 	b->state = BUILD_INSTALLING;
@@ -523,8 +529,12 @@ build_start(struct build *b)
 		return;
 	}
 	if ((no = env.engine_ops->no_network(env.engine, 0)) != NULL) {
-		build_fail(b, JERR_CONFIG, ENGINE_OK,
-		    "Packages need a network: %s", no);
+		if (b->runtime || !layer_prebuilt(kind.type, image))
+			build_fail(b, JERR_CONFIG, ENGINE_OK,
+			    "Packages need a network: %s", no);
+		else
+			build_fail(b, JERR_CONFIG, ENGINE_OK, BRING_IMAGE,
+			    b->type, image);
 		return;
 	}
 	if ((job = job_new()) == NULL)
@@ -611,6 +621,7 @@ layer_build_spec(struct container_spec *spec, const struct blob *code,
 	spec->layer = NULL;
 	spec->code_size = blob_len(code) + 65536;
 	spec->input_size = blob_len(input) + 65536;
+	spec->gpu = NULL;
 	spec->network.kind = NETWORK_HOSTS;
 	spec->network.hosts = &hosts;
 }
@@ -709,6 +720,7 @@ imaged(enum engine_error error, const char *detail, void *arg)
 	struct waiter *w = arg;
 	const struct conf_job_type *jt = conf_job_type(env.conf, w->type);
 	char key[LAYER_KEY_LEN + 1], buf[PYTHON_IMAGE];
+	char image[LAYER_IMAGE_LEN];
 	struct build *b;
 
 	TAILQ_REMOVE(&asking, w, entry);
@@ -734,6 +746,11 @@ imaged(enum engine_error error, const char *detail, void *arg)
 		return;
 	}
 	if (env.conf->production_mode && !w->runtime && !w->build) {
+		if (layer_prebuilt(jt, image)) {
+			waiter_fail(w, JERR_CONFIG, ENGINE_OK, BRING_IMAGE,
+			    w->type, image);
+			return;
+		}
 		waiter_fail(w, JERR_CONFIG, ENGINE_OK,
 		    "Job type %s is not built, and production_mode runs only "
 		    "what is; build it with: takoctl build %s",

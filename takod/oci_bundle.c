@@ -4,6 +4,7 @@
  * a client.
  */
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,9 @@
 #define SHM_SIZE     (64 << 20)
 
 #define CPU_PERIOD_US 100000
+
+#define PATH_IN_THERE                                                          \
+	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const char *const mount_points[] = { "code", "input", "output", "app",
 	"tmp", "proc", "dev", ".tako/init" };
@@ -172,9 +176,8 @@ static json_t *
 bundle_environment(const struct container_spec *s)
 {
 	const struct conf_env *environment = s->environment;
-	json_t *list = options(
-	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-	    "HOME=/tmp", "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
+	json_t *list = options("PATH=" PATH_IN_THERE, "HOME=/tmp",
+	    "LANG=C.UTF-8", "XDG_CACHE_HOME=/tmp/.cache",
 	    "MPLCONFIGDIR=/tmp/.matplotlib", NULL);
 	size_t i, j;
 
@@ -249,6 +252,21 @@ bundle_process(const struct oci_bundle *b)
 #define SHARES_AHEAD 102
 
 static json_t *
+allowed_devices(const struct oci_bundle *b)
+{
+	json_t *list = json_pack("[{s:b s:s}]", "allow", 0, "access", "rwm");
+	size_t i;
+
+	for (i = 0; b->gpu != NULL && i < b->gpu->n; i++)
+		json_array_append_new(list,
+		    json_pack("{s:b s:s s:I s:I s:s}", "allow", 1, "type", "c",
+			"major", (json_int_t)major(b->gpu->nodes[i].dev),
+			"minor", (json_int_t)minor(b->gpu->nodes[i].dev),
+			"access", "rw"));
+	return (list);
+}
+
+static json_t *
 bundle_resources(const struct oci_bundle *b)
 {
 	const struct container_spec *s = b->spec;
@@ -265,9 +283,26 @@ bundle_resources(const struct oci_bundle *b)
 	if (b->swap)
 		json_object_set_new(
 		    memory, "swap", json_integer((json_int_t)s->memory));
-	return (json_pack("{s:o s:{s:I} s:o s:[{s:b s:s}]}", "memory", memory,
-	    "pids", "limit", (json_int_t)s->pids + headroom, "cpu", cpu,
-	    "devices", "allow", 0, "access", "rwm"));
+	return (json_pack("{s:o s:{s:I} s:o s:o}", "memory", memory, "pids",
+	    "limit", (json_int_t)s->pids + headroom, "cpu", cpu, "devices",
+	    allowed_devices(b)));
+}
+
+/* For everybody in there to open, as they are on the host. */
+static json_t *
+bundle_devices(const struct gpu_nodes *gpu)
+{
+	json_t *list = json_array();
+	size_t i;
+
+	for (i = 0; i < gpu->n; i++)
+		json_array_append_new(
+		    list, json_pack("{s:s s:s s:I s:I s:i s:i s:i}", "type",
+			      "c", "path", gpu->nodes[i].path, "major",
+			      (json_int_t)major(gpu->nodes[i].dev), "minor",
+			      (json_int_t)minor(gpu->nodes[i].dev), "fileMode",
+			      0666, "uid", 0, "gid", 0));
+	return (list);
 }
 
 /* Two ids exist in there: its root, who owns nothing, and the job. */
@@ -314,6 +349,9 @@ bundle_linux(const struct oci_bundle *b)
 		json_object_set_new(linux_part, "uidMappings", id_mappings(b));
 		json_object_set_new(linux_part, "gidMappings", id_mappings(b));
 	}
+	if (b->gpu != NULL)
+		json_object_set_new(
+		    linux_part, "devices", bundle_devices(b->gpu));
 	/* Without the profile there is none. */
 	if (b->seccomp != NULL &&
 	    json_object_set(linux_part, "seccomp", b->seccomp) == -1) {
@@ -355,6 +393,34 @@ oci_bundle_write(int dir, const struct oci_bundle *b)
 	close_fd(&fd);
 	free(text);
 	return (r);
+}
+
+int
+oci_python_check(const char *rootfs, const struct conf_env *environment,
+    char *detail, size_t len)
+{
+	const char *path = PATH_IN_THERE;
+	char *dirs, *p, *dir, *file;
+	struct stat st;
+	size_t i;
+	int found = 0;
+
+	for (i = 0; environment != NULL && i < environment->n; i++)
+		if (strcmp(environment->names[i], "PATH") == 0)
+			path = environment->values[i];
+	p = dirs = xstrdup(path);
+	while (!found && (dir = strsep(&p, ":")) != NULL) {
+		file = xasprintf("%s/%s/python3", rootfs, dir);
+		/* Where a link leads is known in there alone. */
+		found = lstat(file, &st) == 0;
+		free(file);
+	}
+	free(dirs);
+	if (found)
+		return (0);
+	snprintf(detail, len, "root file system %s has no python3 in %s",
+	    rootfs, path);
+	return (-1);
 }
 
 int

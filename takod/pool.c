@@ -480,6 +480,7 @@ slot_start(const struct slot_kind *kind, int64_t deadline, struct run *run)
 		    jt->allowed_hosts.n > 0 ? NETWORK_HOSTS : NETWORK_PUBLIC;
 	spec.network.hosts = &jt->allowed_hosts;
 	s->network = jt->network_enabled;
+	spec.gpu = jt->gpu.enabled ? &jt->gpu : NULL;
 	spec.seccomp = cf->enable_seccomp;
 	spec.caps = cf->enable_cap_restrictions;
 	spec.userns = cf->enable_userns;
@@ -621,8 +622,7 @@ pool_fill_kind(const struct slot_kind *kind, int want, int make)
 {
 	int i, have = unassigned(kind);
 
-	if (kind->type->network_enabled &&
-	    env.engine_ops->no_network(env.engine, 0) != NULL)
+	if (queue_type_refused(kind->type, NULL, 0))
 		make = 0;
 	for (; make && have < want && may_make(); have++)
 		if (slot_start(kind, 0, NULL) == NULL)

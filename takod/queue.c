@@ -85,12 +85,33 @@ queue_job_type(const char *asked)
 	return (jt);
 }
 
+int
+queue_type_refused(const struct conf_job_type *jt, char *detail, size_t len)
+{
+	char missing[256];
+	const char *no;
+
+	if (jt->gpu.enabled &&
+	    env.engine_ops->gpu(env.engine, &jt->gpu, env.runtime, missing,
+		sizeof(missing)) == -1) {
+		snprintf(detail, len, "Job type %s needs a GPU: %s", jt->name,
+		    missing);
+		return (1);
+	}
+	if (jt->network_enabled &&
+	    (no = env.engine_ops->no_network(env.engine, 0)) != NULL) {
+		snprintf(detail, len, "Job type %s needs a network: %s",
+		    jt->name, no);
+		return (1);
+	}
+	return (0);
+}
+
 enum job_error
 queue_refusal(
     const struct job *job, struct slot_kind *kind, char *detail, size_t len)
 {
 	const struct conf_job_type *jt = queue_job_type(job->job_type);
-	const char *no;
 
 	memset(kind, 0, sizeof(*kind));
 	kind->type = jt;
@@ -101,18 +122,8 @@ queue_refusal(
 		    len);
 		return (JERR_CONFIG);
 	}
-	if (jt->gpu.enabled) {
-		snprintf(detail, len,
-		    "Job type %s needs a GPU, which this takod cannot give",
-		    jt->name);
+	if (queue_type_refused(jt, detail, len))
 		return (JERR_CONFIG);
-	}
-	if (jt->network_enabled &&
-	    (no = env.engine_ops->no_network(env.engine, 0)) != NULL) {
-		snprintf(detail, len, "Job type %s needs a network: %s",
-		    jt->name, no);
-		return (JERR_CONFIG);
-	}
 	kind->found = layer_find(jt, job->requirements, kind->layer);
 	if (blob_len(job->requirements) == 0 ||
 	    env.conf->allow_runtime_requirements)

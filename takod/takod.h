@@ -531,6 +531,8 @@ void queue_came(void); /* a row waits more than before */
 unsigned queue_retry_after(int64_t jobs);
 /* The type that a job of that name is run as, or NULL. */
 const struct conf_job_type *queue_job_type(const char *asked);
+/* Is there something without which no job of that type runs? With detail. */
+int queue_type_refused(const struct conf_job_type *, char *detail, size_t);
 /* Why a job cannot run at all, with detail; JERR_NONE: it can, in that kind. */
 enum job_error queue_refusal(
     const struct job *, struct slot_kind *, char *detail, size_t);

@@ -166,8 +166,7 @@ possible(const struct slot_kind *kind)
 {
 	char key[LAYER_KEY_LEN + 1];
 
-	if (kind->type->network_enabled &&
-	    env.engine_ops->no_network(env.engine, 0) != NULL)
+	if (queue_type_refused(kind->type, NULL, 0))
 		return (0);
 	return (kind->layer[0] != '\0'
 		    ? layer_byname(kind->layer) != NULL

@@ -11,10 +11,11 @@ import subprocess
 import pytest
 
 from lib import host, shared
+from lib.index import Index
 from lib.trial import Trial
 
 FIELDS = {"ok", "version", "configuration", "engine", "image", "daemon",
-          "job", "error", "mend"}
+          "packages", "job", "error", "mend"}
 
 
 def vm_setup(trial, **more):
@@ -47,6 +48,7 @@ def test_a_job_runs(engine, runtime):
     assert answer["daemon"] == "private"
     assert answer["job"]["runtime"] == runtime
     assert answer["job"]["id"].startswith("api-")
+    assert answer["packages"] == []
     # The trial was made elsewhere.
     assert os.listdir(trial.data_dir) == []
 
@@ -200,3 +202,86 @@ def test_killed_in_the_middle():
     # It can clean up nothing; but its takod ends, and what that started.
     host.wait_for("no process is left", lambda: not [
         word for word in trial.left() if "process" in word], 20)
+
+
+# ---- packages ---------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    made = Index(str(tmp_path_factory.mktemp("index")))
+    made.wheel("tiny")
+    made.wait()
+    yield made
+    made.close()
+
+
+def typed(index, **keys):
+    """What configures a job type with packages from there."""
+    return {"package_index_url": index.url + "/simple",
+            "network_allow": [index.host], "warm_pool_size": 0,
+            "job_types": [{"name": "typed", "requirements": ["tiny"]}],
+            **keys}
+
+
+def made_layers(trial):
+    """Those that are whole; what else is there goes when takod starts."""
+    return [name for name in os.listdir(os.path.join(
+        trial.data_dir, "layers")) if not name.startswith(".")]
+
+
+def test_packages_are_installed(index, start):
+    """By the trial's takod; the real one has them when it starts."""
+    trial = Trial(container_runtime="runc", **typed(index))
+    code, out, err = trial.vm("setup")
+    assert (code, err) == (0, ""), out
+    assert "Successfully installed tiny" in out, out
+    assert [line.split()[0] for line in out.splitlines()
+            if not line.startswith(" ")] == [
+                "image", "daemon", "build", "job", "daemon", "Setup"]
+    layer, = made_layers(trial)
+    before = len(index.log())
+    code, answer, err = vm_setup(trial)
+    assert code == 0 and answer["packages"] == ["typed"], (answer, err)
+    daemon = start("oci", "runc", config={
+        **typed(index), "production_mode": True, **{
+            key: trial.keys[key]
+            for key in ("rootfs", "data_dir", "database_url")}})
+    record = daemon.run("import tiny; print(tiny.WHO)", job_type="typed")
+    assert record["stdout"] == "tiny\n", record
+    assert daemon.get("/job-types/typed/build")[2]["layer"] == layer
+    assert len(index.log()) == before
+
+
+def test_packages_in_the_takod_that_runs(index, start):
+    takod = start("oci", "runc", config=typed(index))
+    trial = Trial(**{**takod.keys, "container_runtime": "runc"})
+    code, answer, err = vm_setup(trial)
+    assert code == 0 and answer["packages"] == ["typed"], (answer, err)
+    assert answer["daemon"] == "running", answer
+    assert takod.get("/job-types/typed")[2]["image_exists"] is True
+
+
+def test_packages_that_are_not_there(index):
+    trial = Trial(container_runtime="runc", **typed(index, job_types=[
+        {"name": "typed", "requirements": ["missing-thing"]}]))
+    failure(trial, "job type typed: Build failed: ", "setup again")
+    answer, _ = failure(trial, "No matching distribution found for missing-",
+                        "setup again")
+    assert answer["packages"] == [], answer
+    assert made_layers(trial) == []
+
+
+def test_ended_while_packages_are_installed(index):
+    trial = Trial(container_runtime="runc", **typed(
+        index, package_index_url=index.url + "/hang/simple"))
+    child = trial.start("setup")
+    try:
+        host.wait_for("the index is asked", lambda: index.asked("/hang/"))
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 1
+    assert "Setup FAILED: ended by a signal" in err
+    trial.nothing_left()
+    assert made_layers(trial) == []

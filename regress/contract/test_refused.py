@@ -1,11 +1,20 @@
 """
-test_refused.py: a job whose type needs what takod cannot give ends with a
+test_refused.py: a job whose type needs what this host cannot give ends with a
 config_error that names it; it never runs without.
 """
+import glob
+import os
+import subprocess
+
 import pytest
 
+from lib import shared
+
 NEEDS = {
-    "gpu": ({"gpu": {"enabled": True, "vendor": "nvidia"}}, "needs a GPU"),
+    "nvidia": ({"gpu": {"enabled": True, "vendor": "nvidia", "count": 1},
+                "warm_pool_size": 1}, "needs a GPU: /dev/nvidiactl: No such"),
+    "amd": ({"gpu": {"enabled": True, "vendor": "amd",
+                     "device_ids": ["0"]}}, "those of amd need engine: docker"),
 }
 
 
@@ -26,6 +35,23 @@ def test_refused(daemon, name):
     assert record["status"] == "failed", record
     assert record["error"]["type"] == "config_error", record
     assert NEEDS[name][1] in record["error"]["message"], record
+
+
+def test_x05_image_without_python(start, tmp_path):
+    """X05: named to whoever wants a job of it, and not tried."""
+    tree = str(tmp_path / "tree")
+    subprocess.run(["cp", "-al", shared.rootfs(), tree], check=True)
+    for path in glob.glob(tree + "/usr/bin/python3*"):
+        os.unlink(path)
+    daemon = start("oci", "runc", config={"job_types": [
+        {"name": "bad", "base_image": tree},
+        {"name": "path", "environment": {"PATH": "/nowhere"}}]})
+    for name in ("bad", "path"):
+        record = daemon.run("print('it ran')", job_type=name)
+        assert record["status"] == "failed" and not record["stdout"], record
+        assert record["error"]["type"] == "config_error", record
+        assert " has no python3 in <path>" in record["error"]["message"], record
+    assert daemon.get("/job-types/bad")[2]["image_exists"] is False
 
 
 def test_packages_of_a_request(daemon):

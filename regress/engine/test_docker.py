@@ -314,6 +314,42 @@ def test_engine_killed(drive, runtime):
     drive.ask("remove a", "removed", "a")
 
 
+# ---- graphics processors ----------------------------------------------------
+
+def test_gpu_of_amd(drive, devices):
+    """The nodes of the host, and the groups that they are for."""
+    devices("kfd", 0o660)
+    devices("dri/renderD128")
+    devices("dri/renderD129")
+    drive.ask("create a runtime=runc gpu=amd:" + devices.folder, "created",
+              "a")
+    drive.wait("hello", "a")
+    got = inspect("a")
+    nodes = [devices.folder + "/" + name
+             for name in ("kfd", "dri/renderD128", "dri/renderD129")]
+    assert got["HostConfig"]["Devices"] == [
+        {"PathOnHost": node, "PathInContainer": node,
+         "CgroupPermissions": "rw"} for node in nodes]
+    assert got["HostConfig"]["GroupAdd"] == ["0"]
+    root = "/proc/%d/root" % got["State"]["Pid"]
+    assert all(os.path.exists(root + node) for node in nodes)
+
+
+@pytest.mark.parametrize("runtime,vendor,there,why", [
+    ("runsc", "amd", ["kfd", "dri/renderD128"], "container_runtime: runc"),
+    ("runc", "amd", [], "/kfd: No such file"),
+    ("runc", "amd", ["kfd"], "/dri/renderD128 and so on there are 0, not 1"),
+    ("runc", "nvidia", [], "/nvidiactl: No such file"),
+    ("runc", "nvidia", ["nvidiactl"], "nvidia-container-runtime-hook")])
+def test_no_gpu(fake, fdrive, devices, runtime, vendor, there, why):
+    for name in there:
+        devices(name)
+    answer = fdrive.ask("create a runtime=%s gpu=%s:%s" % (
+        runtime, vendor, devices.folder), "created", "a", error="config")
+    assert why in answer["detail"], answer
+    assert not fake.calls("create")
+
+
 # ---- a fake engine ----------------------------------------------------------
 
 def gone(fake, fdrive):

@@ -687,3 +687,65 @@ def test_named_profile_is_used(data, tmp_path):
         assert out == "95\n"
         job.remove()
     assert not left(data)
+
+
+# ---- graphics processors ----------------------------------------------------
+
+GPU = """
+import json, os
+top = %r
+r = {n: os.path.exists(top + n) for n in ("nvidiactl", "nvidia0", "nvidia1")}
+try:
+    open(top + "nvidia0", "wb", 0).write(b"x")
+except OSError as e:
+    r["write"] = e.errno
+try:
+    os.mknod("/tmp/full", 0o20666, os.makedev(1, 7))
+    r["mknod"] = 0
+except OSError as e:
+    r["mknod"] = e.errno
+print(json.dumps(r))
+"""
+
+
+@pytest.mark.parametrize("keys,both", [
+    ((), True), (("userns=0",), True), (("gpu_count=1",), False),
+    (("gpu_id=0",), False)])
+def test_gpu(drive, devices, keys, both):
+    """The nodes of the host, which here are those of /dev/full, can be opened
+    by the job; others not even be made."""
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia0", "nvidia1"):
+        devices(name)
+    seen = run_json(drive, "a", "runc", GPU % (devices.folder + "/"),
+                    "gpu=nvidia:" + devices.folder, *keys)
+    assert seen == {"nvidiactl": True, "nvidia0": True, "nvidia1": both,
+                    "write": 28, "mknod": 1}
+
+
+@pytest.mark.parametrize("keys,why", [
+    ("gpu_count=3", "there are 2, not 3"),
+    ("gpu_id=2", "/nvidia2: No such file"),
+    ("gpu_id=GPU-1234", "device_ids: GPU-1234: cards are known here by")])
+def test_gpu_that_is_not_there(drive, devices, keys, why):
+    for name in ("nvidiactl", "nvidia-uvm", "nvidia0", "nvidia1"):
+        devices(name)
+    answer = drive.ask("create a runtime=runc gpu=nvidia:%s %s" % (
+        devices.folder, keys), "created", "a", error="config")
+    assert why in answer["detail"], answer
+
+
+@pytest.mark.parametrize("runtime,vendor,there,mode,why", [
+    ("runsc", "nvidia", ["nvidiactl"], 0o666, "container_runtime: runc"),
+    ("runc", "nvidia", [], 0o666, "/nvidiactl: No such file"),
+    ("runc", "nvidia", ["nvidiactl"], 0o666, "/nvidia-uvm: No such file"),
+    ("runc", "nvidia", ["nvidiactl", "nvidia-uvm"], 0o666,
+     "/nvidia0 and so on there are 0, not 1"),
+    ("runc", "nvidia", ["nvidiactl", "nvidia-uvm", "nvidia0"], 0o660,
+     "must be 0666"),
+    ("runc", "amd", ["kfd"], 0o666, "engine: docker")])
+def test_no_gpu(drive, devices, runtime, vendor, there, mode, why):
+    for name in there:
+        devices(name, mode)
+    answer = drive.ask("create a runtime=%s gpu=%s:%s" % (
+        runtime, vendor, devices.folder), "created", "a", error="config")
+    assert why in answer["detail"], answer

@@ -541,7 +541,8 @@ ROWS = [
                   "replace": {"EROFS", "EACCES"},
                   "unlink": {"EROFS", "EACCES"}}),
     held("X05", "engine/test_docker.py::test_what_it_is_asked_for",
-         "engine/test_image.py::test_a_tree_without_python"),
+         "engine/test_image.py::test_a_tree_without_python",
+         "contract/test_refused.py::test_x05_image_without_python"),
     held("X06", "contract/test_runtime.py::"
          "test_strict_without_gvisor_does_not_start",
          SURROUNDINGS + "test_runtime_is_the_one_recorded"),

@@ -119,6 +119,11 @@ KEYS = {
     "network_allow": [NETS + "test_public"],
     "network_deny": [NETS + "test_denied"],
     "job_types.startup_timeout": [OF + "test_time_of_a_start"],
+    "job_types.gpu.enabled": [LATER + "test_refused"],
+    "job_types.gpu.vendor": [LATER + "test_refused",
+                             "engine/test_docker.py::test_gpu_of_amd"],
+    "job_types.gpu.count": ["engine/test_oci.py::test_gpu"],
+    "job_types.gpu.device_ids": ["engine/test_oci.py::test_gpu"],
     "job_types.preload": ["contract/test_preload.py::test_is_imported_ahead"],
     "job_types.warm_pool_size": [IN + "test_slots_kept_ready",
                                  OF + "test_ready_slots"],
@@ -198,15 +203,11 @@ KEYS = {
 # What takod does not have yet, how it takes the key now, and which test sees
 # that: the rest is as if the key were not there, or is refused.
 AS_IF_NOT = "accepted, and without effect: there is nothing yet that has it"
-REFUSED = "accepted; a job of such a type ends with a config_error"
 LATER_KEYS = {
     **{key: (AS_IF_NOT, "test_sessions") for key in (
         "sessions_enabled", "session_idle_timeout_seconds",
         "session_max_ttl_seconds", "session_max_concurrent",
         "job_types.session_enabled")},
-    **{"job_types." + key: (REFUSED, "test_refused") for key in (
-        "gpu.enabled", "gpu.vendor",
-        "gpu.count", "gpu.device_ids")},
 }
 KEYS.update((key, [LATER + test]) for key, (_, test) in LATER_KEYS.items())
 

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import http.server
 import os
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -127,6 +128,13 @@ class Index:
         return wheel(os.path.join(os.path.dirname(self.files), more.pop(
             "below", "simple")), *args, **more)
 
+    def wait(self):
+        """Until it answers."""
+        from . import host  # not as a program
+        host.wait_for("the index answers", lambda: subprocess.run(
+            ["curl", "-fsS", "-o", "/dev/null", self.url + "/simple/"],
+            stderr=subprocess.DEVNULL).returncode == 0)
+
     def log(self):
         with open(self.log_path) as file:
             return file.read().splitlines()
@@ -149,8 +157,15 @@ def ip(*args):
     subprocess.run(["ip", *args], check=True, stdin=subprocess.DEVNULL)
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def server_bind(self):
+        """Without the look-up of its own name, which takes seconds here."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]
+
+
 if __name__ == "__main__":
-    server = http.server.ThreadingHTTPServer(
+    server = Server(
         (sys.argv[1], int(sys.argv[2])),
         functools.partial(Handler, directory=sys.argv[3]))
     if int(sys.argv[2]) == TLS_PORT:

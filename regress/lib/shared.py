@@ -143,8 +143,10 @@ def docker_api(method, path, body=None):
         dockerd().docker_host.removeprefix("unix://"))
     try:
         connection.request(
-            method, path, None if body is None else json.dumps(body),
-            {"Content-Type": "application/json"})
+            method, path, body if body is None or isinstance(body, bytes)
+            else json.dumps(body), {
+                "Content-Type": "application/x-tar" if isinstance(body, bytes)
+                else "application/json"})
         reply = connection.getresponse()
         data = reply.read()
     finally:

@@ -50,9 +50,7 @@ def index(tmp_path_factory):
          % made.proxy)
     os.mkdir(os.path.join(made.files, "source-only"))
     source(os.path.join(made.files, "source-only", "source-only-1.0.tar.gz"))
-    host.wait_for("the index answers", lambda: subprocess.run(
-        ["curl", "-fsS", "-o", "/dev/null", made.url + "/simple/"],
-        stderr=subprocess.DEVNULL).returncode == 0)
+    made.wait()
     yield made
     made.close()
 
@@ -208,10 +206,58 @@ def test_row_d08_nothing_runs_before_the_job(daemon):
     assert "ran" not in record["stderr"], record
 
 
+DIGEST = """
+import hashlib, os
+sum = hashlib.sha256()
+for top, folders, files in os.walk('/.tako/packages'):
+    folders.sort()
+    for name in sorted(files):
+        path = os.path.join(top, name)
+        sum.update(b'%s %o ' % (path.encode(), os.stat(path).st_mode))
+        sum.update(open(path, 'rb').read())
+for path in ('tiny.py', 'other.py', 'new.py'):
+    try:
+        open('/.tako/packages/' + path, 'a').write('poison')
+        print('written')
+    except OSError:
+        pass
+import other
+print(sum.hexdigest(), other.WHO)
+"""
+
+
+def test_row_d09_same_for_each_tenant(start, index):
+    """What a tenant's job tries to write nobody finds; and what is installed
+    anew is the same to the byte."""
+    names = {"alice": "a-key-of-alice-here", "bob": "another-key-of-bob"}
+    daemon = start("oci", "runc", config=settings(
+        index, api_auth_enabled=True, api_keys=[
+            {"name": name, "key": key} for name, key in names.items()]))
+
+    def run(name):
+        status, _, answer = daemon.post(
+            "/execute", {"code": DIGEST, "requirements": ["other"]},
+            headers={"X-API-Key": names[name]})
+        assert status == 200 and answer["success"], answer
+        return answer["stdout"]
+    first = run("alice")
+    assert first.endswith(" other\n") and "written" not in first, first
+    before = len(index.log())
+    assert run("bob") == run("alice") == first
+    assert len(index.log()) == before
+    layer, = layers(daemon)
+    host.wait_for("it is removed", lambda: daemon.takoctl(
+        "layers", "--remove", layer["key"]).returncode == 0)
+    assert run("bob") == first
+    assert len(index.log()) > before
+    again, = layers(daemon)
+    assert again["packages"] == layer["packages"], (layer, again)
+
+
 @pytest.mark.parametrize("name,words", [
     ("source-only", "No matching distribution found for source-only"),
     ("missing-thing", "No matching distribution found for missing-thing"),
-    ("bomb", "o"),
+    ("bomb", "layer_max_bytes"),
 ])
 def test_row_d06_d07_dependency_error(daemon, name, words):
     reload(daemon, layer_max_bytes=20 << 20)
@@ -523,28 +569,58 @@ def test_full_disk(start, index, tmp_path):
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+def bring_image(name, files):
+    """What an operator makes by docker build: ours with some files more."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path, text in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(text.encode())
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    status, made = shared.docker_api("POST", "/containers/create", {
+        "Image": shared.docker_image(), "Cmd": ["none"]})
+    assert status == 201, made
+    where = "/containers/" + made["Id"]
+    try:
+        assert shared.docker_api("PUT", where + "/archive?path=/",
+                                 archive.getvalue())[0] == 200
+        assert shared.docker_api(
+            "POST", "/commit?container=%s&repo=tako-vm-%s&tag=latest"
+            % (made["Id"], name))[0] == 201
+    finally:
+        shared.docker_api("DELETE", where)
+
+
 def test_image_of_docker(start):
     """With the Docker engine a type runs in the image that is called after
     it, with the packages that are in there; without one nothing can install
-    them, and that is said."""
-    image = shared.docker_image()
-    assert shared.docker_api(
-        "POST", "/images/%s/tag?repo=tako-vm-brought&tag=latest" % image)[
-            0] == 201
+    them, and what to do is said."""
+    bring_image("brought", {
+        "usr/lib/python3/dist-packages/brought.py": "WHO = 'brought'\n"})
     try:
         daemon = start("docker", "runc", config={
             "production_mode": True, "job_types": [
                 {"name": "brought", "requirements": ["numpy"]},
                 {"name": "none", "requirements": ["numpy"]}]})
-        assert daemon.run("print('ran')", job_type="brought")[
-            "stdout"] == "ran\n"
+        record = daemon.run("import brought; print(brought.WHO)",
+                            job_type="brought")
+        assert record["stdout"] == "brought\n", record
         assert daemon.get("/job-types/brought")[2]["image_exists"] is True
         status, _, answer = daemon.post("/job-types/brought/build")
         assert status == 200 and len(answer["digest"]) == 12, answer
         record = daemon.run("print('ran')", job_type="none")
         assert record["error"]["type"] == "config_error", record
-        assert "takoctl build none" in record["error"]["message"], record
+        assert "the image tako-vm-none:latest" in record["error"]["message"]
         status, _, answer = daemon.post("/job-types/none/build")
-        assert status == 500 and "network" in answer["detail"], answer
+        assert status == 500, answer
+        assert "the image tako-vm-none:latest" in answer["detail"], answer
+        reload(daemon, production_mode=False,
+               allow_runtime_requirements=True)
+        record = daemon.run("print('ran')", job_type="none")
+        assert record["error"]["type"] == "config_error", record
+        assert "the image tako-vm-none:latest" in record["error"]["message"]
+        record = daemon.run("print('ran')", requirements=["numpy"])
+        assert record["error"]["type"] == "config_error", record
+        assert "engine: oci" in record["error"]["message"], record
     finally:
         shared.docker_api("DELETE", "/images/tako-vm-brought:latest")

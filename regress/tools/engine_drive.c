@@ -42,6 +42,7 @@
 #include "log.h"
 #include "stream.h"
 #include "takod/engine.h"
+#include "takod/gpu.h"
 #include "takod/seccomp_job.h"
 #include "util.h"
 
@@ -331,6 +332,9 @@ probed(const struct engine_probe *p, void *arg)
 	    json_text(detail, sizeof(detail), p->detail));
 }
 
+static struct conf_gpu gpu = { .enabled = 1 };
+static char *gpu_id;
+
 /* One key=value of create. Returns -1 when the key is unknown. */
 static int
 spec_set(struct container_spec *s, struct conf_limits *l, struct conf_env *e,
@@ -347,6 +351,7 @@ spec_set(struct container_spec *s, struct conf_limits *l, struct conf_env *e,
 		{ "seccomp", NULL, &s->seccomp },
 		{ "caps", NULL, &s->caps },
 		{ "userns", NULL, &s->userns },
+		{ "gpu_count", NULL, &gpu.count },
 		{ "code", &s->code_size, NULL },
 		{ "input", &s->input_size, NULL },
 		{ "output", &s->output_size, NULL },
@@ -372,7 +377,17 @@ spec_set(struct container_spec *s, struct conf_limits *l, struct conf_env *e,
 		s->image = value;
 	else if (strcmp(key, "network") == 0)
 		s->network.kind = NETWORK_PUBLIC;
-	else if (strcmp(key, "deadline_ms") == 0)
+	else if (strcmp(key, "gpu") == 0) {
+		/* of that vendor, in another folder than /dev */
+		gpu.vendor = *value == 'a' ? GPU_AMD : GPU_NVIDIA;
+		s->gpu = &gpu;
+		if ((value = strchr(value, ':')) != NULL)
+			gpu_folder = value + 1;
+	} else if (strcmp(key, "gpu_id") == 0) {
+		gpu_id = value;
+		gpu.device_ids.items = &gpu_id;
+		gpu.device_ids.n = 1;
+	} else if (strcmp(key, "deadline_ms") == 0)
 		*deadline_ms = atoll(value);
 	else if (strcmp(key, "nofile") == 0)
 		l->nofile_soft = l->nofile_hard = atoi(value);

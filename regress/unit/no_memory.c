@@ -58,6 +58,12 @@ static char *names[] = { "NAME" }, *values[] = { "value" };
 static struct conf_env environment = {
 	.names = names, .values = values, .n = 1
 };
+static char *cards[] = { "0" };
+static const struct conf_gpu gpu = { .enabled = 1,
+	.vendor = GPU_NVIDIA,
+	.device_ids = { .items = cards, .n = 1 } };
+static const struct gpu_nodes nodes = { .n = 1,
+	.nodes = { { .path = "/dev/x" } } };
 static struct container_spec spec = { .name = "takod-x-1",
 	.image = "image",
 	.runtime = RUNTIME_RUNC,
@@ -66,6 +72,7 @@ static struct container_spec spec = { .name = "takod-x-1",
 	.pids = 50,
 	.limits = &limits,
 	.environment = &environment,
+	.gpu = &gpu,
 	.app = "/app",
 	.code_size = 1 << 20,
 	.input_size = 1 << 20,
@@ -104,7 +111,8 @@ oci(void)
 		.seccomp = rules,
 		.uid_base = 100000,
 		.swap = 1,
-		.userns = "/proc/self/ns/user" };
+		.userns = "/proc/self/ns/user",
+		.gpu = &nodes };
 	char *text = NULL;
 	size_t len;
 	int r;
