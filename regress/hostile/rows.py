@@ -2,11 +2,11 @@
 rows.py: what must happen, row by row of the hostile-job catalogue of
 threats.md, on each engine and runtime.
 
-A row has a program in jobs/ (job() and quick()), tests elsewhere that hold it
-(held=), or says why there is nothing to try (gone()). To add one: a program,
-its line here. What is expected of a fact is a value, a set of which it is
-one, a pattern, a dictionary of facts (other keys may be there), or a
-function; By(...) where runtimes or engines differ, for the reason beside it.
+A row has a program in jobs/ (job() and quick()), or tests elsewhere that hold
+it (held=). To add one: a program, its line here. What is expected of a fact is
+a value, a set of which it is one, a pattern, a dictionary of facts (other keys
+may be there), or a function; By(...) where runtimes or engines differ, for the
+reason beside it.
 
 Differences that several rows have:
 - gVisor answers for itself. What it grants is in its own kernel and ends with
@@ -53,7 +53,6 @@ class Row(NamedTuple):
     beside: bool = False  # another job runs at the same time
     after: tuple = ()  # further checks: (takod, record) -> problems
     weight: int = 0  # the longest first
-    why: str = ""  # there is nothing to try here
 
 
 def job(name, ends=(("succeeded", None, 0),), facts=None, **more):
@@ -67,10 +66,6 @@ def quick(name, facts, **more):
 
 def held(name, *tests):
     return Row(name, held=tests)
-
-
-def gone(name, why):
-    return Row(name, why=why)
 
 
 # ---- judging -----------------------------------------------------------------
@@ -529,7 +524,7 @@ ROWS = [
                   "broadcast": NO_WAY, "join": ERRNO}),
     held("N09", NETWORKS + "test_allowed_hosts",
          NETWORKS + "test_redirect"),
-    gone("N10", "packages are no part of a job's life yet"),
+    held("N10", "packages/test_packages.py::test_no_network_for_the_job"),
     # ---- around it
     held("X01", SURROUNDINGS + "test_descriptors"),
     held("X02", "hostile/test_jobs.py::test_what_a_request_may_not_ask"),

@@ -142,7 +142,7 @@ def test_request(index, start, engine, runtime):
 
 
 def test_no_network_for_the_job(daemon, index):
-    """What the installer reached, a job does not; no setting of it is left."""
+    """N10: what the installer reached, a job does not; nothing of it stays."""
     record = daemon.run(
         "import os, socket, tiny\n"
         "try:\n"
