@@ -136,6 +136,7 @@ answer(const struct msg_frame *f, int fd, void *arg)
 	struct msg_rep_json json;
 	struct msg_rep_artifact artifact;
 	struct msg_ctl_line text;
+	char safe[4 * MAX_PROGRESS + 1];
 
 	(void)arg;
 	if (f->hdr.type == MSG_T_REP_RECORD) {
@@ -179,7 +180,9 @@ answer(const struct msg_frame *f, int fd, void *arg)
 	case MSG_T_CTL_LINE:
 		READ(ctl_line, text);
 		/* As it comes; the answer alone goes to stdout. */
-		fprintf(stderr, "%s\n", text.text);
+		fprintf(stderr, "%s\n",
+		    log_escape(
+			safe, sizeof(safe), text.text, strlen(text.text)));
 		return (0);
 	case MSG_T_CTL_CHANGE:
 		READ(ctl_change, change);
