@@ -6,17 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embed.h"
 #include "log.h"
 #include "route.h"
 #include "util.h"
-
-/* A file of the source as constant bytes, from name to name##_end. */
-#define EMBED(name, path)                                                      \
-	__asm__(".pushsection .rodata\n"                                       \
-		".global " #name ", " #name "_end\n" #name ":\n"               \
-		".incbin \"" path "\"\n" #name "_end:\n"                       \
-		".popsection\n");                                              \
-	extern const uint8_t name[], name##_end[];
 
 EMBED(docs_html, "tako-api/page/page.html")
 EMBED(docs_script, "tako-api/page/page.js")

@@ -24,17 +24,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "embed.h"
 #include "failpoint.h"
 #include "layer.h"
 #include "util.h"
-
-/* A file of the source as constant bytes, from name to name##_end. */
-#define EMBED(name, path)                                                      \
-	__asm__(".pushsection .rodata\n"                                       \
-		".global " #name ", " #name "_end\n" #name ":\n"               \
-		".incbin \"" path "\"\n" #name "_end:\n"                       \
-		".popsection\n");                                              \
-	extern const char name[], name##_end[];
 
 EMBED(installer, "takod/installer.py")
 
@@ -483,7 +476,7 @@ installer_code(json_t *s)
 	if (quoted == NULL)
 		fatal(NULL);
 	code = xasprintf("%.*s\n\nmain(json.loads(%s))\n",
-	    (int)(installer_end - installer), installer, quoted);
+	    (int)(installer_end - installer), (const char *)installer, quoted);
 	json_decref(string);
 	free(text);
 	free(quoted);

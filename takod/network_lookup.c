@@ -4,14 +4,11 @@
  * nobody's rights asks it, and tells addresses in a fixed form. Runs in takod,
  * but for lookup() and child(), which are the child's.
  */
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -19,10 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lookup_child.h"
 #include "network.h"
 #include "util.h"
 
-#define NOBODY	  65534
 #define LOOKUP_S  10
 #define ADDRESSES 1024 /* of all names */
 
@@ -71,33 +68,15 @@ lookup(int fd, size_t item, const char *name)
 static void __attribute__((noreturn))
 child(pid_t parent, int fd, const struct conf_list *hosts)
 {
-	struct rlimit none = { 0, 0 };
 	struct conf_host h;
-	sigset_t empty;
 	size_t i;
 
-	signal(SIGTERM, SIG_DFL);
-	signal(SIGINT, SIG_DFL);
-	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&empty);
-	sigprocmask(SIG_SETMASK, &empty, NULL);
-	if (dup2(fd, 3) == -1 || close_range(4, ~0U, 0) == -1)
-		_exit(1);
-	if (setgroups(0, NULL) == -1 ||
-	    setresgid(NOBODY, NOBODY, NOBODY) == -1 ||
-	    setresuid(NOBODY, NOBODY, NOBODY) == -1)
-		_exit(1);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &none);
-	setrlimit(RLIMIT_FSIZE, &none);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
+	fd = lookup_child(parent, fd);
 	alarm(LOOKUP_S);
 	for (i = 0; i < hosts->n; i++) {
 		(void)conf_host_parse(hosts->items[i], &h);
 		if (h.name[0] != '\0')
-			lookup(3, i, h.name);
+			lookup(fd, i, h.name);
 	}
 	_exit(0);
 }

@@ -8,14 +8,11 @@
  * them, an entry for each address; or with one that begins with an
  * exclamation mark and says what failed.
  */
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,11 +21,11 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "lookup_child.h"
 #include "pg_conn.h"
 #include "util.h"
 
 #define MAX_ADDRESSES 32
-#define NOBODY	      65534
 
 struct pg_resolve {
 	pid_t pid;
@@ -115,28 +112,7 @@ lookup(int fd, char *hosts, char *ports)
 static void __attribute__((noreturn))
 child(pid_t parent, int fd, char *hosts, char *ports)
 {
-	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGPIPE };
-	struct rlimit none = { 0, 0 };
-	sigset_t empty;
-	size_t i;
-
-	for (i = 0; i < nitems(signals); i++)
-		signal(signals[i], SIG_DFL);
-	sigemptyset(&empty);
-	sigprocmask(SIG_SETMASK, &empty, NULL);
-	if (dup2(fd, 3) == -1 || close_range(4, ~0U, 0) == -1)
-		_exit(1);
-	if (geteuid() == 0 && (setgroups(0, NULL) == -1 ||
-				  setresgid(NOBODY, NOBODY, NOBODY) == -1 ||
-				  setresuid(NOBODY, NOBODY, NOBODY) == -1))
-		_exit(1);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	setrlimit(RLIMIT_CORE, &none);
-	setrlimit(RLIMIT_FSIZE, &none);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	lookup(3, hosts, ports);
+	lookup(lookup_child(parent, fd), hosts, ports);
 	_exit(0);
 }
 
