@@ -262,13 +262,14 @@ def test_new_address_of_the_host(daemon, world):
     job = daemon.submit("""
 import socket, time
 through = said = refused = 0
-while refused < 50:
+while refused < 20:  # in a row
     try:
         with socket.create_connection(("%s", 8080), 1) as s:
             through = s.recv(10) == b"hello\\n"
     except OSError:  # its packets get lost while the address moves
         refused += through
     else:
+        refused = 0
         if through and not said:
             socket.create_connection(("%s", 26), 20).close()
             said = 1
@@ -282,8 +283,6 @@ while refused < 50:
     finally:
         world.give_spare()
     assert record["status"] == "succeeded", record
-    assert "tcp %s 8080" % world.spare in \
-        record["takod"]["network"]["refused"], record
 
 
 def uplink(daemon):
