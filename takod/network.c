@@ -96,6 +96,8 @@ struct network {
 	/* addresses of this host that come and go */
 	int watch;
 	struct event *watch_ev;
+	int refreshing; /* 2: and once more after that */
+	int stale;	/* the last time failed */
 	unsigned number;
 	TAILQ_HEAD(, task) tasks;
 	TAILQ_HEAD(, network_ask) asks;
@@ -265,6 +267,8 @@ router_made(struct task *t, int done, void *arg)
 	n->failed = 0;
 	n->fault[0] = '\0';
 	n->uplink_pause = 0;
+	/* What has changed since it was begun. */
+	network_refresh(n);
 	uplink_start(n);
 	asks_wake(n);
 }
@@ -315,18 +319,32 @@ router_start(struct network *n)
 static void
 refreshed(struct task *t, int done, void *arg)
 {
-	(void)arg;
+	struct network *n = arg;
+	int again = n->refreshing == 2;
+
+	n->refreshing = 0;
+	n->stale = !done;
 	if (!done)
 		log_warnx("network: rules: %.200s", t->text);
+	if (again)
+		network_refresh(n);
 }
 
+/*
+ * One at a time, and nobody else writes these sets: of two, the one that read
+ * the addresses first might be the last to write.
+ */
 void
 network_refresh(struct network *n)
 {
 	if (n->place.net == -1)
 		router_start(n);
+	else if (n->refreshing)
+		n->refreshing = 2;
+	else if (task_start(n, TASK_RULES, NULL, refreshed, n) != NULL)
+		n->refreshing = 1;
 	else
-		(void)task_start(n, TASK_RULES, NULL, refreshed, n);
+		n->stale = 1;
 }
 
 const char *
@@ -612,7 +630,8 @@ network_ask(struct network *n, const struct network_policy *policy,
 	if ((a->turn = evtimer_new(n->base, ask_turn, a)) == NULL)
 		fatal(NULL);
 	TAILQ_INSERT_TAIL(&n->asks, a, entry);
-	router_start(n);
+	if (n->place.net == -1 || n->stale || n->watch_ev == NULL)
+		network_refresh(n);
 	if (a->kind == NETWORK_HOSTS) {
 		a->hosts.n = policy->hosts->n;
 		a->hosts.items = xcalloc(a->hosts.n + 1, sizeof(char *));
@@ -650,7 +669,7 @@ network_slot_make(struct network_slot *s, const char *log)
 	struct network_place place;
 	int pair[2], out;
 	pid_t pid;
-	char *rules, end;
+	char end;
 
 	place.net = -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1 ||
@@ -659,10 +678,8 @@ network_slot_make(struct network_slot *s, const char *log)
 	if (pid == 0) {
 		out =
 		    open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-		rules = xasprintf(
-		    "%s%s", network_rules_refresh(s->n->conf), s->rules);
 		place.user = place.net =
-		    network_child_slot(&s->n->place, s->number, rules, out);
+		    network_child_slot(&s->n->place, s->number, s->rules, out);
 		if (place.net == -1 || network_send(pair[1], &place) == -1)
 			_exit(1);
 		_exit(0);

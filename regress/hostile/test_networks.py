@@ -283,6 +283,8 @@ while refused < 20:  # in a row
     finally:
         world.give_spare()
     assert record["status"] == "succeeded", record
+    assert "tcp %s 8080" % world.spare in \
+        record["takod"]["network"]["refused"], record
 
 
 def uplink(daemon):
