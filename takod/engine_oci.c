@@ -575,6 +575,13 @@ make_start(struct container *c, struct oci_start *s)
 }
 
 static void
+start_free(struct container *c)
+{
+	free(c->start);
+	c->start = NULL;
+}
+
+static void
 make_asked(struct network_slot *slot, const char *detail, void *arg)
 {
 	struct container *c = arg;
@@ -586,8 +593,7 @@ make_asked(struct network_slot *slot, const char *detail, void *arg)
 	else if (bundle_network(c) == -1 || make_start(c, c->start) == -1)
 		make_failed(c, ENGINE_TRANSIENT, "bundle of %s: %s", c->name,
 		    strerror(errno));
-	free(c->start);
-	c->start = NULL;
+	start_free(c);
 }
 
 /*
@@ -743,6 +749,8 @@ oci_make(struct engine *e, const struct container_spec *spec,
 	}
 	if (network)
 		c->ask = network_ask(e->net, &spec->network, make_asked, c);
+	else
+		start_free(c);
 	container_wake(c, deadline_us - time_mono_us());
 }
 

@@ -187,4 +187,22 @@ fds_end(int ended)
 		need(fds_open[fd] || close(fd) == -1 || ended);
 }
 
+/* Lengths of a record are few, and those of its memory. */
+static inline uint64_t
+record_lengths(struct msg_rep_record *m, struct input *in)
+{
+	uint64_t *const lens[] = { &m->stdout_len, &m->stderr_len,
+		&m->output_len, &m->artifacts_len, &m->extras_len, &m->code_len,
+		&m->input_len, &m->requirements_len };
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < nitems(lens); i++) {
+		*lens[i] = take_byte(in);
+		if (m->payload || i < 5 || i == 7)
+			sum += *lens[i];
+	}
+	return (sum);
+}
+
 #endif
