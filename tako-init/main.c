@@ -29,6 +29,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include "tako.h"
 #include "tako-init.h"
@@ -515,6 +517,21 @@ limit_files(const char *soft)
 		_exit(1);
 }
 
+/* The job's filter of system calls, which is ours too from here on. */
+static void
+filter_enter(int fd)
+{
+	static struct sock_filter code[BPF_MAXINSNS];
+	struct sock_fprog program = { 0, code };
+	ssize_t n = pread(fd, code, sizeof(code), 0);
+
+	if (n <= 0)
+		_exit(1);
+	program.len = (unsigned short)((size_t)n / sizeof(code[0]));
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == -1)
+		_exit(1);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -528,8 +545,10 @@ main(int argc, char *argv[])
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		_exit(1);
-	while ((c = getopt(argc, argv, "n:p:")) != -1)
-		if (c == 'n')
+	while ((c = getopt(argc, argv, "f:n:p:")) != -1)
+		if (c == 'f')
+			filter_enter(atoi(optarg));
+		else if (c == 'n')
 			limit_files(optarg);
 		else if (c == 'p')
 			modules = optarg;
