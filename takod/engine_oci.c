@@ -292,6 +292,8 @@ static void
 container_unmake(struct container *c,
     void (*unmade)(struct container *, enum engine_error, const char *))
 {
+	int alive = c->state == OCI_RUNNING;
+
 	c->state = OCI_UNMAKING;
 	c->unmade = unmade;
 	c->since = time_mono_us();
@@ -300,6 +302,15 @@ container_unmake(struct container *c,
 	network_ask_drop(c->ask);
 	c->ask = NULL;
 	network_slot_quiet(c->net);
+	/*
+	 * Its first process takes the others along, and is seen to end: there
+	 * is no need to look for them, unless its groups are not empty then.
+	 */
+	if (alive && c->pidfd != -1 &&
+	    pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0) == 0) {
+		container_wake(c, PAUSE_MOST_US);
+		return;
+	}
 	if (c->exit_ev != NULL)
 		event_del(c->exit_ev);
 	container_kill(c);
@@ -320,13 +331,14 @@ container_clear(struct container *c, const char **what)
 		oci_run_kill(c->run);
 		return (-1);
 	}
-	*what = "processes in its control group do not die";
-	if (container_kill(c) != 0)
-		return (-1);
-	*what = "its control group cannot be removed";
+	/* A group that can be removed was empty. */
 	if (cgroup_remove(c->e->cg, c->cgroup) == -1 ||
-	    cgroup_remove(c->e->cg, c->run_group) == -1)
+	    cgroup_unmake(c->e->cg, c->run_group) == -1) {
+		*what = container_kill(c) != 0
+			    ? "processes in its control group do not die"
+			    : "its control group cannot be removed";
 		return (-1);
+	}
 	*what = "its bundle cannot be removed";
 	dir = open(c->e->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir == -1)
@@ -412,6 +424,10 @@ container_exited(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (c->state == OCI_UNMAKING) {
+		container_wake(c, 0);
+		return;
+	}
 	c->state = OCI_EXITED;
 	c->exit_cb(c, c->arg);
 }
