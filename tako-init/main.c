@@ -42,9 +42,8 @@
 #define PATH_INPUT "/input/data.json"
 #define DIR_WORK   "/app"
 
-#define POLL_FIFO_MS 1	/* how often it is asked whether python waits */
-#define POLL_LOAD_MS 5	/* the same, while it imports */
-#define POLL_KILL_MS 10 /* between attempts to kill what still forks */
+#define POLL_FIRST_MS 6	 /* python is not up before */
+#define POLL_KILL_MS  10 /* between attempts to kill what still forks */
 
 static enum {
 	BOOT,
@@ -61,7 +60,7 @@ static int pipes[2] = { -1, -1 }; /* python's stdout and stderr */
 static int fifo = -1;		  /* our end: python is at the other */
 static int code_fd = -1, input_fd = -1;
 static off_t fed;
-static int64_t began_us, ended_us;
+static int64_t booted_us, began_us, ended_us;
 
 static int64_t
 now_us(void)
@@ -191,6 +190,15 @@ fifo_try(void)
 	fifo = open(PATH_CODE, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fifo == -1 && errno != ENXIO && errno != EINTR)
 		fail(PATH_CODE ": ");
+}
+
+/* An eighth of what it has taken is soon enough, and costs gVisor little. */
+static int
+fifo_wait(void)
+{
+	int64_t ms = (now_us() - booted_us) / 8000;
+
+	return (ms < 1 ? POLL_FIRST_MS : (int)ms + 1);
 }
 
 static void
@@ -402,7 +410,7 @@ turn(void)
 		N
 	};
 	struct pollfd p[N];
-	int i, room, wait;
+	int i, room;
 
 	for (i = 0; i < N; i++)
 		p[i] = (struct pollfd){ -1, POLLIN, 0 };
@@ -419,8 +427,7 @@ turn(void)
 		for (i = 0; i < 2 && room; i++)
 			p[PIPE0 + i].fd = pipes[i];
 	}
-	wait = modules != NULL ? POLL_LOAD_MS : POLL_FIFO_MS;
-	if (poll(p, N, state == BOOT && fifo == -1 ? wait : -1) == -1)
+	if (poll(p, N, state == BOOT && fifo == -1 ? fifo_wait() : -1) == -1)
 		return;
 	if (p[SIGNAL].revents) {
 		signals_drain();
@@ -576,6 +583,7 @@ main(int argc, char *argv[])
 		fail(PATH_CODE ": ");
 	if (modules != NULL)
 		preload_begin(modules);
+	booted_us = now_us();
 	python_start();
 	while (!python_ended)
 		turn();
