@@ -206,7 +206,7 @@ def test_kill_in_the_middle(start):
     daemon = start("oci", "runc", "sqlite", config=service.keys_of_takod(
         s3_prefix=prefix))
     job_id = daemon.submit(
-        "import time; time.sleep(1)\n" + MAKES +
+        "import time; time.sleep(4)\n" + MAKES +
         "open('/output/b.txt', 'w').write('b')\n")
     daemon.wait_status(job_id, "running")
     service.tell("hold", 1)

@@ -241,7 +241,7 @@ def quarter_of_a_processor(takod, record):
     used = record["resource_usage"]["cpu_time_ms"]
     if used is None and takod.engine == "docker":
         return []  # the engine removed the counter with the container
-    most = 900 if takod.runtime == "runc" else 1500
+    most = 1300 if takod.runtime == "runc" else 1900
     return [] if used < most else ["R06: it used %r ms" % used]
 
 
