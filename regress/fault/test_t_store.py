@@ -119,6 +119,7 @@ def test_t09_postgres_stops(place, own, how):
     thread.start()
     host.wait_for("three run", lambda: takod.stats()["running"] == 3)
     client.inv.look(rows(place, client))
+    stopped = time.monotonic()
     if how == "kill":
         place.postgres.kill()
     else:
@@ -134,10 +135,15 @@ def test_t09_postgres_stops(place, own, how):
             w for w in takod.workers() if w["state"] == "running"])
         assert takod.stats()["running"] == 3
     place.postgres.start()
+    host.wait_for("it is back", client.healthy)
+    away = time.monotonic() - stopped
     for job in jobs:
         client.succeeds(job)
     thread.join(30)
-    assert waiter["answer"][0] == 200, waiter
+    # Ten seconds without its database, and who waits is told so.
+    status, _, answer = waiter["answer"]
+    assert status == 200 or away > 10 and "the job goes on" in answer[
+        "detail"], waiter
     client.inv.look(rows(place, client))
     client.check()
 
