@@ -52,7 +52,7 @@ class Sweep:
         self.takod.start()
 
     def one(self, after):
-        token = "%08x%08x" % (after, PROGRAMS.index(self.program))
+        token = "2700%04x%08x" % (PROGRAMS.index(self.program), after)
         jobs = []
 
         def taken():

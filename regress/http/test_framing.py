@@ -233,7 +233,7 @@ ROWS = [
     *[("H21", body(b"Content-Length:" + n), [400]) for n in (
         b" +5", b" -0", b" 0x5", b" 5_0", b" 5 5", b"", b" -1", b" 5.",
         b" \xb2")],
-    *[("H22", body(b"Content-Length: " + n), [413]) for n in (
+    *[("H22", body(b"Content-Length: " + n), [400]) for n in (
         b"9223372036854775807", b"10000000000000000000000",
         b"18446744073709551621", b"9" * 400)],
     ("H23", body(b"Content-Length: 2097153"), [413]),
@@ -293,7 +293,7 @@ ROWS = [
     *[("H49", b"GET " + t + b" HTTP/1.1\r\n" + HOST + b"\r\n", [400])
       for t in (b"/a b", b"/\xc3\xa4", b"/a\\b", b"/#a", b"a", b"*")],
     ("H50", b"GET http://other/health HTTP/1.1\r\n" + HOST + b"\r\n",
-     [(400, 421)]),
+     [400]),
     ("H50", b"GET http://localhost/health HTTP/1.1\r\n" + HOST + b"\r\n",
      [OK]),
     *[("H51", b"GET " + t + b" HTTP/1.1\r\n" + HOST + b"\r\n", [400])

@@ -28,7 +28,8 @@ FRAMING = "http/test_framing.py::"
 UNIT = "unit/http.c"
 SECONDS = 20
 
-# Where each row is held.
+# Where each row is held. What is asked for below the rows, the cases of a public
+# prober, is test_http11probe.py: SUMMARY there says how many pass.
 HELD = {
     **{"H%02d" % n: [FRAMING + "ROWS"] for n in (
         *range(1, 24), 25, 26, 27, *range(29, 34), *range(35, 40),
