@@ -102,13 +102,13 @@ class Jobs:
         if row.together:
             jobs = [self.takod.submit(code_of(row), **body)
                     for _ in range(row.times)]
-            records = [self.takod.wait(job, 120) for job in jobs]
+            records = [self.takod.wait(job, 240) for job in jobs]
         else:
             for _ in range(row.times):
                 job = self.takod.submit(code_of(row), **body)
                 if row.beside:
                     self.run_beside(row, job, fields)
-                records.append(self.takod.wait(job, 120))
+                records.append(self.takod.wait(job, 240))
                 for check in row.after:
                     self.problems[row.name] += check(
                         self.takod, records[-1])

@@ -494,7 +494,7 @@ ROWS = [
     # a job that may run any Python may run anything.
     quick("K14", By(runc={"mode": 2, "loosen": "0 EPERM", "off": "-1 EPERM",
                           "writable": "ok"}, runsc={"writable": "ok"})),
-    job("K15", after=(calls_are_golden,), request={"timeout": 60}, weight=5),
+    job("K15", after=(calls_are_golden,), request={"timeout": 110}, weight=5),
     job("K16", facts={
         "threads": 9900, "processes": 90, "queue": "said",
         "subprocess": "a\nsub\n-15", "asyncio": "line\nchild\n5",
