@@ -46,11 +46,12 @@ class Takod:
     returns before it is ready. files: texts to write beside its file.
     text: its file as it stands, instead of keys; its port, its data folder,
     its database and its image are named by variables and links alone.
+    within: a command that makes its surroundings and becomes it.
     """
 
     def __init__(self, engine="oci", runtime="runsc", store="sqlite",
                  config=None, env=None, wait=True, program=None, files=None,
-                 text=None):
+                 text=None, within=()):
         self.engine, self.runtime, self.store = engine, runtime, store
         self.program = program or shared.program("takod")
         while True:
@@ -69,7 +70,7 @@ class Takod:
                     # For a sanitizer's build; children get none of it.
                     "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {})}
         self.keys = self._keys(config or {})
-        self.text = text
+        self.text, self.within = text, within
         if text is not None:
             self._surround()
         self.proc, self.pid, self.instance = None, None, None
@@ -149,7 +150,7 @@ class Takod:
     # ---- life ---------------------------------------------------------------
 
     def start(self, wait=True):
-        argv = [self.program, "-c", self.file]
+        argv = [*self.within, self.program, "-c", self.file]
         with open(self.log_path, "ab") as log:
             self.proc = subprocess.Popen(
                 argv, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
