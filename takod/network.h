@@ -114,7 +114,7 @@ extern const char network_rules_base[];
 /* This host's addresses and the configuration's; "" if those cannot be read. */
 char *network_rules_refresh(const struct conf *);
 char *network_rules_slot(unsigned number, const struct network_policy *,
-    const struct network_name *, size_t n);
+    const struct network_name *, size_t n_names);
 char *network_rules_gone(unsigned number);
 /* What lists a container's refusals, and what of it is for its record. */
 char *network_rules_list(unsigned number);

@@ -220,7 +220,8 @@ have_pasta(void)
 {
 	char dirs[sizeof(path_variable)], path[64], *rest, *dir;
 
-	rest = strchr(strcpy(dirs, path_variable), '=') + 1;
+	strlcpy(dirs, path_variable, sizeof(dirs));
+	rest = strchr(dirs, '=') + 1;
 	while ((dir = strsep(&rest, ":")) != NULL) {
 		snprintf(path, sizeof(path), "%s/pasta", dir);
 		if (access(path, X_OK) == 0)

@@ -229,8 +229,8 @@ def test_t21_image_is_missing(place, client):
 def test_t21_late(place, client):
     """Slow answers: the limit counts from when the code began."""
     for call in ("create", "start", "inspect"):
-        place.proxy.rule(call, "delay_done", 2, times=2)
-    jobs = [client.must_submit(0.5, timeout=1, startup_timeout=30)
+        place.proxy.rule(call, "delay_done", 3, times=2)
+    jobs = [client.must_submit(0.5, timeout=5, startup_timeout=60)
             for _ in range(3)]
     for job in jobs:
         record = client.ended(job, 60)

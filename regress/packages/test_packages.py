@@ -137,7 +137,7 @@ def test_request(index, start, engine, runtime):
     daemon.stop()
     daemon.start()
     fourth = daemon.run(TINY, requirements=["tiny"])
-    assert fourth["timing"]["dep_install_ms"] < 1000, fourth
+    assert fourth["timing"]["dep_install_ms"] < 10000, fourth
     assert len(index.asked("tiny-1.0")) == before + 1
 
 

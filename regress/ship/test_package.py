@@ -12,7 +12,7 @@ import pytest
 from lib import root, shared
 
 # A package is built, and a system around it.
-pytestmark = pytest.mark.seconds(600)
+pytestmark = pytest.mark.seconds(2400)
 
 PAGES = {"takod": 8, "takoctl": 8, "tako-vm": 1, "takod.conf": 5,
          "tako-imsg": 7}

@@ -13,7 +13,7 @@ import pytest
 from lib import host, root, shared
 
 # A package is built, and a system around it.
-pytestmark = pytest.mark.seconds(600)
+pytestmark = pytest.mark.seconds(2400)
 
 CONFIG = "/etc/tako_vm/config.yaml"
 DROPINS = "/etc/systemd/system/takod.service.d"
