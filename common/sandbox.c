@@ -159,50 +159,43 @@ map_id(pid_t pid, const char *file, unsigned id)
 	return (sandbox_map_ids(pid, file, map));
 }
 
-/* The network of all children, and the parent's; -1: there is none. */
+/* The network of all children, and the parent's; -1: each makes its own. */
 static int net_void = -1, net_own = -1;
 
 static void
-net_leave(void)
+net_enter(int fd)
 {
-	if (setns(net_own, CLONE_NEWNET) == -1)
-		fatal("back to the host's network");
+	if (fd != -1 && setns(fd, CLONE_NEWNET) == -1)
+		fatal("network namespace");
 }
 
-/*
- * Enters the children's network, which is made the first time. Whether it is in
- * it then: a parent that has given up to enter namespaces stays where it is.
- */
-static int
-net_enter(void)
+static void
+net_make(void)
 {
 	static int tried;
 
-	if (!tried++) {
-		net_own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (setns(net_own, CLONE_NEWNET) == -1 ||
-		    unshare(CLONE_NEWNET) == -1)
-			return (0);
-		net_void = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-		if (net_void == -1)
-			net_leave();
-	}
-	return (net_void != -1 && setns(net_void, CLONE_NEWNET) == 0);
+	if (tried++)
+		return;
+	net_own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (net_own == -1 || unshare(CLONE_NEWNET) == -1)
+		return;
+	net_void = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	net_enter(net_own);
 }
 
 /* In the child, which has all capabilities over what it makes. */
 static void
-void_prepare(int has_net)
+void_prepare(void)
 {
 	if (unshare(CLONE_NEWIPC | CLONE_NEWUTS |
-		    (has_net ? 0 : CLONE_NEWNET)) == -1)
+		    (net_void == -1 ? CLONE_NEWNET : 0)) == -1)
 		log_warn("no namespaces; the other walls stand");
 }
 
 pid_t
 sandbox_fork(uid_t uid, gid_t gid)
 {
-	int done[2], mapped, has_net;
+	int done[2], mapped;
 	char none;
 	pid_t pid;
 
@@ -210,9 +203,10 @@ sandbox_fork(uid_t uid, gid_t gid)
 		return (fork());
 	if (pipe2(done, O_CLOEXEC) == -1)
 		return (-1);
+	net_make();
 	/* Else its files in /proc, where the ids are set, may be hidden. */
 	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	has_net = net_enter();
+	net_enter(net_void);
 	pid = (pid_t)syscall(
 	    SYS_clone, VOID_CLONE | SIGCHLD, NULL, NULL, NULL, 0);
 	if (pid == 0) {
@@ -221,11 +215,11 @@ sandbox_fork(uid_t uid, gid_t gid)
 		while (read(done[0], &none, 1) == -1 && errno == EINTR)
 			;
 		close(done[0]);
-		void_prepare(has_net);
+		void_prepare();
 		return (0);
 	}
-	if (has_net)
-		net_leave();
+	if (net_void != -1)
+		net_enter(net_own);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	mapped = pid > 0 && map_id(pid, "uid_map", uid) == 0 &&
 		 map_id(pid, "gid_map", gid) == 0;
