@@ -6,14 +6,9 @@
  * The void: a child has a user namespace of its own, made by the parent, in
  * which there is no id but the child's; so a capability there is one over
  * what else is made there and over nothing of the host. With it the child
- * takes network, ipc and uts namespaces and, once it is loaded, a mount
- * namespace with an empty root, and gives the capability up. No engine's parent
- * needs more than to set ids for that, and no other process gets anything.
- *
- * To make a network and to remove it again takes as long as all else of a
- * child's namespaces. So a parent that can enter one makes one, with no
- * interface up, for all its children: it is not theirs to change, and they can
- * make no socket.
+ * takes network, ipc, uts and mount namespaces and, once it is loaded, an
+ * empty root, and gives the capability up. No engine's parent needs more than
+ * to set ids for that, and no other process gets anything.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -44,8 +39,9 @@
 #else
 #define VOID_CLONE (CLONE_NEWUSER | CLONE_NEWPID)
 #endif
-#define VOID_CAP  (UINT64_C(1) << CAP_SYS_ADMIN)
-#define VOID_ROOT "/proc" /* a folder that every host has */
+#define VOID_UNSHARE (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+#define VOID_CAP     (UINT64_C(1) << CAP_SYS_ADMIN)
+#define VOID_ROOT    "/proc" /* a folder that every host has */
 
 /*
  * Not by libcap-ng: it looks up a process in /proc by the number that it has
@@ -159,39 +155,6 @@ map_id(pid_t pid, const char *file, unsigned id)
 	return (sandbox_map_ids(pid, file, map));
 }
 
-/* The network of all children, and the parent's; -1: each makes its own. */
-static int net_void = -1, net_own = -1;
-
-static void
-net_enter(int fd)
-{
-	if (fd != -1 && setns(fd, CLONE_NEWNET) == -1)
-		fatal("network namespace");
-}
-
-static void
-net_make(void)
-{
-	static int tried;
-
-	if (tried++)
-		return;
-	net_own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	if (net_own == -1 || unshare(CLONE_NEWNET) == -1)
-		return;
-	net_void = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	net_enter(net_own);
-}
-
-/* In the child, which has all capabilities over what it makes. */
-static void
-void_prepare(void)
-{
-	if (unshare(CLONE_NEWIPC | CLONE_NEWUTS |
-		    (net_void == -1 ? CLONE_NEWNET : 0)) == -1)
-		log_warn("no namespaces; the other walls stand");
-}
-
 pid_t
 sandbox_fork(uid_t uid, gid_t gid)
 {
@@ -203,10 +166,8 @@ sandbox_fork(uid_t uid, gid_t gid)
 		return (fork());
 	if (pipe2(done, O_CLOEXEC) == -1)
 		return (-1);
-	net_make();
 	/* Else its files in /proc, where the ids are set, may be hidden. */
 	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	net_enter(net_void);
 	pid = (pid_t)syscall(
 	    SYS_clone, VOID_CLONE | SIGCHLD, NULL, NULL, NULL, 0);
 	if (pid == 0) {
@@ -215,11 +176,8 @@ sandbox_fork(uid_t uid, gid_t gid)
 		while (read(done[0], &none, 1) == -1 && errno == EINTR)
 			;
 		close(done[0]);
-		void_prepare();
 		return (0);
 	}
-	if (net_void != -1)
-		net_enter(net_own);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	mapped = pid > 0 && map_id(pid, "uid_map", uid) == 0 &&
 		 map_id(pid, "gid_map", gid) == 0;
@@ -255,8 +213,8 @@ void_root(void)
 static void
 void_enter(void)
 {
-	if (unshare(CLONE_NEWNS) == -1 || void_root() == -1)
-		log_warn("no empty root; the other walls stand");
+	if (unshare(VOID_UNSHARE) == -1 || void_root() == -1)
+		log_warn("no empty namespaces; the other walls stand");
 	/* With what is permitted goes what is ambient. */
 	if (caps_set(0, 0) == -1)
 		fatalx("the capability over its namespaces stays");
