@@ -526,7 +526,7 @@ end(int ended)
 		client_reads(&clients[n]);
 		client_goes(&clients[n]);
 	}
-	conn_unlisten();
+	accept_off();
 	for (n = 0; n < 100 && conn_count() > 0; n++)
 		turn_loop();
 	/* What lingers waits for nothing but its time. */
