@@ -18,8 +18,8 @@ static struct listener {
 	int tls, proxy;
 } listeners[LISTENERS_MAX];
 static size_t n_listeners;
-static struct event_base *base;
-static struct event *again;
+static struct event_base *accept_base;
+static struct event *accept_again;
 
 static void
 on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
@@ -58,14 +58,15 @@ on_accept_error(struct evconnlistener *l, void *arg)
 		logged = now;
 	}
 	evconnlistener_disable(l);
-	event_add(again, &pause);
+	event_add(accept_again, &pause);
 }
 
 void
 accept_init(struct event_base *b)
 {
-	base = b;
-	if ((again = evtimer_new(base, accept_resume, NULL)) == NULL)
+	accept_base = b;
+	if ((accept_again = evtimer_new(accept_base, accept_resume, NULL)) ==
+	    NULL)
 		fatal(NULL);
 }
 
@@ -80,7 +81,7 @@ accept_on(int fd, int tls, int proxy)
 	if (evutil_make_socket_nonblocking(fd) == -1)
 		fatal("listener");
 	/* It listens already: a backlog of 0 leaves that as it is. */
-	l = evconnlistener_new(base, on_accept, to,
+	l = evconnlistener_new(accept_base, on_accept, to,
 	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (l == NULL)
 		fatal("listener");
@@ -96,5 +97,5 @@ accept_off(void)
 {
 	while (n_listeners > 0)
 		evconnlistener_free(listeners[--n_listeners].l);
-	event_del(again);
+	event_del(accept_again);
 }

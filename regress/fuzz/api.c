@@ -44,6 +44,7 @@ let_go(struct blob *b)
 #include "tako-api/parent.c"
 #undef blob_from_memfd
 #undef blob_unref
+#include "tako-api/accept.c"
 #include "tako-api/conn.c"
 #define base api_base
 #include "tako-api/main.c"
