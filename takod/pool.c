@@ -294,8 +294,12 @@ container_created(struct container *ct, int fd, int mux,
 	struct slot *s = arg;
 
 	s->creating = 0;
-	if (error != ENGINE_OK) {
+	if (error == ENGINE_NO_IMAGE || error == ENGINE_CONFIG)
+		/* This kind cannot be made; the engine is well. */
+		warm_config_failed(s, detail);
+	else if (error != ENGINE_OK)
 		engine_state_failed(error, detail);
+	if (error != ENGINE_OK) {
 		if (s->state == SLOT_STARTING)
 			slot_failed(s, error, "slot", detail);
 		else

@@ -376,6 +376,8 @@ void layer_unpack_done(struct child *, const struct msg_unpack_done *);
 #define WARM_DEFAULT 2 /* slots of the default type, where no size is set */
 void warm_asked(const struct slot_kind *); /* a job of it begins */
 void warm_made(const struct slot *);	   /* it is ready */
+/* It cannot be made until something is mended: for a while none is ahead. */
+void warm_config_failed(const struct slot *, const char *why);
 /*
  * Slots that should wait, for jobs a second and seconds that one takes to be
  * made: 1 to most.

@@ -31,6 +31,7 @@
 #define MAX_KINDS     2048 /* that are remembered; the oldest is forgotten */
 #define PRELOAD_TRIES 5
 #define PRELOAD_PAUSE 30 /* s, doubled each time */
+#define CONFIG_PAUSE  30 /* s, of a kind that cannot be made as it is */
 
 struct warm {
 	TAILQ_ENTRY(warm) entry; /* the last that was asked for is first */
@@ -42,6 +43,7 @@ struct warm {
 	uint32_t unloaded;    /* modules, as it was logged */
 	unsigned failed;      /* preloads that ended a sandbox, in a row */
 	int64_t failed_until; /* monotonic */
+	int64_t config_until; /* monotonic */
 };
 
 static TAILQ_HEAD(warm_list, warm) list = TAILQ_HEAD_INITIALIZER(list);
@@ -102,7 +104,18 @@ warm_made(const struct slot *s)
 	struct warm *w = warm_of(s->job_type, s->layer);
 	double took = (double)(time_mono_us() - s->began) / 1e6;
 
+	w->config_until = 0;
 	w->making = w->making == 0 ? took : (w->making * 3 + took) / 4;
+}
+
+void
+warm_config_failed(const struct slot *s, const char *why)
+{
+	struct warm *w = warm_of(s->job_type, s->layer);
+
+	w->config_until = time_mono_us() + CONFIG_PAUSE * 1000000LL;
+	log_warnx("job type %s: %s (none is made ahead for %d s)",
+	    s->job_type, why, CONFIG_PAUSE);
 }
 
 int
@@ -178,7 +191,9 @@ possible(const struct slot_kind *kind)
 {
 	char key[LAYER_KEY_LEN + 1];
 
-	if (queue_type_refused(kind->type, NULL, 0))
+	if (queue_type_refused(kind->type, NULL, 0) ||
+	    time_mono_us() <
+		warm_of(kind->type->name, kind->layer)->config_until)
 		return (0);
 	return (kind->layer[0] != '\0'
 		    ? layer_byname(kind->layer) != NULL
@@ -235,6 +250,7 @@ warm_forget(void)
 		w->unloaded = 0;
 		w->failed = 0;
 		w->failed_until = 0;
+		w->config_until = 0;
 	}
 }
 

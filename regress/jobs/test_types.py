@@ -100,6 +100,17 @@ def test_builds_are_honest(daemon, name):
         405, "POST, GET, HEAD")
 
 
+def test_absent_image_stops_no_others(daemon):
+    """Those jobs fail at once, each; the engine's breaker stays shut."""
+    for job in [daemon.submit("print(1)", job_type="absent")
+                for _ in range(7)]:
+        assert daemon.wait(job)["error"]["type"] == "config_error"
+    assert daemon.get("/health")[2]["circuit_breaker"] == {
+        "state": "closed", "failure_count": 0, "success_count": 0,
+        "last_failure": None}
+    assert daemon.execute("print(1)")["stdout"] == "1\n"
+
+
 def test_image_that_goes(start):
     """image_exists is asked of the engine each time, not remembered."""
     link = os.path.join(host.scratch(), "rootfs-link")
