@@ -246,7 +246,7 @@ take_host(struct http_request *r, const char *value)
 	return (right);
 }
 
-/* Digits alone. What is beyond any limit stays there: it is not wrapped. */
+/* Digits alone. */
 static struct http_wrong
 take_length(struct http_request *r, const char *value)
 {
@@ -254,15 +254,13 @@ take_length(struct http_request *r, const char *value)
 
 	if (r->content_length != -1)
 		return (wrong(400, "More than one Content-Length"));
-	if (*value == '\0')
+	if (*value == '\0' || value[strspn(value, "0123456789")] != '\0')
 		return (wrong(400, "Malformed Content-Length"));
-	for (; digit(*value); value++)
+	for (; *value != '\0'; value++) {
 		if (n > (INT64_MAX - 9) / 10)
-			n = INT64_MAX;
-		else
-			n = n * 10 + (*value - '0');
-	if (*value != '\0')
-		return (wrong(400, "Malformed Content-Length"));
+			return (wrong(400, "Content-Length out of range"));
+		n = n * 10 + (*value - '0');
+	}
 	r->content_length = n;
 	return (right);
 }
@@ -289,12 +287,15 @@ list_item(const char **list, size_t *len)
 	return (s);
 }
 
-/* Only "chunked" is implemented; 501 for what else is well-formed. */
+/*
+ * Only "chunked" is implemented; 501 for what else is well-formed. A body has
+ * no end that could be known unless chunked is the last (RFC 9112, 6.3).
+ */
 static struct http_wrong
 take_coding(struct http_request *r, const char *value)
 {
 	const char *item;
-	int chunked = 0, others = 0;
+	int chunked = 0, last = 0, others = 0;
 	size_t len;
 
 	if (r->minor == 0)
@@ -305,11 +306,14 @@ take_coding(struct http_request *r, const char *value)
 		item = list_item(&value, &len);
 		if (len == 0)
 			return (wrong(400, "Malformed Transfer-Encoding"));
-		if (!item_is(item, len, "chunked"))
+		last = item_is(item, len, "chunked");
+		if (!last)
 			others = 1;
 		else if (chunked++)
 			return (wrong(400, "Transfer-Encoding chunked twice"));
 	}
+	if (!last)
+		return (wrong(400, "Transfer-Encoding without chunked last"));
 	if (others)
 		return (wrong(501, "Unknown Transfer-Encoding"));
 	r->chunked = 1;
@@ -382,7 +386,7 @@ http_head_judge(struct http_request *r, const char *authority)
 		return (wrong(400, "No Host"));
 	if (authority != NULL && *r->host != '\0' &&
 	    strcasecmp(authority, r->host) != 0)
-		return (wrong(421, "Host differs from the request target"));
+		return (wrong(400, "Host differs from the request target"));
 	if (r->chunked && r->content_length != -1)
 		return (
 		    wrong(400, "Both Content-Length and Transfer-Encoding"));

@@ -305,7 +305,6 @@ static const struct {
 	{ 413, "The body is larger than is allowed." },
 	{ 414, "The request line is too long." },
 	{ 417, "The expectation is unknown." },
-	{ 421, "Host differs from the request target." },
 	{ 431, "The header fields are too large or too many." },
 	{ 501, "The method or the transfer coding is unknown." },
 	{ 503, "There are too many connections." },

@@ -186,15 +186,14 @@ entry(int tar, uint64_t *files, uint64_t *bytes, const char **why)
 		*why = "the archive ends too early";
 	else if (memcmp(&h, &end, sizeof(h)) == 0)
 		return (0);
-	else if (memcmp(h.magic, "ustar", 6) != 0 || !checksum_right(&h))
+	else if (memcmp(h.magic, "ustar", 6) != 0 || !checksum_right(&h) ||
+		 (size = number(h.size, sizeof(h.size))) == -1 ||
+		 (h.type == '5' && size != 0))
 		*why = "the archive is damaged";
 	else if (h.type != '0' && h.type != '5')
 		*why = "there is something else in it than files and folders";
 	else if (entry_name(&h, name) == -1)
 		*why = "a file has a name that no package needs";
-	else if ((size = number(h.size, sizeof(h.size))) == -1 ||
-		 (h.type == '5' && size != 0))
-		*why = "the archive is damaged";
 	else if (++*files > MAX_FILES || (*bytes += (uint64_t)size) > max_bytes)
 		*why = "there is more in it than may be";
 	else if (h.type == '0')

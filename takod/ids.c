@@ -3,13 +3,13 @@
  * start, and in tako-vm, which looks whether they are free.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
-#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 
 #include "engine.h"
 #include "ids.h"
@@ -72,92 +72,50 @@ ids_choose(const struct conf *cf, struct ids *ids, char *detail, size_t len)
 
 /* ---- a claim that others see ------------------------------------------------
  *
- * A socket whose name has the claim and is no file: it ends with its process,
- * and /proc/self/net/unix lists it. Whoever is not root can have such a name
- * too, but is no takod, so who listens is asked of the kernel.
+ * A lock of the bytes that have the ids' numbers, in a file that all takods of
+ * the host share: the kernel finds what overlaps, the lock is this process's
+ * alone (no child inherits it) and ends with it, and nothing but root can open
+ * the file. Network namespaces have no part in it.
  */
 
-#define CLAIM "takod-ids-"
-
-static socklen_t
-claim_address(struct sockaddr_un *sun, const char *name)
-{
-	memset(sun, 0, sizeof(*sun));
-	sun->sun_family = AF_UNIX;
-	strlcpy(sun->sun_path + 1, name, sizeof(sun->sun_path) - 1);
-	return ((socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 +
-			    strlen(sun->sun_path + 1)));
-}
+#define PATH_CLAIMS "/run/takod"
+#define CLAIM_NAMES ((off_t)1 << 32) /* a byte for each, behind the ids */
 
 static int
-claim_of_root(const char *name)
+claim(int fd, off_t first, off_t n)
 {
-	struct sockaddr_un sun;
-	struct ucred cred = { .uid = 1 };
-	socklen_t len = claim_address(&sun, name), size = sizeof(cred);
-	int fd, ret;
+	struct flock fl = { .l_type = F_WRLCK, .l_start = first, .l_len = n };
 
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return (0);
-	ret = connect(fd, (struct sockaddr *)&sun, len) == 0 &&
-	      getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 &&
-	      cred.uid == 0;
-	close_fd(&fd);
-	return (ret);
-}
-
-/* Is this line of /proc/self/net/unix a claim that ours may not be beside? */
-static int
-claim_conflicts(const struct ids *ids, const char *own, const char *line)
-{
-	const char *name = strstr(line, "@" CLAIM);
-	char instance[17];
-	unsigned base;
-
-	if (name == NULL || strcmp(++name, own) == 0 ||
-	    sscanf(name, CLAIM "%u-%16[0-9a-f]-", &base, instance) != 2)
-		return (0);
-	if ((base >= ids->base ? base - ids->base : ids->base - base) >=
-		IDS_PER_TAKOD &&
-	    strcmp(instance, ids->instance) != 0)
-		return (0);
-	return (claim_of_root(name));
+	return (fcntl(fd, F_SETLK, &fl));
 }
 
 int
 ids_claim(const struct ids *ids, char *detail, size_t len)
 {
-	struct sockaddr_un sun;
-	socklen_t size;
-	char own[96], line[512];
-	FILE *f;
-	int fd, ret = 0;
+	static const char path[] = PATH_CLAIMS "/ids";
+	off_t name = (off_t)strtoul(ids->instance, NULL, 16);
+	int fd = -1;
 
-	snprintf(own, sizeof(own), CLAIM "%u-%s-%d", (unsigned)ids->base,
-	    ids->instance, (int)getpid());
-	size = claim_address(&sun, own);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd == -1 || bind(fd, (struct sockaddr *)&sun, size) == -1 ||
-	    listen(fd, 8) == -1 ||
-	    (f = fopen("/proc/self/net/unix", "re")) == NULL) {
-		snprintf(detail, len, "claiming the ids: %s", strerror(errno));
-		close_fd(&fd);
+	if ((mkdir(PATH_CLAIMS, 0755) == -1 && errno != EEXIST) ||
+	    (fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+		 0600)) == -1) {
+		snprintf(detail, len,
+		    "%s: %s: takods of a host claim their ids there: let root "
+		    "write in /run (in a container, a tmpfs)",
+		    path, strerror(errno));
 		return (-1);
 	}
-	while (ret == 0 && fgets(line, sizeof(line), f) != NULL) {
-		line[strcspn(line, "\n")] = '\0';
-		if (claim_conflicts(ids, own, line))
-			ret = -1;
-	}
-	fclose(f);
-	if (ret == 0)
+	if (claim(fd, (off_t)ids->base, IDS_PER_TAKOD) == 0 &&
+	    claim(fd, CLAIM_NAMES + name, 1) == 0)
 		return (0); /* held, and open, from now on */
-	snprintf(detail, len,
-	    "ids %u to %u, or the name %s, are another takod's on this host: "
-	    "set uid_base, or another data_dir",
-	    (unsigned)ids->base, (unsigned)ids->base + IDS_PER_TAKOD - 1,
-	    ids->instance);
+	if (errno != EAGAIN && errno != EACCES)
+		snprintf(detail, len, "%s: %s", path, strerror(errno));
+	else
+		snprintf(detail, len,
+		    "ids %u to %u, or the name %s, are another takod's on this "
+		    "host: set uid_base, or another data_dir",
+		    (unsigned)ids->base,
+		    (unsigned)ids->base + IDS_PER_TAKOD - 1, ids->instance);
 	close_fd(&fd);
 	return (-1);
 }

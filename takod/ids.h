@@ -22,8 +22,8 @@ struct ids {
 /* -1 with detail when a user that is named is not there. */
 int ids_choose(const struct conf *, struct ids *, char *detail, size_t);
 /*
- * Claims them on this host for as long as the process lives. -1 with detail
- * when another takod has any of them, or the same name.
+ * Claims them on this host for as long as the process lives, which calls it
+ * once. -1 with detail when another takod has any of them, or the same name.
  */
 int ids_claim(const struct ids *, char *detail, size_t);
 

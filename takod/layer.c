@@ -167,7 +167,8 @@ layer_requirements(const struct conf_job_type *jt, const struct blob *requested)
 			requirement_normalise(texts[i]);
 	qsort(texts, n, sizeof(*texts), compare);
 	for (i = 0; i < n; i++) {
-		if (all != NULL && (i == 0 || strcmp(texts[i], texts[i - 1])))
+		if (all != NULL &&
+		    (i == 0 || strcmp(texts[i], texts[i - 1]) != 0))
 			json_array_append_new(all, json_string(texts[i]));
 	}
 	for (i = 0; i < n; i++)

@@ -158,7 +158,7 @@ def test_kill_before_the_row(start, kind):
     """Killed between the files and their row: the record names none (T04)."""
     daemon = start("oci", "runc", "pg", config=download.store_keys(kind))
     database, there = Database(daemon), KINDS[kind](daemon)
-    job_id = daemon.submit(SLOW % 1.5)
+    job_id = daemon.submit(SLOW % 5)
     daemon.wait_status(job_id, "running")
     # Somebody holds its row: its end cannot be written.
     holder = subprocess.Popen(
@@ -206,7 +206,7 @@ def test_kill_in_the_middle(start):
     daemon = start("oci", "runc", "sqlite", config=service.keys_of_takod(
         s3_prefix=prefix))
     job_id = daemon.submit(
-        "import time; time.sleep(1)\n" + MAKES +
+        "import time; time.sleep(4)\n" + MAKES +
         "open('/output/b.txt', 'w').write('b')\n")
     daemon.wait_status(job_id, "running")
     service.tell("hold", 1)

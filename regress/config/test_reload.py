@@ -236,7 +236,7 @@ def test_keys(start):
 
 def test_while_stopping(start):
     takod = start("oci", "runc")
-    job = takod.submit("import time\ntime.sleep(2)")
+    job = takod.submit("import time\ntime.sleep(5)")
     takod.wait_status(job, "running")
     takod.proc.send_signal(signal.SIGTERM)
     host.wait_for("it drains", lambda: "stopping: " in takod.log(), 10)
@@ -266,8 +266,9 @@ def test_under_load(start):
     threads = [threading.Thread(target=client) for _ in range(4)]
     for thread in threads:
         thread.start()
-    end, turn = time.monotonic() + 10, 0
-    while time.monotonic() < end:
+    begun, turn = time.monotonic(), 0
+    # It may be busy, but not without end.
+    while time.monotonic() - begun < (10 if len(sent) > 50 else 60):
         takod.write_config(max_workers=18 + turn % 3,
                            max_timeout=100 + turn % 7)
         takod.proc.send_signal(signal.SIGHUP)
@@ -277,7 +278,7 @@ def test_under_load(start):
     for thread in threads:
         thread.join()
     assert not wrong, wrong[:3]
-    assert len(sent) >= 50
+    assert len(sent) > 50
     for job in slow:
         record = takod.wait(job, 60)
         assert (record["status"], record["stdout"]) == (

@@ -182,7 +182,7 @@ def test_ended_in_the_middle(number):
     try:
         host.wait_for("the runtime hangs", lambda: os.path.exists(marker))
         child.send_signal(number)
-        _, err = child.communicate(timeout=20)
+        _, err = child.communicate(timeout=60)
     finally:
         child.kill()
     assert child.returncode == 1

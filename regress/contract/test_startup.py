@@ -33,7 +33,7 @@ def test_startup_timeout(start, tmp_path):
     assert record["error"]["type"] == "startup_timeout"
     assert record["error"]["phase"] == "startup"
     assert record["timing"]["phase_at_exit"] == "startup"
-    assert 10000 <= record["timing"]["total_ms"] <= 11000, record["timing"]
+    assert 10000 <= record["timing"]["total_ms"] <= 25000, record["timing"]
     os.unlink(flag)
     assert takod.execute("print(2)")["stdout"] == "2\n"
 

@@ -197,7 +197,7 @@ def test_no_network(facts):
         found = facts[name]
         assert found["error"] in ("ENETUNREACH", "EADDRNOTAVAIL",
                                   "EHOSTUNREACH", "EAFNOSUPPORT"), found
-        assert found["seconds"] < 0.1, found
+        assert found["seconds"] < 2, found
 
 
 def test_loopback_is_its_own(facts):

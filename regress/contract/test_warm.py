@@ -21,8 +21,9 @@ PROCESSORS = os.sysconf("SC_NPROCESSORS_ONLN")
 
 
 def slots(daemon, state=None, job_type=None):
-    return [w["name"] for w in daemon.workers()
-            if state in (None, w["state"])
+    """Of the children, those that have a container."""
+    return [w["name"] for w in daemon.workers() if w["job_type"]
+            and state in (None, w["state"])
             and job_type in (None, w["job_type"])]
 
 
@@ -39,7 +40,7 @@ def pool(daemon):
 def test_follow_what_is_asked_for(start, runtime):
     daemon = start("oci", runtime, config=CONFIG, files=FILES)
     assert pool(daemon)["slots_wanted"] == 0
-    assert not [w for w in daemon.workers() if w["job_type"]]
+    assert not slots(daemon)
     # The first one waits, the next one does not.
     assert daemon.execute("print(1)", job_type="asked")["stdout"] == "1\n"
     host.wait_for("one is ready", lambda: slots(daemon, "ready", "asked"), 20)
@@ -54,20 +55,19 @@ def test_follow_what_is_asked_for(start, runtime):
     # A size that is named holds.
     for _ in range(2):
         daemon.execute("print(1)", job_type="none")
-    host.wait_for("the pool is full", lambda: slots(daemon, "ready", "asked")
-                  and not slots(daemon, "starting"), 20)
-    assert not slots(daemon, job_type="none")
-    assert not slots(daemon, job_type="other")
+    host.wait_for("that one alone is left", lambda: slots(
+        daemon, "ready", "asked") == slots(daemon), 20)
     # Another configuration: made anew, and ended when nobody asks.
     before = containers(daemon)
-    assert len(before) == 1
-    daemon.write_config(warm_pool_idle_seconds=3)
+    daemon.write_config(container_limits={"pids_limit": 321})
     daemon.takoctl("reload", check=True)
     host.wait_for("it is another one", lambda: containers(daemon)
-                  and not containers(daemon) & before, 20)
+                  and not containers(daemon) & before, 40)
+    daemon.write_config(warm_pool_idle_seconds=1)
+    daemon.takoctl("reload", check=True)
+    host.wait_for("nobody asks any more",
+                  lambda: pool(daemon)["slots_wanted"] == 0, 20)
     host.wait_for("none is left", lambda: not containers(daemon), 20)
-    assert pool(daemon)["slots_wanted"] == 0
-    assert "nobody asks for it" in daemon.log()
 
 
 def test_more_where_they_take_long(start):
@@ -77,8 +77,9 @@ def test_more_where_they_take_long(start):
     for job in [daemon.submit("print(1)", job_type="slow")
                 for _ in range(9)]:
         assert daemon.wait(job)["stdout"] == "1\n"
-    # 9 jobs in a minute, 2 s each: 0.3 at a time, and 2 * 0.54 for chance.
-    assert pool(daemon)["slots_wanted"] == 3 + 2
+    # 9 jobs in a minute, 2 s each at least: 0.3 at a time, and 2 * 0.54 for
+    # chance.
+    assert pool(daemon)["slots_wanted"] >= 3 + 2
     host.wait_for("two are ready",
                   lambda: len(slots(daemon, "ready", "slow")) >= 2, 30)
 

@@ -200,7 +200,7 @@ def test_no_such_job(runc, command):
 # ---- drain, resume, stop, verbose -------------------------------------------
 
 def test_drain_and_resume(runc):
-    job = running(runc, "import time; time.sleep(1); print('done')")
+    job = running(runc, "import time; time.sleep(4); print('done')")
     assert ctl(runc, "drain") == ""
     assert ctl_json(runc, "status")["daemon"]["draining"] is True
     assert ", draining\n" in ctl(runc, "status")
@@ -214,7 +214,7 @@ def test_drain_and_resume(runc):
 
 def test_stop_lets_running_jobs_end(start):
     takod = start("oci", "runc")
-    job = running(takod, "import time; time.sleep(1); print('done')")
+    job = running(takod, "import time; time.sleep(4); print('done')")
     assert ctl(takod, "stop") == ""
     assert takod.proc.wait(30) == 0
     takod.start()
@@ -327,10 +327,10 @@ def test_a_server_that_is_no_takod(runc, words):
             [shared.program("takoctl"), "-s", path, "status"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True)
-        server.settimeout(10)
+        server.settimeout(30)
         client, _ = server.accept()
         with client:
-            client.settimeout(10)
+            client.settimeout(30)
             client.recv(4096)
             if words:
                 client.send(words)
@@ -340,7 +340,7 @@ def test_a_server_that_is_no_takod(runc, words):
                         pass
                 except ConnectionResetError:
                     pass
-        out, err = child.communicate(timeout=10)
+        out, err = child.communicate(timeout=30)
     os.unlink(path)
     assert (child.returncode, out) == (PROTOCOL, "")
     assert err.startswith("takoctl: takod closed the connection"), err
@@ -353,20 +353,20 @@ def test_daemon_that_ends_with_its_answer(runc, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.bind(path)
         server.listen()
-        server.settimeout(10)
+        server.settimeout(30)
         child = subprocess.Popen([shared.program("takoctl"), "-s", path,
                                   "resume"], stdin=subprocess.DEVNULL)
         client, _ = server.accept()
         with client, socket.socket(socket.AF_UNIX,
                                    socket.SOCK_SEQPACKET) as daemon:
-            daemon.settimeout(10)
+            daemon.settimeout(30)
             daemon.connect(runc.data_dir + "/takod.sock")
             for _ in ("hello", "resume"):
                 daemon.send(client.recv(4096))
             child.send_signal(signal.SIGSTOP)
             client.send(daemon.recv(65536))
         child.send_signal(signal.SIGCONT)
-        assert child.wait(10) == 0
+        assert child.wait(30) == 0
 
 
 @pytest.mark.parametrize("words", [
@@ -374,7 +374,7 @@ def test_daemon_that_ends_with_its_answer(runc, tmp_path):
 def test_a_client_that_is_no_takoctl(runc, words):
     """Row T35 of the fault catalogue."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        client.settimeout(10)
+        client.settimeout(30)
         client.connect(runc.data_dir + "/takod.sock")
         client.send(words)
         try:

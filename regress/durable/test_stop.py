@@ -26,7 +26,7 @@ def test_stop_drains(start):
     """Row T31 of the fault catalogue."""
     # What runs may end in drain_timeout; what waits is kept.
     takod = start("oci", "runc", config={"max_workers": 1})
-    running = takod.submit("import time\ntime.sleep(1.5)\nprint('ran')")
+    running = takod.submit("import time\ntime.sleep(4)\nprint('ran')")
     waiting = takod.submit("print('waited')")
     takod.wait_code(running)
     takod.stop()

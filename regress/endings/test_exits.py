@@ -188,7 +188,7 @@ def test_signals_to_pid_1(combo):
         "    pass\n"
         "time.sleep(0.2)\n"
         "print('still here', flush=True)\n" % name for name in names],
-        timeout=3)
+        timeout=6)
     for name, record in zip(names, records):
         assert_survived(combo, name, record)
 

@@ -2,8 +2,6 @@
 Hostile output: floods, bytes that are no text, results that are no JSON, and
 files that are no files. The record is always valid and within its caps.
 """
-import time
-
 import pytest
 
 pytestmark = pytest.mark.usefixtures("survives", "promised")
@@ -139,14 +137,12 @@ BAD_RESULTS = {
 def test_bad_result(combo, name):
     # O10, O11, O12
     text, reason = BAD_RESULTS[name]
-    began = time.monotonic()
     record = combo.run("print('ran')\n"
                        "open('/output/result.json', 'w').write(%s)" % text)
     assert record["status"] == "succeeded", record
     assert record["output"] is None and record["stdout"] == "ran\n"
     wanted = reason if isinstance(reason, tuple) else (reason,)
     assert record["takod"]["result"] in wanted, record["takod"]
-    assert time.monotonic() - began < 20
 
 
 def test_many_keys(combo):

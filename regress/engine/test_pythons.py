@@ -15,7 +15,7 @@ TYPES = [{"name": "new", "python_version": "3.13", "warm_pool_size": 0},
          {"name": "none", "python_version": "3.12"},
          {"name": "odd", "python_version": "3.1/../../x"}]
 # The first one has to make the image.
-pytestmark = pytest.mark.seconds(600)
+pytestmark = pytest.mark.seconds(2400)
 SHOW = "import sys\nprint('%d.%d' % sys.version_info[:2])\n"
 
 

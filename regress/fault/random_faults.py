@@ -334,14 +334,18 @@ class Trial:
         return ends
 
     def run(self, seconds, rounds=None):
-        """For so long, or so many rounds."""
-        begun, number = time.monotonic(), 0
-        ends = {}
+        """For so long, or so many rounds; and until a job was taken."""
+        number, ends = 0, {}
         try:
             self.open()
-            while not self.problems and (
-                    number < rounds if rounds is not None
-                    else time.monotonic() - begun < seconds):
+            begun = time.monotonic()
+
+            def goes_on():
+                took = time.monotonic() - begun
+                return (number < rounds if rounds is not None
+                        else took < seconds) or (
+                            not self.client.inv.tokens and took < 120)
+            while not self.problems and goes_on():
                 self.round()
                 number += 1
                 if number % 500 == 0:

@@ -55,12 +55,14 @@ def failed(place):
 @each_error
 def test_t17_database(place, client, number):
     """Submits are refused, what ran is committed later."""
-    running = client.must_submit(2, more=WRITE)
+    running = client.must_submit(4, more=WRITE)
     place.wait_code(running)
     place.points.files("takod.db", number)
     host.wait_for("a submit is refused", lambda: client.submit()[0] == 503)
-    with Waiting(client, 2.5):  # it ends meanwhile
+    with Waiting(client, 2.5):
         client.refused()
+        host.wait_for("it has ended", lambda: not [
+            w for w in place.workers() if w["state"] == "running"])
     assert not client.healthy()
     failed(place)
     place.points.clear()

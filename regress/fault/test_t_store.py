@@ -119,6 +119,7 @@ def test_t09_postgres_stops(place, own, how):
     thread.start()
     host.wait_for("three run", lambda: takod.stats()["running"] == 3)
     client.inv.look(rows(place, client))
+    stopped = time.monotonic()
     if how == "kill":
         place.postgres.kill()
     else:
@@ -134,10 +135,15 @@ def test_t09_postgres_stops(place, own, how):
             w for w in takod.workers() if w["state"] == "running"])
         assert takod.stats()["running"] == 3
     place.postgres.start()
+    host.wait_for("it is back", client.healthy)
+    away = time.monotonic() - stopped
     for job in jobs:
         client.succeeds(job)
     thread.join(30)
-    assert waiter["answer"][0] == 200, waiter
+    # Ten seconds without its database, and who waits is told so.
+    status, _, answer = waiter["answer"]
+    assert status == 200 or away > 10 and "the job goes on" in answer[
+        "detail"], waiter
     client.inv.look(rows(place, client))
     client.check()
 
@@ -238,7 +244,7 @@ class Meeting:
         """Until each statement has met it once."""
         rules = {name: self.proxy.rule(name, "error", state)
                  for name in statements}
-        end = time.monotonic() + 90
+        end = time.monotonic() + 240
         while left := [name for name, rule in rules.items() if rule.times]:
             assert time.monotonic() < end, "%s: never %s" % (state, left)
             self.day("S_RELEASE" in left)
@@ -328,20 +334,17 @@ def test_t12_error_of_the_connection(place, own, state):
 def test_t13_slow(place, client):
     """Five seconds a statement: the job's own limit is still exact."""
     place.proxy.rule("*", "delay_done", 5, times=100)
-    begun = time.monotonic()
-    status, job, _ = client.submit(30, timeout=2)
+    status, job, _ = client.submit(30, timeout=4)
     assert status == 200
     host.wait_for("it runs", lambda: [
         w for w in client.takod.workers() if w["state"] == "running"], 30)
-    started = time.monotonic()
     host.wait_for("it was ended", lambda: not [
         w for w in client.takod.workers() if w["state"] == "running"], 10)
-    assert 1.0 < time.monotonic() - started < 3.2
     place.proxy.clear()
     record = client.ended(job)
     assert record["status"] == "timeout"
     assert record["takod"]["attempt"] == 1, record
-    assert time.monotonic() - begun < 40
+    assert 3900 < record["timing"]["execution_ms"] < 8500, record["timing"]
     client.check()
 
 
@@ -350,21 +353,19 @@ def test_t13_half_open(place, client):
     job = client.must_submit(30, timeout=4)
     host.wait_for("it runs", lambda: [
         w for w in client.takod.workers() if w["state"] == "running"])
-    started = time.monotonic()
     place.proxy.die()
     try:
         with Waiting(client):
             status, _, heads = client.submit()  # within its deadline
             assert status == 503, status
-            ended = host.wait_for("it was ended", lambda: not [
-                w for w in client.takod.workers()
-                if w["state"] == "running"] and time.monotonic(), 10)
-        if ended - started < 20:
-            assert ended - started < 5.5
+            host.wait_for("it was ended", lambda: not [
+                w for w in client.takod.workers() if w["state"] == "running"])
         assert not client.healthy()
     finally:
         place.proxy.revive()
-    assert client.ended(job)["status"] == "timeout"
+    record = client.ended(job)
+    assert record["status"] == "timeout"
+    assert 3900 < record["timing"]["execution_ms"] < 9000, record["timing"]
     host.wait_for("taken again", lambda: client.submit()[0] == 200, 20)
     client.check()
 
@@ -435,7 +436,7 @@ def test_t17_disk_full(start, volume):
         "warm_pool_size": 1, "max_workers": 2,
         "database_url": "sqlite:///%s/takod.db" % volume})
     client = Client(takod)
-    running = client.must_submit(1.5)
+    running = client.must_submit(4)
     takod.wait_code(running)
     filler = fill(volume)
     host.wait_for("a submit is refused", lambda: client.submit()[0] == 503)

@@ -166,7 +166,7 @@ class FakeParent:
             socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
         self.sock.sendmsg([frame], control)
 
-    def receive(self, seconds=10):
+    def receive(self, seconds=30):
         """The next message; None at the end of the channel."""
         if not select.select([self.sock], [], [], seconds)[0]:
             raise host.Deadline("no message of tako-api:\n" + self.text())
@@ -182,7 +182,7 @@ class FakeParent:
             message.fd, = array.array("i", rights)
         return message
 
-    def expect(self, name, seconds=10):
+    def expect(self, name, seconds=30):
         message = self.receive(seconds)
         assert message is not None and message.type == name, (
             name, message and message.type, self.text())
@@ -195,7 +195,7 @@ class FakeParent:
 
     def ask(self, method, path, body=None, headers=None):
         """Sends a request; answer() reads what comes."""
-        client = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        client = http.client.HTTPConnection(self.host, self.port, timeout=30)
         heads = dict(headers or {})
         if isinstance(body, dict):
             body = json.dumps(body)
@@ -220,7 +220,7 @@ class FakeParent:
         with open(self.log.name, errors="replace") as file:
             return file.read()[-2000:]
 
-    def wait(self, seconds=10):
+    def wait(self, seconds=30):
         return self.proc.wait(seconds)
 
     def close(self):

@@ -130,16 +130,16 @@ def test_rate_at_its_bounds(daemon):
     """As many as it says, and the next one when Retry-After says so."""
     reload(daemon, api_auth_enabled=False, api_key_files=None,
            api_rate_limit_enabled=True, api_rate_limit_requests=4,
-           api_rate_limit_window_seconds=2)
+           api_rate_limit_window_seconds=4)
     began = time.monotonic()
     got = [ask(daemon, None, "127.0.0.31") for _ in range(6)]
     assert [status for status, _ in got] == [200] * 4 + [429] * 2
-    assert {wait for _, wait in got[4:]} == {2}
+    assert {wait for _, wait in got[4:]} <= {3, 4}
 
     def again():
         return ask(daemon, None, "127.0.0.31")[0] == 200
     host.wait_for("one more", again, 10, 0.02)
-    assert time.monotonic() - began >= 2
+    assert time.monotonic() - began >= 4
     # By now all of them are gone, and so many are let in again.
     assert [ask(daemon, None, "127.0.0.31")[0] for _ in range(4)] == [
         200] * 3 + [429]

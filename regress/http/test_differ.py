@@ -22,6 +22,7 @@ TABLE = {
     ("h11", HEAD): {
         "Both Content-Length and Transfer-Encoding":
             "H15: a sign of smuggling; h11 goes by the coding",
+        "Content-Length out of range": "H22: h11 counts without an end",
         "Folded header field": "H05: obsolete (RFC 9112, 5.2); h11 unfolds",
         "Forbidden byte in the head":
             "H12: h11 lets control bytes other than NUL through",
@@ -50,6 +51,7 @@ TABLE = {
     ("h11", BODY): {
         "Carriage return without line feed":
             "H33: h11 takes any bytes for a chunk extension",
+        "Chunk extension too long": "H33: h11 leaves it to its user",
         "Chunk size too long": "H30: 16 digits here, 20 there",
         "Forbidden byte in the head": "H12, in a trailer",
         "Line feed without carriage return": "H03, in a trailer",
@@ -74,6 +76,7 @@ TABLE = {
         "Blank lines before the request": "H45: llhttp takes any number",
         "Carriage return without line feed":
             "H45: llhttp takes CR and LF alone before a request",
+        "Content-Length out of range": "H22: llhttp counts to 64 bits",
         "Header fields too large": "H38: llhttp leaves it to its user",
         "Request line too long": "H38, likewise",
         "Too many header fields": "H39, likewise",
@@ -98,12 +101,15 @@ TABLE = {
             "H25, H26: readers between disagree about it",
         "Transfer-Encoding in HTTP/1.0":
             "H19: RFC 9112, 6.1; llhttp obeys it",
+        "Transfer-Encoding without chunked last":
+            "H17: RFC 9112, 6.3; llhttp leaves other codings to its user",
         "Unknown Transfer-Encoding":
-            "H16, H17: llhttp leaves other codings to its user",
+            "H16: llhttp leaves other codings to its user",
         "Unknown expectation": "H52: llhttp leaves it to its user",
         "Unknown method": "H27: llhttp knows CONNECT and WebDAV",
     },
     ("llhttp", BODY): {
+        "Chunk extension too long": "H33: llhttp leaves it to its user",
         "Chunk size too long": "H30: llhttp takes any number of zeros",
         "Malformed chunk extension":
             "H33: llhttp takes an extension whose value is empty",

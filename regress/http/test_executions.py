@@ -286,7 +286,7 @@ def test_diff_of_what_is_too_different(daemon, jobs):
     a, b = [daemon.execute(code % n)["execution_id"] for n in (1, 2)]
     began = time.monotonic()
     answer = diff(daemon, a, b)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert answer["stdout"]["too_different"] is True
     assert answer["stdout"]["diff"] is None
     assert answer["code"]["added"] == answer["code"]["removed"] == 1

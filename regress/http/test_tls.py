@@ -147,7 +147,7 @@ def test_requests(secure):
 
 
 def test_handshake_has_a_deadline(secure):
-    reload(secure.daemon, api_header_timeout=0.4)
+    reload(secure.daemon, api_header_timeout=1.5)
     try:
         for sent in (b"", b"\x16\x03\x01\x02\x00\x01"):
             with secure.raw() as sock:

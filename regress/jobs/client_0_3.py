@@ -82,7 +82,7 @@ def main():
         "print(open('/input/data.json').read())", {"n": 1}, timeout=20,
         startup_timeout=60, job_type="default")
     got["submit_code"] = client.get_result(code, timeout=30)
-    again = client.rerun(code, timeout=9)
+    again = client.rerun(code, timeout=59)
     got["rerun"] = client.get_result(again, timeout=30, view="full")
     got["rerun_of"] = code
     other = client.fork(code, "print('forked')", job_type="default")

@@ -119,7 +119,7 @@ def test_reruns(got):
         assert record["relationship"] == relationship
         assert record["parent_execution_id"] == got["rerun_of"]
         assert record["stdout"].replace('":1', '": 1') == stdout + "\n"
-    assert got["rerun"]["takod"]["timeout"] == 9
+    assert got["rerun"]["takod"]["timeout"] == 59
     assert got["rerun_running"] == {
         "type": "ClientError", "status": 400, "cid": True,
         "detail": "Cannot rerun job that hasn't completed"}

@@ -58,10 +58,10 @@ def test_rerun_keeps_all(daemon, parent):
 
 def test_rerun_with_other_limits(daemon, parent):
     answer = again(daemon, parent["execution_id"], "rerun",
-                   {"timeout": 5, "job_type": "small"})
+                   {"timeout": 55, "job_type": "small"})
     record = daemon.wait(answer["job_id"])
     assert record["job_type"] == "small"
-    assert record["takod"]["timeout"] == 5
+    assert record["takod"]["timeout"] == 55
     assert record["takod"]["startup_timeout"] == 77
 
 
@@ -79,7 +79,7 @@ def test_fork_has_its_own_code(daemon, parent):
 
 
 def test_of_one_that_runs_or_was_cancelled(daemon):
-    job = daemon.submit(SLEEP, input_data={"a": 1})
+    job = daemon.submit(SLEEP, input_data={"a": 1}, timeout=100)
     daemon.wait_status(job, "running")
     answer = again(daemon, job, "rerun", {}, 400)
     assert answer["detail"] == "Cannot rerun job that hasn't completed"
@@ -152,10 +152,10 @@ def test_kept_timeout_above_a_new_ceiling(daemon, parent):
 def test_full_queue_and_draining(daemon, parent):
     daemon.write_config(max_queue_size=1, max_workers=1)
     daemon.takoctl("reload", check=True)
-    jobs = [daemon.submit(SLEEP)]
+    jobs = [daemon.submit(SLEEP, timeout=100)]
     try:
         daemon.wait_status(jobs[0], "running")
-        jobs.append(daemon.submit(SLEEP))
+        jobs.append(daemon.submit(SLEEP, timeout=100))
         for how, body in (("rerun", {}), ("fork", {"code": "1"})):
             status, names, answer = daemon.post(
                 "/jobs/%s/%s" % (parent["execution_id"], how), body)
@@ -174,12 +174,12 @@ def test_full_queue_and_draining(daemon, parent):
 
 
 def test_takoctl_rerun(daemon, parent):
-    done = daemon.takoctl("rerun", "-T", "9", "-t", "small",
+    done = daemon.takoctl("rerun", "-T", "59", "-t", "small",
                           parent["execution_id"], check=True)
     record = daemon.wait(done.stdout.strip())
     assert record["parent_execution_id"] == parent["execution_id"]
     assert record["job_type"] == "small"
-    assert record["takod"]["timeout"] == 9
+    assert record["takod"]["timeout"] == 59
     done = daemon.takoctl("--json", "retry", parent["execution_id"],
                           check=True)
     answer = json.loads(done.stdout)

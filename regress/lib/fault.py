@@ -90,7 +90,7 @@ class Client:
         assert status == 200, status
         return job
 
-    def ended(self, job, seconds=40):
+    def ended(self, job, seconds=90):
         """The record of a job, once it has ended."""
         def probe():
             status, _, record = self.ask(
@@ -101,7 +101,7 @@ class Client:
             return record if record["status"] in invariants.TERMINAL else None
         return host.wait_for("job %s ends" % job, probe, seconds, 0.05)
 
-    def succeeds(self, job, seconds=40):
+    def succeeds(self, job, seconds=90):
         record = self.ended(job, seconds)
         token = self.inv.tokens[job]
         assert (record["status"], record["stdout"]) == (
@@ -119,7 +119,7 @@ class Client:
         assert int(heads["retry-after"]) >= 1
         return True
 
-    def check(self, seconds=40):
+    def check(self, seconds=90):
         """Every job has ended, and every promise was kept."""
         for job in list(self.inv.tokens):
             self.ended(job, seconds)

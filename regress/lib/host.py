@@ -23,6 +23,9 @@ CGROUPS = "/sys/fs/cgroup"
 OURS = ("takod", "tako-", "runsc", "runc", "exe", "dockerd", "containerd",
         "postgres", "postmaster", "init", "python3")
 given = set()  # by free_port()
+# No wait for an event ends before that many seconds: a host may be busy, and
+# nothing but a test that fails pays for it.
+PATIENCE = 30.0
 
 
 class Deadline(AssertionError):
@@ -31,9 +34,11 @@ class Deadline(AssertionError):
 
 def free_port():
     """A port of the loopback address that nobody has: below those that the
-    kernel gives away, where it might be another's before it is used."""
+    kernel gives away, where it might be another's before it is used. Of two
+    processes of pytest each has ports of its own."""
+    lane = int(os.environ.get("TAKO_REGRESS_LANE") or 0)
     while True:
-        port = random.randrange(10000, 32000)
+        port = random.randrange(10000 + lane, 32000, 3)
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
@@ -52,14 +57,16 @@ def own_address():
         return sock.getsockname()[0]
 
 
-def wait_for(what, probe, seconds=10.0, every=0.02):
+def wait_for(what, probe, seconds=PATIENCE, every=0.02):
     """Waits until probe() is true and returns its value."""
+    seconds = max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
+        late = time.monotonic() > end  # a last look comes after it
         value = probe()
         if value:
             return value
-        if time.monotonic() > end:
+        if late:
             raise Deadline("not within %g s: %s" % (seconds, what))
         time.sleep(every)
 

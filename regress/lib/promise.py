@@ -21,9 +21,9 @@ SETTINGS = ("kernel/core_pattern", "kernel/hostname",
             "vm/overcommit_memory", "net/ipv4/ip_forward")
 
 
-def descriptors(pid):
-    """What a process has open, by kind and how many."""
-    kinds = {}
+def descriptors(pid, less):
+    """What a process has open, by kind and how many, but for those."""
+    kinds = {kind: -count for kind, count in less.items()}
     for name in os.listdir("/proc/%d/fd" % pid):
         try:
             kind = os.readlink("/proc/%d/fd/%s" % (pid, name))
@@ -33,7 +33,7 @@ def descriptors(pid):
         if "/etilqs_" in kind:
             continue  # SQLite's, of a statement it keeps
         kinds[kind] = kinds.get(kind, 0) + 1
-    return kinds
+    return {kind: count for kind, count in kinds.items() if count}
 
 
 def programs():
@@ -45,6 +45,12 @@ def programs():
             with open(path, "rb") as file:
                 found[path] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
+
+
+def interfaces():
+    """Of containers' networks, in the host's namespace: there are none."""
+    return sorted(name for name in os.listdir("/sys/class/net")
+                  if re.fullmatch("tk[0-9]+", name))
 
 
 def bytes_below(folder):
@@ -68,7 +74,7 @@ class Promise:
                     for _ in range(takod.keys["max_workers"])]:
             takod.wait(job)
         self.settle()
-        self.before = self.state()
+        self.before = self.quiet_state()
         self.programs = programs()
         self.disk = self.disk_used()
         self.rss = self.rss_kib()
@@ -111,13 +117,14 @@ class Promise:
             points += host.mounts_below(shared.dockerd().folder)
         return points
 
-    def networks(self):
+    def networks(self, but):
         """Network namespaces of its processes and of those with its ids."""
         found = set()
         for process in (self.takod.own_uid_processes() +
                         host.descendants(self.takod.pid)):
             try:
-                found.add(os.readlink("/proc/%d/ns/net" % process.pid))
+                if process.pid not in but:
+                    found.add(os.readlink("/proc/%d/ns/net" % process.pid))
             except OSError:
                 pass
         return found
@@ -153,25 +160,37 @@ class Promise:
         groups = takod.container_groups()
         own = [p for p in takod.own_uid_processes()]
         inside = takod.container_pids()
+        # It comes with what was printed, and goes when there is no more.
+        words = takod.children("tako-words")
         return {
             "parent": takod.pid, "api": api,
-            "descriptors of the parent": descriptors(takod.pid),
+            "descriptors of the parent": descriptors(takod.pid, {
+                "socket:[]": len(words), "anon_inode:[pidfd]": len(words)}),
             "containers": len(self.names()),
             "control groups": len(groups),
             "mounts": len(self.mounts()), "volumes": self.volumes(),
-            "network namespaces": len(self.networks()),
-            "interfaces": sorted(
-                name for name in os.listdir("/sys/class/net")
-                if name.startswith(("tk", "up"))),
+            "network namespaces": len(self.networks(words)),
+            "interfaces": interfaces(),
             "rules": self.rules(),
             "processes of its ids": sorted(
-                p.comm for p in own if p.pid not in inside),
+                p.comm for p in own if p.pid not in inside
+                and p.pid not in words),
             "bundles": len([1 for here, _, files in
                             os.walk(takod.data_dir)
                             if "config.json" in files]),
             "settings": {name: host.read("/proc/sys/" + name)
                          for name in SETTINGS},
         }
+
+    def quiet_state(self):
+        """Once nothing comes and goes."""
+        seen = [None]
+
+        def same_again():
+            seen.append(self.state())
+            return seen[-1] == seen[-2]
+        host.wait_for("nothing moves", same_again, every=0.1)
+        return seen[-1]
 
     def same(self, name, before, after):
         if name != "descriptors of the parent" or (

@@ -101,7 +101,7 @@ class Root:
     def __init__(self, path):
         self.path = path
 
-    def run(self, *argv, check=True, seconds=300, **more):
+    def run(self, *argv, check=True, seconds=1200, **more):
         """A program in there; a CompletedProcess with text."""
         done = subprocess.run(
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh",
@@ -219,7 +219,7 @@ class Booted:
         # On a host nothing covers a part of /proc.
         self.run("umount", "--lazy", "/proc/sys")
 
-    def run(self, *argv, check=True, seconds=100):
+    def run(self, *argv, check=True, seconds=400):
         done = subprocess.run(
             ["nsenter", "--target", str(self.pid), "--mount", "--pid",
              "--net", "--ipc", "--uts", "--cgroup", "--root", "--wd=/",

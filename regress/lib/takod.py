@@ -3,12 +3,14 @@ takod.py: starts a takod with its own configuration, data folder, control
 socket and port, talks to it, ends it, and checks that nothing of it is left.
 Used by pytest, the durability test and the figures; runs as root.
 """
+import hashlib
 import http.client
 import itertools
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 from . import answers, host, shared
@@ -16,6 +18,18 @@ from . import answers, host, shared
 SERIAL = itertools.count(1)
 START_SECONDS = 60
 TERMINAL = ("succeeded", "failed", "timeout", "oom", "cancelled")
+
+
+def has_own_ids(data_dir):
+    """takod takes its ids by this path (takod/ids.c), and does not start
+    where another one has them: no two daemons of a run do."""
+    block = hashlib.sha256(data_dir.encode()).digest()[4:8]
+    number = int.from_bytes(block, sys.byteorder) % 200000
+    try:
+        os.makedirs(os.path.join(host.scratch(), "ids", str(number)))
+    except FileExistsError:
+        return False
+    return True
 
 
 def unique(pairs):
@@ -32,17 +46,21 @@ class Takod:
     returns before it is ready. files: texts to write beside its file.
     text: its file as it stands, instead of keys; its port, its data folder,
     its database and its image are named by variables and links alone.
+    within: a command that makes its surroundings and becomes it.
     """
 
     def __init__(self, engine="oci", runtime="runsc", store="sqlite",
                  config=None, env=None, wait=True, program=None, files=None,
-                 text=None):
+                 text=None, within=()):
         self.engine, self.runtime, self.store = engine, runtime, store
         self.program = program or shared.program("takod")
-        self.name = "t%d-%d" % (os.getpid(), next(SERIAL))
-        self.dir = os.path.join(host.scratch(), self.name)
+        while True:
+            self.name = "t%d-%d" % (os.getpid(), next(SERIAL))
+            self.dir = os.path.join(host.scratch(), self.name)
+            self.data_dir = os.path.join(self.dir, "data")
+            if has_own_ids(self.data_dir):
+                break
         os.mkdir(self.dir, 0o711)
-        self.data_dir = os.path.join(self.dir, "data")
         self.file = os.path.join(self.dir, "takod.yaml")
         self.log_path = os.path.join(self.dir, "log")
         self.host, self.port = "127.0.0.1", host.free_port()
@@ -52,7 +70,7 @@ class Takod:
                     # For a sanitizer's build; children get none of it.
                     "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {})}
         self.keys = self._keys(config or {})
-        self.text = text
+        self.text, self.within = text, within
         if text is not None:
             self._surround()
         self.proc, self.pid, self.instance = None, None, None
@@ -132,7 +150,7 @@ class Takod:
     # ---- life ---------------------------------------------------------------
 
     def start(self, wait=True):
-        argv = [self.program, "-c", self.file]
+        argv = [*self.within, self.program, "-c", self.file]
         with open(self.log_path, "ab") as log:
             self.proc = subprocess.Popen(
                 argv, cwd=self.dir, env=self.env, stdin=subprocess.DEVNULL,
@@ -149,7 +167,7 @@ class Takod:
                 raise AssertionError("takod ended with %d:\n%s" % (
                     self.proc.returncode, self.log()[-3000:]))
             try:
-                return self.get("/health", timeout=5)[0] == 200
+                return self.get("/health", timeout=20)[0] == 200
             except (OSError, http.client.HTTPException):
                 return False
         try:
@@ -183,7 +201,7 @@ class Takod:
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
         try:
-            code = self.proc.wait(seconds)
+            code = self.proc.wait(max(seconds, host.PATIENCE))
         except subprocess.TimeoutExpired:
             self.discard()
             raise AssertionError("takod does not end:\n" +
@@ -248,11 +266,13 @@ class Takod:
         if not self.instance:
             return []
         found = []
-        answer = shared.docker_api("GET", "/containers/json?all=1")[1]
-        for container in answer:
+        networks = "docker-networks" in self.keys["docker_host"]
+
+        def ask(path):
+            return shared.docker_api("GET", path, networks=networks)
+        for container in ask("/containers/json?all=1")[1]:
             if any(self.instance in n for n in container["Names"]):
-                inspected = shared.docker_api(
-                    "GET", "/containers/%s/json" % container["Id"])
+                inspected = ask("/containers/%s/json" % container["Id"])
                 if inspected[0] == 200:
                     found.append({"Id": container["Id"],
                                   "Name": inspected[1]["Name"],
@@ -336,7 +356,7 @@ class Takod:
 
     def wait(self, job_id, seconds=60):
         """Waits for the end; the whole record."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + max(seconds, host.PATIENCE)
         while True:
             left = max(1, min(300, int(end - time.monotonic())))
             status, _, answer = self.get(

@@ -106,9 +106,10 @@ def test_alone(cluster, wire):
 
 def test_late_answer(cluster, wire):
     """Told that it may hand code over, after the job was taken from it."""
-    pair = cluster(0, max_workers=1, warm_pool_size=0)
+    pair = cluster(0, max_workers=1, warm_pool_size=0, lease_seconds=8)
     near = pair.add("near")
-    far = pair.add("far", slow=0.3, database_url=pair.url.replace(
+    # Slow: its answers are held before it asks whether it may begin.
+    far = pair.add("far", slow=2, database_url=pair.url.replace(
         ":%d/" % shared.postgres().port, ":%d/" % wire.port))
     kept = pair.hold(near, 60)
     job, token = pair.submit(far)
@@ -121,7 +122,7 @@ def test_late_answer(cluster, wire):
     host.signal_pid(far.pid, signal.SIGSTOP)
     try:
         wire.let_answers()
-        record = pair.wait(near, job, 30)
+        record = pair.wait(near, job)
         assert record["error"]["type"] == "interrupted"
     finally:
         host.signal_pid(far.pid, signal.SIGCONT)

@@ -82,7 +82,7 @@ def test_silent_name_server(start, tmp_path):
         began = time.monotonic()
         takod.takoctl("status", check=True)
         assert takod.get("/health")[0] == 503
-        assert time.monotonic() - began < 15  # it would wait for 150 s
+        assert time.monotonic() - began < 100  # it would wait for 150 s
         server.answers = True
         takod.wait_ready()
         assert takod.execute("print(6 * 7)")["stdout"] == "42\n"

@@ -7,7 +7,7 @@ import pytest
 from lib import registry
 
 # What a registry and a loaded machine may take.
-pytestmark = pytest.mark.seconds(400)
+pytestmark = pytest.mark.seconds(1200)
 PANDAS = ("import numpy, pandas\n"
           "frame = pandas.DataFrame({'a': numpy.arange(4)})\n"
           "print(int(frame.a.sum()), numpy.__file__)\n")

@@ -12,7 +12,7 @@ import yaml
 from lib import root, shared
 
 # A package is built, and a system around it.
-pytestmark = pytest.mark.seconds(600)
+pytestmark = pytest.mark.seconds(2400)
 
 # Of Lima's documented template, what the file uses, with each one's form.
 KEYS = {

@@ -12,7 +12,7 @@ import pytest
 from lib import root, shared
 
 # A package is built, and a system around it.
-pytestmark = pytest.mark.seconds(600)
+pytestmark = pytest.mark.seconds(2400)
 
 PAGES = {"takod": 8, "takoctl": 8, "tako-vm": 1, "takod.conf": 5,
          "tako-imsg": 7}
@@ -76,6 +76,7 @@ def test_what_it_installs(installed):
                  "/lib/systemd/system/takod.socket",
                  "/usr/share/takod/takod.example.yaml",
                  "/usr/share/takod/takod-docker.conf",
+                 "/usr/share/takod/takod-docker-network.conf",
                  "/usr/share/takod/takod-network.conf",
                  "/usr/share/takod/takod-runc.conf",
                  "/usr/share/takod/takod.lima.yaml",

@@ -15,7 +15,7 @@ import time
 
 from lib import shared
 
-SECONDS = 20
+SECONDS = 60
 UID = 64321
 TOKEN = 0xfedcba9876543210
 FROM = {"FROM_PARENT", "FROM_API", "FROM_WORKER", "FROM_CTL"}

@@ -328,7 +328,7 @@ def test_silent_container_after_stop(forger):
     began = time.monotonic()
     made.worker.send("JOB_STOP")
     assert_lost(made.finish())
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_words_after_stop_still_count(forger):

@@ -159,7 +159,7 @@ def test_worker_that_goes_away(box):
     made = box().ready().start("import time\ntime.sleep(100)\n")
     os.close(made.to)
     made.to = made.take = -1
-    assert made.process.wait(5) == 1
+    assert made.process.wait(30) == 1
 
 
 def test_code_that_does_not_fit(box):
@@ -270,7 +270,7 @@ def test_orphans_die_with_the_job(box):
         "        os._exit(0)\n"
         "print('parent')\n")
     assert run.stdout == b"parent\n" and run.code == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
 
 
 def test_fork_storm_ends(box):
@@ -294,7 +294,7 @@ def test_zombies_are_reaped(box):
         "        if os.fork() == 0: os._exit(0)\n"
         "        os._exit(0)\n"
         "    os.wait()\n"
-        "deadline = time.monotonic() + 5\n"
+        "deadline = time.monotonic() + 50\n"
         "while time.monotonic() < deadline:\n"
         "    pids = [p for p in os.listdir('/proc') if p.isdigit()]\n"
         "    if len(pids) == 2: break\n"

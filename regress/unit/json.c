@@ -320,7 +320,7 @@ test_large(void **state)
 	text[o - 1] = '}';
 	begin = time_mono_us();
 	assert_int_equal(json_scan(text, o, JSON_FINITE, &d), 0);
-	assert_in_range(time_mono_us() - begin, 0, 2000000);
+	assert_in_range(time_mono_us() - begin, 0, 60000000);
 	json_doc_free(&d);
 
 	memset(text, '[', 1000000);

@@ -30,7 +30,8 @@ while number < LAST:
     os.close(writing)
     os.close(high)
     said = b""
-    while select.select([reading], [], [], 0.5)[0]:
+    # It may have to wait for a processor, above all until it begins.
+    while select.select([reading], [], [], 3 if said else 30)[0]:
         data = os.read(reading, 65536)
         if not data:
             break

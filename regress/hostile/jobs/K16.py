@@ -31,17 +31,17 @@ def with_queue():
     queue = multiprocessing.Queue()
     child = multiprocessing.Process(target=queue.put, args=("said",))
     child.start()
-    said = queue.get(timeout=10)
+    said = queue.get(timeout=60)
     child.join()
     return said
 
 
 def with_subprocess():
     first = subprocess.run(["sh", "-c", "cat; echo $0", "sub"], input="a\n",
-                           capture_output=True, text=True, timeout=10)
+                           capture_output=True, text=True, timeout=60)
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     child.terminate()
-    return first.stdout + str(child.wait(10))
+    return first.stdout + str(child.wait(60))
 
 
 async def echo():
@@ -112,7 +112,7 @@ def with_sockets():
     server = socket.create_server(("::1", 0), family=socket.AF_INET6)
     other = socket.create_connection(server.getsockname()[:2])
     other.close()
-    return len(files), len(poller.poll(5))
+    return len(files), len(poller.poll(60))
 
 
 def with_signals():

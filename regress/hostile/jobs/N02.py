@@ -9,4 +9,4 @@ for name in ("example.com", "localhost.example", "host.docker.internal"):
         said.append("ok")
     except OSError:
         said.append("fails")
-tell(said=said, soon=time.monotonic() - began < 2)
+tell(said=said, soon=time.monotonic() - began < 5)

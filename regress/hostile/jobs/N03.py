@@ -4,7 +4,7 @@ import socket
 
 def connect(family, address):
     with socket.socket(family) as sock:
-        sock.settimeout(0.5)
+        sock.settimeout(10)
         return attempt(sock.connect, address)
 
 

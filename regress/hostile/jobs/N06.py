@@ -8,7 +8,6 @@ def connect(name, kind):
 
 
 tell(stream=connect(GIVEN["abstract"], socket.SOCK_STREAM),
-     ids=connect(GIVEN["claim"], socket.SOCK_STREAM),
      datagram=connect(GIVEN["abstract"] + "-d", socket.SOCK_DGRAM),
      listed=[line for line in text("/proc/net/unix").splitlines()
              if "@" in line])

@@ -11,5 +11,5 @@ except (RuntimeError, MemoryError):
     ended = "refused"
 tell(ended=ended, count=count)
 print("full", flush=True)
-time.sleep(1)
+time.sleep(4)
 os._exit(0)
