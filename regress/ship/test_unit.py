@@ -231,6 +231,7 @@ def test_wrong_file_is_not_tried_again(booted):
                        "--property=ActiveState,NRestarts").stdout.split()
     assert sorted(shown) == ["0", "failed"]
     assert "max_workers" in journal(booted)
+    booted.run("systemctl", "reset-failed", "takod")
 
 
 def test_low_port(booted):
