@@ -35,16 +35,22 @@ FORK = re.compile(r" pid=(\d+) child_comm=(.*) child_pid=(\d+)")
 class Recording:
     def __init__(self):
         self.file = tempfile.NamedTemporaryFile()
+        told, self.tell = os.pipe()
+        self.heard, answer = os.pipe()
         self.process = subprocess.Popen(
             ["perf", "record", "-q", "-a", "-m", "2048", "-o", self.file.name,
+             "-D", "-1", "--control", "fd:%d,%d" % (told, answer),
              *(word for event in EVENTS for word in ("-e", event))],
-            stderr=subprocess.DEVNULL)
-        time.sleep(1)  # perf does not say when it has begun
+            stderr=subprocess.DEVNULL, pass_fds=(told, answer))
+        os.close(told), os.close(answer)
+        os.write(self.tell, b"enable\n")
+        assert os.read(self.heard, 16), "perf does not begin"
 
     def end(self):
         time.sleep(1)  # what goes on behind the last answer
         self.process.send_signal(2)
         self.process.wait()
+        os.close(self.tell), os.close(self.heard)
         with subprocess.Popen(
                 ["perf", "script", "-i", self.file.name, "-F",
                  "cpu,time,event,trace"], stdout=subprocess.PIPE,
