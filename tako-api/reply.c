@@ -253,7 +253,7 @@ rep_record(struct request *req, const struct record *rec)
 		return;
 	}
 	if (route_form(req->route) == FORM_DIFF) {
-		route_diff(req, rec);
+		handle_diff_record(req, rec);
 		return;
 	}
 	body = body_new();

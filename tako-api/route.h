@@ -1,6 +1,6 @@
 /*
  * route.h: what the table of routes has of each: for route.c, which serves by
- * it, and for openapi.c, which tells of it.
+ * it, and for openapi.c, which tells of it; and who answers, in handle.c.
  */
 #ifndef ROUTE_H
 #define ROUTE_H
@@ -48,5 +48,26 @@ extern const struct route routes[];
 extern const size_t n_routes;
 /* That of a pattern that begins with '{', and the length of it. */
 const struct place *route_place(const char *, size_t *len);
+
+/* handle.c */
+void handle_root(struct request *);
+void handle_stats(struct request *);
+void handle_submit(struct request *);
+void handle_get(struct request *);
+void handle_list(struct request *);
+void handle_diff(struct request *);
+void handle_cancel(struct request *);
+void handle_rerun(struct request *);
+void handle_fork(struct request *);
+void handle_job_types(struct request *);
+void handle_build(struct request *);
+void handle_build_show(struct request *);
+void handle_letters(struct request *);
+void handle_letter_stats(struct request *);
+void handle_letter_remove(struct request *);
+/* Asks the parent; where it cannot be asked, that is the answer. */
+void request_ask(struct request *, uint32_t type, const void *, int fd);
+/* What is kept of the body is not needed any more. */
+void request_body_drop(struct request *);
 
 #endif

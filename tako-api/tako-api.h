@@ -2,9 +2,10 @@
  * tako-api.h: the HTTP front above its connections. One process, one loop, no
  * state that matters: a request lives from its head to its answer.
  *
- * A request goes through route.c (which route, may it go on), request.c (is
- * its body well-formed), parent.c (a question to takod), and reply.c with
- * render.c (the answer). Configuration is in api_conf, as the parent sent it.
+ * A request goes through route.c (which route, may it go on), handle.c with
+ * request.c (is its body well-formed), parent.c (a question to takod), and
+ * reply.c with render.c (the answer). Configuration is in api_conf, as the
+ * parent sent it.
  */
 #ifndef TAKO_API_H
 #define TAKO_API_H
@@ -290,8 +291,6 @@ extern const struct conn_ops route_ops;
 void route_admitted(struct request *, const struct msg_rep_admit *);
 /* What was admitted has to be asked again: the configuration is another. */
 void route_forget(void);
-/* The first record of a diff is here: the second one is asked for. */
-void route_diff(struct request *, const struct record *);
 enum form route_form(const struct route *);
 enum api_error route_not_found(const struct route *);
 /* Sends an answer and ends the request; takes the buffers over. */
@@ -300,6 +299,9 @@ void route_answer(
 
 void route_answer_file(struct request *, int status, struct evbuffer *head,
     int fd, off_t off, size_t len);
+
+/* handle.c: the first record of a diff is here, the second one is asked for */
+void handle_diff_record(struct request *, const struct record *);
 
 /* openapi.c: the document that tells of all this, by api_conf. */
 void openapi_write(struct evbuffer *);

@@ -13,11 +13,12 @@ import socket
 import pytest
 
 import http11probe as probe
+from lib import host
 from lib.tcp import read_all, send
 from test_differ import seeds
 from test_framing import answers
 
-SECONDS = 15
+SECONDS = host.PATIENCE
 SILENT_SECONDS = 1  # where nothing need come
 AT_A_TIME = 64
 CASES = {case[0]: case[1:] for cases in probe.SUITES.values()
@@ -97,16 +98,17 @@ def read(sock, head_only, last):
         return [], True
 
 
-def run(takod, at, case, real):
+def run(takod, at, case, real, otherwise):
     """The outcomes of a case's steps, as far as it came."""
     _, rule, *steps = case
     done = []
+    silent = "silent" in rule and not otherwise
     # No source has more connections than it may.
     with socket.create_connection(
             (takod.host, takod.port), SECONDS,
             source_address=("127.0.%d.1" % (at % 250 + 1), 0)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(SILENT_SECONDS if "silent" in rule else SECONDS)
+        sock.settimeout(SILENT_SECONDS if silent else SECONDS)
         for n, step in enumerate(steps):
             for name, value in real.items():
                 step = step.replace(name, value)
@@ -142,7 +144,7 @@ def outcomes(takod):
     real = {probe.JOB_ID: answer["execution_id"].encode(),
             probe.MODIFIED: fields["last-modified"].encode()}
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        done = {name: pool.submit(run, takod, at, case, real)
+        done = {name: pool.submit(run, takod, at, case, real, name in OTHERWISE)
                 for at, (name, case) in enumerate(CASES.items())}
         return {name: one.result() for name, one in done.items()}
 

@@ -28,12 +28,12 @@ def begin(start, within=OWN_NETWORK, uid_base=UID_BASE, **more):
 
 def served(takod):
     host.wait_for("it serves", lambda: "ready: serving" in takod.log()
-                  or takod.proc.poll() is not None, 60)
+                  or takod.proc.poll() is not None)
     assert takod.proc.poll() is None, takod.log()
 
 
 def refused(takod, *words):
-    assert takod.proc.wait(20) != 0
+    assert takod.proc.wait(host.PATIENCE) != 0
     for word in words:
         assert word in takod.log()
 
