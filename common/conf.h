@@ -258,6 +258,8 @@ char *conf_url_host(const char *url);
 const char *conf_host_parse(const char *, struct conf_host *);
 /* Whether a job type has a network. */
 int conf_networks(const struct conf *);
+/* That, or whether what installs packages may need one. */
+int conf_may_network(const struct conf *);
 
 /* What is wrong with a file or a variable; printed one a line. */
 struct conf_error {

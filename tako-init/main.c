@@ -502,6 +502,18 @@ finish(void)
 	_exit(0);
 }
 
+/*
+ * The first process of a container that only has a network namespace, for
+ * another one to share. There is no job here, and no stream: who connects the
+ * namespace has to be able to look into this process.
+ */
+static void
+hold(void)
+{
+	for (;;)
+		pause();
+}
+
 /* The soft limit of open files, where the engine could not set it. */
 static void
 limit_files(const char *soft)
@@ -524,6 +536,8 @@ main(int argc, char *argv[])
 	sigset_t all;
 	int c, null;
 
+	if (argc == 2 && strcmp(argv[1], "-w") == 0)
+		hold();
 	/* Before anything: nobody shall look into this process or trace it. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)

@@ -26,7 +26,11 @@
 #define MEND_NETWORK                                                           \
 	"install ip, nft and pasta (Debian: iproute2, nftables, passt), see "  \
 	"that /dev/net/tun is there, under systemd use the drop-in "           \
-	"takod-network.conf; or leave network_enabled off"
+	"takod-network.conf, with a Docker engine takod-docker-network.conf "  \
+	"too; or leave network_enabled off"
+#define MEND_RUNTIME                                                           \
+	"change the Docker engine's daemon.json so; or leave network_enabled " \
+	"off"
 #define TRIAL_MEMORY (UINT64_C(256) << 20)
 #define TRIAL_TMPFS  (UINT64_C(1) << 20)
 
@@ -317,6 +321,7 @@ static void
 try_network(struct trial *t, enum runtime runtime)
 {
 	const char *no = t->ops->no_network(t->e, 0);
+	const char *mend = no != NULL ? MEND_RUNTIME : MEND_NETWORK;
 	char name[64];
 	struct container_spec spec = { .name = name,
 		.image = t->conf.docker_image,
@@ -345,7 +350,7 @@ try_network(struct trial *t, enum runtime runtime)
 		no = t->error != ENGINE_OK ? t->detail : NULL;
 	}
 	if (no != NULL)
-		doctor_found(t->d, FOUND_FAIL, "network", MEND_NETWORK,
+		doctor_found(t->d, FOUND_FAIL, "network", mend,
 		    "a job type has network_enabled: %s", no);
 	else
 		doctor_found(t->d, FOUND_OK, "network", NULL,

@@ -10,6 +10,7 @@
 #include "docker_api.h"
 #include "docker_attach.h"
 #include "engine.h"
+#include "network.h"
 
 #define DOCKER_ID 64 /* hex digits */
 
@@ -51,10 +52,16 @@ struct container {
 	char profile[65];     /* digest of its system call filter, or "" */
 	enum runtime runtime; /* as the engine says */
 	struct sweep *sweep;  /* that removes it */
-	int of_probe;	      /* no slot waits for its end */
-	int killed;	      /* takod wants its end, in whatever way */
-	int stuck;	      /* its removal failed, and that was said */
-	int outside;	      /* somebody else paused or ended it */
+	/* With a network (docker_network.c); NULL: none, or not yet. */
+	json_t *body; /* to create it with, once that is there */
+	struct network_ask *ask;
+	struct network_slot *net;
+	struct container *holder; /* whose namespace it shares */
+	int holds;		  /* it is such a one */
+	int of_probe;		  /* no slot waits for its end */
+	int killed;		  /* takod wants its end, in whatever way */
+	int stuck;		  /* its removal failed, and that was said */
+	int outside;		  /* somebody else paused or ended it */
 	engine_done_cb inquired;
 	void *inquired_arg;
 	struct container_facts facts;
@@ -78,6 +85,10 @@ struct engine {
 	char *seccomp;		 /* JSON text; NULL: the engine's own */
 	char about[192];
 	char version[64]; /* of the engine, as it said when it was probed */
+	struct network *net;
+	int may_network;	   /* takod has what that takes */
+	char runtime_without[256]; /* why its runtime has no network; "" */
+	int runtime_loopback;	   /* it brings none up */
 	/*
 	 * How many more times to look for containers that nobody knows: set
 	 * when the outcome of a call is not known, or a removal failed.
@@ -93,10 +104,47 @@ struct engine {
 void docker_make(struct engine *, const struct container_spec *,
     const char *const probe[4], int64_t deadline_us, engine_create_cb,
     engine_exit_cb, void *arg);
+/* One that only has a network namespace. */
+struct container *docker_hold(struct engine *, const struct container_spec *,
+    int64_t deadline_us, engine_create_cb, engine_exit_cb, void *arg);
+/* Its network is there: it is created. */
+void docker_post(struct container *);
+/* made: it may be there, and has to go. */
+void docker_make_failed(
+    struct container *, enum engine_error, const char *detail, int made);
+void docker_create_cancel(struct engine *, engine_done_cb, void *arg);
 void docker_remove(struct engine *, struct container *, engine_done_cb, void *);
+/* The engine has it no more, or cannot be brought to that. */
+void docker_remove_end(
+    struct container *, enum engine_error, const char *detail);
+void docker_sweep(struct engine *, engine_done_cb, void *);
+
+/* docker_ask.c */
 void docker_ask_add(
     struct engine *, struct ask *, void (*free_fn)(struct ask *));
 void docker_ask_end(struct ask *);
+void docker_ask_free(struct ask *); /* of one that is free(3)'s */
+int docker_id_valid(const char *);
+void docker_ping(struct engine *, engine_done_cb, void *);
+void docker_image(struct engine *, const char *, engine_done_cb, void *);
+
+/* docker_network.c */
+struct docker_network_paths {
+	char holder[160], hosts[4096], resolv[4096];
+};
+/* Begins to make it; docker_post follows. Fills in where it will be. */
+void docker_network_make(struct container *, const struct container_spec *,
+    struct docker_network_paths *);
+/* Has the holder removed, then calls docker_remove_end again. */
+void docker_network_end(struct container *);
+void docker_network_free(struct container *);
+/* What the engine says of a runtime that was asked for. */
+void docker_network_runtime(struct engine *, enum runtime, json_t *runtimes);
+const char *docker_no_network(struct engine *, int fresh);
+void docker_network_facts(
+    struct engine *, struct container *, engine_network_cb, void *);
+/* Of a former life nothing is needed. */
+void docker_network_reconcile(struct engine *);
 
 /* docker_probe.c */
 void docker_probe(struct engine *, enum runtime, engine_probe_cb, void *arg);

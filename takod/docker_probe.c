@@ -254,6 +254,8 @@ probe_informed(const struct docker_answer *a, void *arg)
 		probe_fail(p, a->error, "%s", a->detail);
 		return;
 	}
+	docker_network_runtime(
+	    p->ask.e, p->result.runtime, json_object_get(a->json, "Runtimes"));
 	version = json_string_value(json_object_get(a->json, "ServerVersion"));
 	snprintf(p->result.version, sizeof(p->result.version),
 	    "Docker Engine %.24s, API %s", version != NULL ? version : "?",

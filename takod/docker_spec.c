@@ -29,6 +29,9 @@
 static uid_t
 spec_uid(const struct docker_spec *d)
 {
+	/* takod may look into it, also where it may trace nobody else's. */
+	if (d->holder)
+		return (0);
 	if (d->spec->runtime == RUNTIME_RUNSC)
 		return (CONTAINER_UID);
 	return (ID_SANDBOX_JOB(d->uid_base, d->spec->slot));
@@ -54,6 +57,8 @@ spec_tmpfs(const struct docker_spec *d)
 	const struct container_spec *s = d->spec;
 	json_t *tmpfs = json_object();
 
+	if (d->holder)
+		return (tmpfs);
 	add_tmpfs(tmpfs, d, "/code", s->code_size, INODES_SMALL, "0755", 1);
 	add_tmpfs(tmpfs, d, "/input", s->input_size, INODES_SMALL, "0755", 1);
 	add_tmpfs(tmpfs, d, "/output", s->output_size, INODES_LARGE, "0755", 1);
@@ -165,6 +170,10 @@ spec_mounts(const struct docker_spec *d)
 		add_bind(mounts, d->spec->app, "/app");
 	if (d->spec->layer != NULL)
 		add_bind(mounts, d->spec->layer, PATH_CONTAINER_LAYER);
+	if (d->network != NULL) {
+		add_bind(mounts, d->hosts, "/etc/hosts");
+		add_bind(mounts, d->resolv, "/etc/resolv.conf");
+	}
 	return (mounts);
 }
 
@@ -233,22 +242,34 @@ spec_host(const struct docker_spec *d)
 						   : PIDS_HEADROOM_RUNC;
 	json_t *host;
 
-	host = json_pack("{s:I s:I s:I s:I s:o s:b s:o s:s s:s s:s s:o s:i"
+	host = json_pack("{s:I s:I s:I s:I s:o s:b s:o s:o s:s s:s s:o s:i"
 			 " s:{s:s} s:{s:s} s:b s:s s:o s:o s:o}",
 	    "Memory", (json_int_t)s->memory, "MemorySwap",
 	    (json_int_t)s->memory, "PidsLimit", (json_int_t)s->pids + headroom,
 	    "NanoCpus", (json_int_t)(s->cpus * 1e9), "Ulimits",
 	    spec_ulimits(s->limits), "ReadonlyRootfs", 1, "Tmpfs",
-	    spec_tmpfs(d), "NetworkMode", "none", "IpcMode", "private",
-	    "CgroupnsMode", "private", "SecurityOpt", spec_security(d),
-	    "OomScoreAdj", 1000, "LogConfig", "Type", "none", "RestartPolicy",
-	    "Name", "no", "AutoRemove", 0, "Runtime", runtime_name(s->runtime),
-	    "Mounts", spec_mounts(d), "MaskedPaths",
+	    spec_tmpfs(d), "NetworkMode",
+	    d->network != NULL ? json_sprintf("container:%s", d->network)
+			       : json_string("none"),
+	    "IpcMode", "private", "CgroupnsMode", "private", "SecurityOpt",
+	    spec_security(d), "OomScoreAdj", 1000, "LogConfig", "Type", "none",
+	    "RestartPolicy", "Name", "no", "AutoRemove", 0, "Runtime",
+	    runtime_name(s->runtime), "Mounts", spec_mounts(d), "MaskedPaths",
 	    words_json(masked, nitems(masked)), "ReadonlyPaths",
 	    words_json(readonly, nitems(readonly)));
 	/* The job has no root in there: caps off only widens the bound. */
 	if (host != NULL && s->caps)
 		json_object_set_new(host, "CapDrop", json_pack("[s]", "ALL"));
+	/* Else it would tell of the host's name servers. */
+	if (host != NULL && d->loopback && d->network == NULL) {
+		json_object_set_new(host, "Dns", json_pack("[s]", "127.0.0.1"));
+		json_object_set_new(host, "DnsSearch", json_pack("[s]", "."));
+	}
+	/* As the kernel has it, and not the engine. */
+	if (host != NULL && d->holder)
+		json_object_set_new(host, "Sysctls",
+		    json_pack("{s:s s:s}", "net.ipv4.ping_group_range", "1 0",
+			"net.ipv4.ip_unprivileged_port_start", "1024"));
 	if (host != NULL && d->gpu != NULL)
 		add_devices(host, d->gpu);
 	else if (host != NULL && s->gpu != NULL)
@@ -265,6 +286,8 @@ spec_command(const struct docker_spec *d)
 
 	if (d->probe[0] == NULL)
 		json_array_append_new(list, json_string(PATH_CONTAINER_INIT));
+	if (d->holder)
+		json_array_append_new(list, json_string("-w"));
 	if (d->probe[0] == NULL && d->spec->preload != NULL)
 		json_array_append_new(
 		    list, json_sprintf("-p%s", d->spec->preload));
@@ -277,6 +300,10 @@ spec_command(const struct docker_spec *d)
  * NetworkDisabled: the container gets a network namespace with a loopback all
  * the same, but the engine's own bookkeeping for it, over 100 ms of a start
  * (tried, Engine 20.10), is left out, and so are /etc/hosts and resolv.conf.
+ * gVisor with a network stack of its own has a loopback only where somebody
+ * has brought that one up, which runc does and runsc does not. Another's
+ * namespace is shared only without it: that one's books are kept, or not, and
+ * the host name is that one's too.
  *
  * StdinOnce: should the worker die, the container's stdin ends with it, and
  * nobody can attach to it again. User namespaces are the engine's own setting
@@ -289,13 +316,14 @@ docker_spec_json(const struct docker_spec *d)
 	char user[32];
 
 	snprintf(user, sizeof(user), "%u:%u", uid, uid);
-	return (json_pack("{s:s s:s s:s s:s s:o s:[] s:o s:{s:[s]}"
+	return (json_pack("{s:s s:s* s:s s:s s:o s:[] s:o s:{s:[s]}"
 			  " s:{s:s s:s} s:b s:b s:b s:b s:b s:b s:b s:o}",
-	    "Image", d->spec->image, "Hostname", "tako", "User", user,
-	    "WorkingDir", "/app", "Entrypoint", spec_command(d), "Cmd", "Env",
+	    "Image", d->spec->image, "Hostname",
+	    d->network == NULL ? "tako" : NULL, "User", user, "WorkingDir",
+	    "/app", "Entrypoint", spec_command(d), "Cmd", "Env",
 	    spec_env(d->spec), "Healthcheck", "Test", "NONE", "Labels",
 	    LABEL_INSTANCE, d->instance, LABEL_NAME, d->spec->name,
-	    "NetworkDisabled", 1, "OpenStdin", 1, "StdinOnce", 1, "Tty", 0,
-	    "AttachStdin", 1, "AttachStdout", 1, "AttachStderr", 0,
-	    "HostConfig", spec_host(d)));
+	    "NetworkDisabled", d->network == NULL && !d->loopback, "OpenStdin",
+	    1, "StdinOnce", 1, "Tty", 0, "AttachStdin", 1, "AttachStdout", 1,
+	    "AttachStderr", 0, "HostConfig", spec_host(d)));
 }

@@ -23,6 +23,13 @@ struct docker_spec {
 	const char *seccomp; /* profile as JSON text; NULL: the engine's */
 	const struct gpu_nodes *gpu; /* to hand in by name; NULL: none */
 	const char *probe[4];	     /* this command in place of tako-init */
+	int loopback;		     /* the engine has to bring that up */
+	int holder; /* it only has a network namespace, for another one */
+	/*
+	 * The name of the one whose network it has, and the files that it finds
+	 * as /etc/hosts and /etc/resolv.conf; NULL: no network.
+	 */
+	const char *network, *hosts, *resolv;
 };
 
 /* The body of POST /containers/create; NULL when there is no memory. */

@@ -33,17 +33,12 @@
 #include "seccomp_job.h"
 #include "util.h"
 
-#define PING_TIMEOUT  5	      /* s */
 #define RETRY_US      100000  /* a removal that is under way already */
 #define AGAIN_US      1000000 /* one that failed */
 #define SWEEPS	      10      /* that find nothing, until doubt ends */
 #define SWEEP_DETAIL  256
 #define BUILD_COMMAND "takoctl image build"
 #define KILLED	      137 /* the exit code of who was killed */
-
-static const char no_network[] =
-    "network_enabled: a Docker engine's networks cannot be limited by takod; "
-    "engine: oci is needed for this job type";
 
 struct sweep {
 	struct ask ask;
@@ -55,44 +50,10 @@ struct sweep {
 	void *arg;
 };
 
-struct ping {
-	struct ask ask;
-	engine_done_cb cb;
-	void *arg;
-};
-
-static void make_failed(
-    struct container *, enum engine_error, const char *detail, int made);
-static void remove_end(
-    struct container *, enum engine_error, const char *detail);
 static void remove_try(struct container *);
 static void remove_start(struct container *);
 static void sweep_part(struct sweep *, enum engine_error, const char *detail);
-static void sweep_start(struct engine *, engine_done_cb, void *);
 static void watch_wait(struct container *);
-
-/* ---- questions ---------------------------------------------------------- */
-
-void
-docker_ask_add(struct engine *e, struct ask *ask, void (*free_fn)(struct ask *))
-{
-	ask->e = e;
-	ask->free = free_fn;
-	TAILQ_INSERT_TAIL(&e->asks, ask, entry);
-}
-
-void
-docker_ask_end(struct ask *ask)
-{
-	TAILQ_REMOVE(&ask->e->asks, ask, entry);
-	ask->free(ask);
-}
-
-static void
-ask_free(struct ask *ask)
-{
-	free(ask); /* the ask is the first member */
-}
 
 /* ---- containers --------------------------------------------------------- */
 
@@ -106,7 +67,7 @@ later_event(evutil_socket_t fd, short events, void *arg)
 	if (c->state == CONTAINER_REMOVING)
 		remove_try(c);
 	else if (c->state == CONTAINER_MAKING)
-		make_failed(c, c->error,
+		docker_make_failed(c, c->error,
 		    c->error == ENGINE_CONFIG ? c->detail : strerror(ENOMEM),
 		    0);
 	else
@@ -150,6 +111,9 @@ container_quiet(struct container *c)
 	docker_api_cancel(c->call);
 	docker_api_cancel(c->kill_call);
 	docker_attach_cancel(c->attach);
+	network_ask_drop(c->ask);
+	network_slot_quiet(c->net);
+	c->ask = NULL;
 	c->call = c->kill_call = NULL;
 	c->attach = NULL;
 	close_fd(&c->fd);
@@ -165,6 +129,8 @@ container_free(struct container *c)
 {
 	TAILQ_REMOVE(&c->e->containers, c, entry);
 	container_quiet(c);
+	docker_network_free(c);
+	json_decref(c->body);
 	event_free(c->later);
 	free(c);
 }
@@ -195,9 +161,8 @@ container_call(struct container *c, const char *method, const char *before,
 
 /* ---- making one --------------------------------------------------------- */
 
-/* made: it may be there, and has to go. */
-static void
-make_failed(
+void
+docker_make_failed(
     struct container *c, enum engine_error error, const char *detail, int made)
 {
 	engine_create_cb cb = c->create_cb;
@@ -205,7 +170,7 @@ make_failed(
 	c->error = error;
 	strlcpy(c->detail, detail, sizeof(c->detail));
 	if (!made) {
-		remove_end(c, ENGINE_OK, "");
+		docker_remove_end(c, ENGINE_OK, "");
 		return;
 	}
 	/* It may be made yet, after a removal that found nothing. */
@@ -224,7 +189,7 @@ make_failed(
 static void
 make_no_memory(struct container *c)
 {
-	make_failed(c, ENGINE_TRANSIENT, strerror(ENOMEM), 1);
+	docker_make_failed(c, ENGINE_TRANSIENT, strerror(ENOMEM), 1);
 }
 
 static void
@@ -315,14 +280,6 @@ watch_wait(struct container *c)
 		container_later(c, RETRY_US);
 }
 
-static const char *
-docker_no_network(struct engine *e, int fresh)
-{
-	(void)e;
-	(void)fresh;
-	return (no_network);
-}
-
 static void
 docker_inquire(
     struct engine *e, struct container *c, engine_done_cb cb, void *arg)
@@ -402,7 +359,8 @@ make_inspected(const struct docker_answer *a, void *arg)
 	c->call = NULL;
 	pid = json_object_get(json_object_get(a->json, "State"), "Pid");
 	if (a->error != ENGINE_OK || !json_is_integer(pid)) {
-		make_failed(c, a->error != ENGINE_OK ? a->error : ENGINE_AWAY,
+		docker_make_failed(c,
+		    a->error != ENGINE_OK ? a->error : ENGINE_AWAY,
 		    a->detail[0] != '\0' ? a->detail
 					 : "Docker Engine: no State.Pid",
 		    1);
@@ -423,7 +381,7 @@ make_started(const struct docker_answer *a, void *arg)
 
 	c->call = NULL;
 	if (a->error != ENGINE_OK) {
-		make_failed(c, a->error, a->detail, 1);
+		docker_make_failed(c, a->error, a->detail, 1);
 		return;
 	}
 	c->call = container_call(c, "GET", "", "/json",
@@ -440,21 +398,13 @@ make_attached(int fd, enum engine_error error, const char *detail, void *arg)
 	c->attach = NULL;
 	c->fd = fd;
 	if (error != ENGINE_OK) {
-		make_failed(c, error, detail, 1);
+		docker_make_failed(c, error, detail, 1);
 		return;
 	}
 	c->call = container_call(c, "POST", "", "/start",
 	    docker_deadline(ENGINE_CALL_TIMEOUT, c->deadline), make_started);
 	if (c->call == NULL)
 		make_no_memory(c);
-}
-
-/* An id goes into paths: only what an id can be. */
-static int
-id_valid(const char *id)
-{
-	return (id != NULL && strlen(id) == DOCKER_ID &&
-		strspn(id, "0123456789abcdef") == DOCKER_ID);
 }
 
 static void
@@ -465,7 +415,7 @@ make_created(const struct docker_answer *a, void *arg)
 
 	c->call = NULL;
 	if (a->status == 404) {
-		make_failed(c, ENGINE_NO_IMAGE,
+		docker_make_failed(c, ENGINE_NO_IMAGE,
 		    "the image is not in the Docker Engine: run "
 		    "\"" BUILD_COMMAND "\", for another python_version "
 		    "(" PYTHON_MADE ") with --python X.Y; \"takoctl image "
@@ -475,19 +425,23 @@ make_created(const struct docker_answer *a, void *arg)
 	}
 	/* A client's error made nothing; but 409 is ours of another time. */
 	if (a->error != ENGINE_OK) {
-		make_failed(c, a->error, a->detail,
+		docker_make_failed(c, a->error, a->detail,
 		    a->status == 409 || a->status < 400 || a->status >= 500);
 		return;
 	}
 	id = json_string_value(json_object_get(a->json, "Id"));
-	if (!id_valid(id)) {
-		make_failed(
+	if (!docker_id_valid(id)) {
+		docker_make_failed(
 		    c, ENGINE_AWAY, "Docker Engine: no Id of a container", 1);
 		return;
 	}
 	strlcpy(c->id, id, sizeof(c->id));
 	if (c->create_cb == NULL) {
 		remove_start(c);
+		return;
+	}
+	if (c->holds) {
+		make_attached(-1, ENGINE_OK, "", c);
 		return;
 	}
 	c->attach = docker_attach_start(c->e->base,
@@ -517,6 +471,38 @@ docker_gpu(struct engine *e, const struct conf_gpu *gpu, enum runtime runtime,
 	return (gpu_nodes(gpu, runtime, &found, detail, len));
 }
 
+/* Begins one, which is told from the loop; the rest is its caller's. */
+static struct container *
+make_begin(struct engine *e, const char *name, int64_t deadline_us,
+    engine_create_cb cb, engine_exit_cb exit_cb, void *arg)
+{
+	struct container *c;
+
+	if ((c = container_new(e, name)) == NULL)
+		fatal(NULL);
+	c->create_cb = cb;
+	c->exit_cb = exit_cb;
+	c->arg = arg;
+	c->deadline = deadline_us;
+	c->error = ENGINE_TRANSIENT;
+	return (c);
+}
+
+void
+docker_post(struct container *c)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
+	if (c->body != NULL)
+		c->call = docker_api_call(c->e->api, "POST", path, c->body,
+		    docker_deadline(ENGINE_CALL_TIMEOUT, c->deadline),
+		    make_created, c);
+	c->body = NULL;
+	if (c->call == NULL)
+		container_later(c, RETRY_US);
+}
+
 void
 docker_make(struct engine *e, const struct container_spec *spec,
     const char *const probe[4], int64_t deadline_us, engine_create_cb cb,
@@ -526,38 +512,52 @@ docker_make(struct engine *e, const struct container_spec *spec,
 		.instance = e->instance,
 		.uid_base = e->uid_base,
 		.init = e->init,
-		.seccomp = e->seccomp };
+		.seccomp = e->seccomp,
+		.loopback = e->runtime_loopback };
+	struct docker_network_paths paths;
 	struct gpu_nodes gpu;
 	struct container *c;
-	char path[256];
-	json_t *body;
 
 	if (spec->gpu != NULL && spec->gpu->vendor == GPU_AMD)
 		d.gpu = &gpu;
 	if (probe != NULL)
 		memcpy(d.probe, probe, sizeof(d.probe));
-	if ((c = container_new(e, spec->name)) == NULL)
-		fatal(NULL);
-	c->create_cb = cb;
-	c->exit_cb = exit_cb;
-	c->arg = arg;
+	c = make_begin(e, spec->name, deadline_us, cb, exit_cb, arg);
 	c->of_probe = probe != NULL;
-	c->deadline = deadline_us;
-	snprintf(path, sizeof(path), "/containers/create?name=%s", c->name);
-	c->error = ENGINE_TRANSIENT;
+	if (spec->gpu != NULL && gpu_nodes(spec->gpu, spec->runtime, &gpu,
+				     c->detail, sizeof(c->detail)) == -1) {
+		c->error = ENGINE_CONFIG;
+		container_later(c, RETRY_US);
+		return;
+	}
 	if (spec->network.kind != NETWORK_NONE) {
-		c->error = ENGINE_CONFIG;
-		strlcpy(c->detail, no_network, sizeof(c->detail));
-	} else if (spec->gpu != NULL &&
-		   gpu_nodes(spec->gpu, spec->runtime, &gpu, c->detail,
-		       sizeof(c->detail)) == -1)
-		c->error = ENGINE_CONFIG;
-	else if ((body = docker_spec_json(&d)) != NULL)
-		c->call = docker_api_call(e->api, "POST", path, body,
-		    docker_deadline(ENGINE_CALL_TIMEOUT, deadline_us),
-		    make_created, c);
-	if (c->call == NULL)
-		container_later(c, RETRY_US); /* it is told from the loop */
+		docker_network_make(c, spec, &paths);
+		d.network = paths.holder;
+		d.hosts = paths.hosts;
+		d.resolv = paths.resolv;
+	}
+	c->body = docker_spec_json(&d);
+	if (d.network == NULL)
+		docker_post(c);
+}
+
+struct container *
+docker_hold(struct engine *e, const struct container_spec *spec,
+    int64_t deadline_us, engine_create_cb cb, engine_exit_cb exit_cb, void *arg)
+{
+	struct docker_spec d = { .spec = spec,
+		.instance = e->instance,
+		.uid_base = e->uid_base,
+		.init = e->init,
+		.seccomp = e->seccomp,
+		.holder = 1 };
+	struct container *c;
+
+	c = make_begin(e, spec->name, deadline_us, cb, exit_cb, arg);
+	c->holds = 1;
+	c->body = docker_spec_json(&d);
+	docker_post(c);
+	return (c);
 }
 
 static void
@@ -571,7 +571,7 @@ docker_create(struct engine *e, const struct container_spec *spec,
  * While the engine is just making it, a removal that finds nothing proves
  * nothing: only its answer (or that none comes in time) ends the doubt.
  */
-static void
+void
 docker_create_cancel(struct engine *e, engine_done_cb cb, void *arg)
 {
 	struct container *c;
@@ -584,8 +584,12 @@ docker_create_cancel(struct engine *e, engine_done_cb cb, void *arg)
 	c->create_cb = NULL;
 	c->done_cb = cb;
 	c->done_arg = arg;
-	if (c->state == CONTAINER_MAKING && c->id[0] != '\0')
+	if (c->state != CONTAINER_MAKING)
+		return;
+	if (c->id[0] != '\0')
 		remove_start(c);
+	else if (c->body != NULL)
+		docker_remove_end(c, ENGINE_OK, "");
 }
 
 /* ---- ending one --------------------------------------------------------- */
@@ -678,8 +682,9 @@ remove_orphans(struct container *c)
 		    c->id, n);
 }
 
-static void
-remove_end(struct container *c, enum engine_error error, const char *detail)
+void
+docker_remove_end(
+    struct container *c, enum engine_error error, const char *detail)
 {
 	engine_create_cb create_cb = c->create_cb;
 	engine_done_cb cb = c->done_cb;
@@ -692,6 +697,12 @@ remove_end(struct container *c, enum engine_error error, const char *detail)
 		c->e->sweeps_due = SWEEPS;
 	else
 		remove_orphans(c);
+	if (c->holder != NULL) {
+		container_quiet(c);
+		c->state = CONTAINER_REMOVING;
+		docker_network_end(c);
+		return;
+	}
 	strlcpy(why_text, c->detail, sizeof(why_text));
 	container_free(c);
 	if (create_cb != NULL)
@@ -709,7 +720,7 @@ remove_done(const struct docker_answer *a, void *arg)
 
 	c->call = NULL;
 	if (a->error == ENGINE_OK || a->status == 404)
-		remove_end(c, ENGINE_OK, "");
+		docker_remove_end(c, ENGINE_OK, "");
 	else if (a->status == 409 && time_mono_us() < c->deadline)
 		container_later(c, RETRY_US);
 	else if (c->done_cb != NULL && !c->of_probe) {
@@ -723,7 +734,7 @@ remove_done(const struct docker_answer *a, void *arg)
 		    docker_deadline(ENGINE_CALL_TIMEOUT, 0) + AGAIN_US;
 		container_later(c, AGAIN_US);
 	} else
-		remove_end(c, a->error, a->detail);
+		docker_remove_end(c, a->error, a->detail);
 }
 
 static void
@@ -792,7 +803,8 @@ sweep_one(struct sweep *s, const json_t *row)
 	id = json_string_value(json_object_get(row, "Id"));
 	name = json_string_value(json_object_get(labels, LABEL_NAME));
 	label = json_string_value(json_object_get(labels, LABEL_INSTANCE));
-	if (!id_valid(id) || label == NULL || strcmp(label, e->instance) != 0)
+	if (!docker_id_valid(id) || label == NULL ||
+	    strcmp(label, e->instance) != 0)
 		return;
 	if (container_find(e, name != NULL ? name : "", id) != NULL)
 		return;
@@ -823,8 +835,8 @@ sweep_listed(const struct docker_answer *a, void *arg)
 					  : "Docker Engine: no list");
 }
 
-static void
-sweep_start(struct engine *e, engine_done_cb cb, void *arg)
+void
+docker_sweep(struct engine *e, engine_done_cb cb, void *arg)
 {
 	struct sweep *s;
 	char path[256];
@@ -839,7 +851,7 @@ sweep_start(struct engine *e, engine_done_cb cb, void *arg)
 	s->cb = cb;
 	s->arg = arg;
 	e->sweeping++;
-	docker_ask_add(e, &s->ask, ask_free);
+	docker_ask_add(e, &s->ask, docker_ask_free);
 	if (docker_api_call(e->api, "GET", path, NULL,
 		docker_deadline(ENGINE_CALL_TIMEOUT, 0), sweep_listed,
 		s) == NULL)
@@ -849,82 +861,8 @@ sweep_start(struct engine *e, engine_done_cb cb, void *arg)
 static void
 docker_reconcile(struct engine *e, engine_done_cb cb, void *arg)
 {
-	sweep_start(e, cb, arg);
-}
-
-static void
-pinged(const struct docker_answer *a, void *arg)
-{
-	struct ping *p = arg;
-	struct engine *e = p->ask.e;
-	engine_done_cb cb = p->cb;
-	void *cb_arg = p->arg;
-
-	docker_ask_end(&p->ask);
-	if (a->error == ENGINE_OK && e->sweeps_due > 0 && e->sweeping == 0)
-		sweep_start(e, NULL, NULL);
-	cb(a->error, a->detail, cb_arg);
-}
-
-static void
-docker_ping(struct engine *e, engine_done_cb cb, void *arg)
-{
-	struct ping *p;
-
-	if ((p = calloc(1, sizeof(*p))) == NULL)
-		fatal(NULL);
-	p->cb = cb;
-	p->arg = arg;
-	docker_ask_add(e, &p->ask, ask_free);
-	if (docker_api_call(e->api, "GET", "/_ping", NULL,
-		docker_deadline(PING_TIMEOUT, 0), pinged, p) == NULL)
-		fatal(NULL);
-}
-
-/* A name goes into a path: only what names of images are made of. */
-static int
-image_valid(const char *image)
-{
-	return (image[0] != '\0' && image[0] != '/' && strlen(image) < 256 &&
-		strstr(image, "..") == NULL &&
-		strspn(image, "abcdefghijklmnopqrstuvwxyz"
-			      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			      "0123456789-_./:@") == strlen(image));
-}
-
-static void
-image_answered(const struct docker_answer *a, void *arg)
-{
-	const char *id;
-	struct ping *p = arg;
-	engine_done_cb cb = p->cb;
-	void *cb_arg = p->arg;
-
-	docker_ask_end(&p->ask);
-	id = json_string_value(json_object_get(a->json, "Id"));
-	if (id != NULL && strncmp(id, "sha256:", 7) == 0)
-		id += 7;
-	cb(a->status == 404 ? ENGINE_NO_IMAGE : a->error,
-	    a->error == ENGINE_OK && id_valid(id) ? id : a->detail, cb_arg);
-}
-
-static void
-docker_image(struct engine *e, const char *image, engine_done_cb cb, void *arg)
-{
-	char path[320];
-	struct ping *p;
-
-	if ((p = calloc(1, sizeof(*p))) == NULL)
-		fatal(NULL);
-	p->cb = cb;
-	p->arg = arg;
-	docker_ask_add(e, &p->ask, ask_free);
-	/* No image has this name, and the engine says so. */
-	snprintf(path, sizeof(path), "/images/%s/json",
-	    image_valid(image) ? image : "none-of-these");
-	if (docker_api_call(e->api, "GET", path, NULL,
-		docker_deadline(PING_TIMEOUT, 0), image_answered, p) == NULL)
-		fatal(NULL);
+	docker_network_reconcile(e);
+	docker_sweep(e, cb, arg);
 }
 
 /* ---- life --------------------------------------------------------------- */
@@ -941,6 +879,7 @@ docker_close(struct engine *e)
 		docker_api_close(e->api);
 	while ((ask = TAILQ_FIRST(&e->asks)) != NULL)
 		docker_ask_end(ask);
+	network_close(e->net);
 	if (e->cgroups != NULL)
 		cgroups_free(e->cgroups);
 	free(e->seccomp);
@@ -989,8 +928,13 @@ docker_open(struct event_base *base, const struct conf *conf,
 		 (e->seccomp = seccomp_job_json(conf, detail, len)) == NULL)
 		; /* detail is filled */
 	else if ((e->api = docker_api_open(
-		      base, conf->docker_host, detail, len)) != NULL)
+		      base, conf->docker_host, detail, len)) != NULL) {
+		e->net = network_open(base, conf, ID_NETWORK(uid_base));
+		/* As shut.c has it: from now on that stays so. */
+		if ((e->may_network = conf_may_network(conf)))
+			(void)docker_no_network(e, 1);
 		return (e);
+	}
 	docker_close(e);
 	return (NULL);
 }
@@ -1007,6 +951,7 @@ const struct engine_ops engine_docker = {
 	.facts = docker_facts,
 	.inquire = docker_inquire,
 	.no_network = docker_no_network,
+	.network = docker_network_facts,
 	.gpu = docker_gpu,
 	.proof = docker_proof,
 	.remove = docker_remove,

@@ -483,12 +483,6 @@ installer_code(json_t *s)
 	return (blob_take(code, strlen(code)));
 }
 
-/* Its two texts are the job type's name and the image's. */
-#define BRING_IMAGE                                                            \
-	"Job type %s: takod installs no packages with the Docker engine; "     \
-	"make "                                                                \
-	"the image %s, with them in it, by docker build, or use engine: oci"
-
 static int
 tmp_make(struct build *b)
 {
@@ -512,7 +506,7 @@ build_start(struct build *b)
 	struct slot_kind kind = { .type = conf_job_type(env.conf, b->type) };
 	struct job *job;
 	json_t *s = NULL;
-	char detail[256] = "no memory", image[LAYER_IMAGE_LEN];
+	char detail[256] = "no memory";
 	const char *no;
 
 	b->state = BUILD_INSTALLING;
@@ -522,12 +516,8 @@ build_start(struct build *b)
 		return;
 	}
 	if ((no = env.engine_ops->no_network(env.engine, 0)) != NULL) {
-		if (b->runtime || !layer_prebuilt(kind.type, image))
-			build_fail(b, JERR_CONFIG, ENGINE_OK,
-			    "Packages need a network: %s", no);
-		else
-			build_fail(b, JERR_CONFIG, ENGINE_OK, BRING_IMAGE,
-			    b->type, image);
+		build_fail(b, JERR_CONFIG, ENGINE_OK,
+		    "Packages need a network: %s", no);
 		return;
 	}
 	if ((job = job_new()) == NULL)
@@ -693,6 +683,13 @@ own_imaged(enum engine_error error, const char *detail, void *arg)
 	const struct conf_job_type *jt = conf_job_type(env.conf, w->type);
 	char name[LAYER_IMAGE_LEN], buf[PYTHON_IMAGE];
 
+	if (error == ENGINE_NO_IMAGE && jt != NULL) {
+		(void)layer_prebuilt(jt, name);
+		layer_image_is(name, "");
+		/* Those that would have been in it. */
+		json_decref(w->requirements);
+		w->requirements = layer_requirements(jt, NULL);
+	}
 	if (error != ENGINE_OK || jt == NULL || w->cb == NULL) {
 		env.engine_ops->image(env.engine,
 		    jt == NULL ? env.conf->docker_image : layer_image(jt, buf),
@@ -713,7 +710,6 @@ imaged(enum engine_error error, const char *detail, void *arg)
 	struct waiter *w = arg;
 	const struct conf_job_type *jt = conf_job_type(env.conf, w->type);
 	char key[LAYER_KEY_LEN + 1], buf[PYTHON_IMAGE];
-	char image[LAYER_IMAGE_LEN];
 	struct build *b;
 
 	TAILQ_REMOVE(&asking, w, entry);
@@ -739,11 +735,6 @@ imaged(enum engine_error error, const char *detail, void *arg)
 		return;
 	}
 	if (env.conf->production_mode && !w->runtime && !w->build) {
-		if (layer_prebuilt(jt, image)) {
-			waiter_fail(w, JERR_CONFIG, ENGINE_OK, BRING_IMAGE,
-			    w->type, image);
-			return;
-		}
 		waiter_fail(w, JERR_CONFIG, ENGINE_OK,
 		    "Job type %s is not built, and production_mode runs only "
 		    "what is; build it with: takoctl build %s",

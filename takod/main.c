@@ -212,7 +212,9 @@ engine_start(void)
 	char detail[512];
 
 	env.engine_ops = engine_choose(env.conf);
-	shut_enter(env.engine_ops == &engine_oci);
+	shut_enter(env.engine_ops == &engine_oci ? SHUT_FOR_RUNTIMES
+		   : conf_may_network(env.conf)	 ? SHUT_FOR_NETWORKS
+						 : SHUT_FOR_ENGINE);
 	env.engine = env.engine_ops->open(env.base, env.conf, env.instance,
 	    env.uid_base, detail, sizeof(detail));
 	if (env.engine == NULL)

@@ -36,7 +36,8 @@
 enum task_kind {
 	TASK_ROUTER, /* makes one */
 	TASK_RULES,
-	TASK_LIST
+	TASK_LIST,
+	TASK_JOIN /* connects a container; its arg is the slot */
 };
 
 /* A child at work on the router; what it says comes by a socket. */
@@ -73,9 +74,12 @@ struct network_slot {
 	enum network_kind kind;
 	char *rules, *hosts;
 	json_t *addresses; /* by name, as they were looked up */
-	int listing, ended;
+	int busy;	   /* a task is at work for it */
+	int ended;
+	int pidfd; /* whose namespace it is, while it is joined */
+	network_join_cb join_cb;
 	engine_network_cb cb;
-	void *arg;
+	void *arg; /* of either */
 };
 
 struct network {
@@ -159,26 +163,36 @@ task_readable(evutil_socket_t fd, short events, void *arg)
 	task_ended(t);
 }
 
-static void __attribute__((noreturn))
-task_child(struct network *n, enum task_kind kind, const char *rules, int out)
+static void __attribute__((noreturn)) task_child(struct network *n,
+    enum task_kind kind, const char *rules, int out, const void *arg)
 {
+	const struct network_slot *s = arg;
 	struct network_place place;
 	char *all;
-	int r;
+	int r = -1;
 
 	signal(SIGPIPE, SIG_DFL);
 	alarm(TASK_S);
 	all = xasprintf("%s%s%s", kind == TASK_ROUTER ? network_rules_base : "",
 	    rules == NULL ? network_rules_refresh(n->conf) : "",
 	    rules != NULL ? rules : "");
-	if (kind == TASK_ROUTER) {
+	switch (kind) {
+	case TASK_ROUTER:
 		r = network_child_router(n->uid, all, out, &place);
 		if (r == 0)
 			r = network_send(out, &place);
 		_exit(r == 0 ? 0 : 1);
+	case TASK_RULES:
+		r = network_child_rules(&n->place, all, out);
+		break;
+	case TASK_LIST:
+		r = network_child_list(&n->place, all, out);
+		break;
+	case TASK_JOIN:
+		r = network_child_join(
+		    &n->place, s->number, all, out, s->pidfd);
+		break;
 	}
-	r = kind == TASK_RULES ? network_child_rules(&n->place, all, out)
-			       : network_child_list(&n->place, all, out);
 	if (r == 0)
 		(void)!write(out, "", 1);
 	_exit(r == 0 ? 0 : 1);
@@ -207,7 +221,7 @@ task_start(struct network *n, enum task_kind kind, const char *rules,
 	if (t->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() == parent)
-			task_child(n, kind, rules, pair[1]);
+			task_child(n, kind, rules, pair[1], arg);
 		_exit(1);
 	}
 	close_fd(&pair[1]);
@@ -726,7 +740,7 @@ slot_listed(struct task *t, int done, void *arg)
 	struct network_slot *s = arg;
 	json_t *o = NULL;
 
-	s->listing = 0;
+	s->busy = 0;
 	if (s->ended) {
 		slot_remove(s);
 		return;
@@ -744,39 +758,78 @@ slot_listed(struct task *t, int done, void *arg)
 }
 
 static void
-slot_not_listed(evutil_socket_t fd, short events, void *arg)
+slot_joined(struct task *t, int done, void *arg)
 {
 	struct network_slot *s = arg;
+	network_join_cb cb = s->join_cb;
+
+	s->busy = 0;
+	s->join_cb = NULL;
+	if (s->ended)
+		slot_remove(s);
+	else if (cb != NULL)
+		cb(done ? NULL : t->text, s->arg);
+}
+
+/* What it asked for could not be begun. */
+static void
+slot_not_begun(evutil_socket_t fd, short events, void *arg)
+{
+	struct network_slot *s = arg;
+	network_join_cb join_cb = s->join_cb;
 
 	(void)fd;
 	(void)events;
-	s->listing = 0;
+	s->busy = 0;
+	s->join_cb = NULL;
 	if (s->ended)
 		slot_remove(s);
+	else if (join_cb != NULL)
+		join_cb("it cannot be begun", s->arg);
 	else if (s->cb != NULL)
 		s->cb(NULL, s->arg);
+}
+
+static void
+slot_begin(struct network_slot *s, enum task_kind kind, const char *rules,
+    void (*cb)(struct task *, int, void *))
+{
+	struct timeval now = { 0, 0 };
+
+	s->busy = 1;
+	if (task_start(s->n, kind, rules, cb, s) == NULL &&
+	    event_base_once(
+		s->n->base, -1, EV_TIMEOUT, slot_not_begun, s, &now) == -1)
+		fatal(NULL);
+}
+
+void
+network_slot_join(
+    struct network_slot *s, int pidfd, network_join_cb cb, void *arg)
+{
+	s->pidfd = pidfd;
+	s->join_cb = cb;
+	s->arg = arg;
+	slot_begin(s, TASK_JOIN, s->rules, slot_joined);
 }
 
 void
 network_slot_quiet(struct network_slot *s)
 {
-	if (s != NULL)
-		s->cb = NULL;
+	if (s == NULL)
+		return;
+	s->cb = NULL;
+	s->join_cb = NULL;
 }
 
 void
 network_slot_facts(struct network_slot *s, engine_network_cb cb, void *arg)
 {
-	struct timeval now = { 0, 0 };
 	char *rules = network_rules_list(s->number);
 
 	s->cb = cb;
 	s->arg = arg;
-	s->listing = 1;
-	if (task_start(s->n, TASK_LIST, rules, slot_listed, s) == NULL &&
-	    event_base_once(
-		s->n->base, -1, EV_TIMEOUT, slot_not_listed, s, &now) == -1)
-		fatal(NULL);
+	slot_begin(s, TASK_LIST, rules, slot_listed);
 	free(rules);
 }
 
@@ -786,7 +839,7 @@ network_slot_end(struct network_slot *s)
 	if (s == NULL)
 		return;
 	s->ended = 1;
-	if (!s->listing)
+	if (!s->busy)
 		slot_remove(s);
 }
 

@@ -1,5 +1,5 @@
 /*
- * network.h: the network of containers that have one, for the OCI engine.
+ * network.h: the network of containers that have one.
  *
  *	container's namespace   eth0 --veth-- tkN   router   up0 --- pasta
  *
@@ -58,6 +58,14 @@ const char *network_slot_resolv(const struct network_slot *);
  * a line in the file log.
  */
 int network_slot_make(struct network_slot *, const char *log);
+/*
+ * Instead, where somebody else has made the namespace: connects that of the
+ * process of pidfd. detail is NULL when that is done; not after
+ * network_slot_quiet.
+ */
+typedef void (*network_join_cb)(const char *detail, void *arg);
+void network_slot_join(
+    struct network_slot *, int pidfd, network_join_cb, void *arg);
 /* As engine.h has it; once for each slot, and not after network_slot_quiet. */
 void network_slot_facts(struct network_slot *, engine_network_cb, void *arg);
 void network_slot_quiet(struct network_slot *); /* NULL is allowed */
@@ -80,6 +88,8 @@ int network_child_list(
     const struct network_place *, const char *lists, int out);
 int network_child_slot(
     const struct network_place *, unsigned number, const char *rules, int out);
+int network_child_join(const struct network_place *, unsigned number,
+    const char *rules, int out, int pidfd);
 void network_child_uplink(const struct network_place *, uid_t, int out)
     __attribute__((noreturn));
 /* Says over a socket that all is done: a NUL, with the descriptors. */

@@ -323,18 +323,12 @@ uplink_wait(void)
 	return (four ? six : -1);
 }
 
-int
-network_child_slot(
-    const struct network_place *place, unsigned n, const char *rules, int out)
+/* From within the router to the namespace slot, and then within that. */
+static int
+connect_slot(unsigned n, const char *rules, int out, int slot, int six)
 {
 	char text[1024];
-	int slot, six;
 
-	if (enter(place) == -1 || (six = uplink_wait()) == -1 ||
-	    unshare(CLONE_NEWNET) == -1 ||
-	    (slot = open("/proc/self/ns/net", O_RDONLY)) == -1 ||
-	    setns(place->net, CLONE_NEWNET) == -1)
-		return (failed(out, "router"));
 	/* ip finds the namespace by the descriptor that it inherits. */
 	snprintf(text, sizeof(text),
 	    "link add tk%u type veth peer name eth0 netns /proc/self/fd/%d\n"
@@ -375,7 +369,40 @@ network_child_slot(
 		if (ip(text, out) == -1)
 			return (-1);
 	}
-	return (slot);
+	return (0);
+}
+
+int
+network_child_slot(
+    const struct network_place *place, unsigned n, const char *rules, int out)
+{
+	int slot, six;
+
+	if (enter(place) == -1 || (six = uplink_wait()) == -1 ||
+	    unshare(CLONE_NEWNET) == -1 ||
+	    (slot = open("/proc/self/ns/net", O_RDONLY)) == -1 ||
+	    setns(place->net, CLONE_NEWNET) == -1)
+		return (failed(out, "router"));
+	return (connect_slot(n, rules, out, slot, six) == -1 ? -1 : slot);
+}
+
+/*
+ * A namespace that is not of the router's making belongs to the host's root,
+ * who is root over the router as well.
+ */
+int
+network_child_join(const struct network_place *place, unsigned n,
+    const char *rules, int out, int pidfd)
+{
+	int slot, six;
+
+	if (setns(pidfd, CLONE_NEWNET) == -1 ||
+	    (slot = open("/proc/self/ns/net", O_RDONLY)) == -1)
+		return (failed(out, "namespace"));
+	if (setns(place->net, CLONE_NEWNET) == -1 ||
+	    (six = uplink_wait()) == -1)
+		return (failed(out, "router"));
+	return (connect_slot(n, rules, out, slot, six));
 }
 
 /* ---- the uplink ---------------------------------------------------------- */

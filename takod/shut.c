@@ -19,13 +19,15 @@
  * Both: other ids for children and their maps, an empty bounding set for them,
  * their end; the data directory's files and theirs; a port below 1024 after a
  * reload; and what /proc shows of a container's first process (proof.c; runc
- * opens its children's namespaces by the same). A runtime besides: namespaces,
- * mounts, a root. etc/takod.service and its drop-ins say the same to systemd,
- * but that what only proof.c needs is left out there.
+ * opens its children's namespaces by the same). A Docker engine's containers
+ * with a network besides: their namespaces are the host's root's. A runtime
+ * besides: namespaces, mounts, a root. etc/takod.service and its drop-ins say
+ * the same to systemd, but that what only proof.c needs is left out there.
  */
 static const int caps_docker[] = { CAP_SETUID, CAP_SETGID, CAP_SETPCAP,
 	CAP_KILL, CAP_CHOWN, CAP_FOWNER, CAP_DAC_OVERRIDE, CAP_NET_BIND_SERVICE,
 	CAP_SYS_PTRACE };
+static const int caps_network[] = { CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_MKNOD };
 static const int caps_runtime[] = { CAP_SYS_ADMIN, CAP_SYS_CHROOT,
 	CAP_NET_ADMIN, /* lo, in a container without a user namespace */
 	/* what a job gets where enable_cap_restrictions is off */
@@ -66,8 +68,10 @@ static const int denied[] = {
 static const int denied_docker[] = { SCMP_SYS(bpf), SCMP_SYS(ptrace),
 	SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
 	SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key),
-	SCMP_SYS(open_by_handle_at), SCMP_SYS(setns), SCMP_SYS(personality),
-	SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(chroot) };
+	SCMP_SYS(open_by_handle_at), SCMP_SYS(personality), SCMP_SYS(chroot) };
+/* What networks do need of these. */
+static const int denied_alone[] = { SCMP_SYS(setns), SCMP_SYS(mknod),
+	SCMP_SYS(mknodat) };
 
 static void
 deny(scmp_filter_ctx ctx, const int *calls, size_t n)
@@ -83,7 +87,7 @@ deny(scmp_filter_ctx ctx, const int *calls, size_t n)
 }
 
 void *
-shut_filter(int runtimes)
+shut_filter(enum shut_for use)
 {
 	scmp_filter_ctx ctx;
 
@@ -92,8 +96,10 @@ shut_filter(int runtimes)
 		ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) < 0)
 		fatalx("seccomp_init");
 	deny(ctx, denied, nitems(denied));
-	if (!runtimes)
+	if (use != SHUT_FOR_RUNTIMES)
 		deny(ctx, denied_docker, nitems(denied_docker));
+	if (use == SHUT_FOR_ENGINE)
+		deny(ctx, denied_alone, nitems(denied_alone));
 	return (ctx);
 }
 
@@ -107,7 +113,7 @@ among(int cap, const int *caps, size_t n)
 }
 
 void
-shut_enter(int runtimes)
+shut_enter(enum shut_for use)
 {
 	scmp_filter_ctx ctx;
 	int cap;
@@ -116,7 +122,9 @@ shut_enter(int runtimes)
 	capng_get_caps_process();
 	for (cap = 0; cap <= CAP_LAST_CAP; cap++)
 		if (!among(cap, caps_docker, nitems(caps_docker)) &&
-		    !(runtimes &&
+		    !(use == SHUT_FOR_NETWORKS &&
+			among(cap, caps_network, nitems(caps_network))) &&
+		    !(use == SHUT_FOR_RUNTIMES &&
 			among(cap, caps_runtime, nitems(caps_runtime))))
 			capng_update(CAPNG_DROP,
 			    CAPNG_EFFECTIVE | CAPNG_PERMITTED |
@@ -127,7 +135,7 @@ shut_enter(int runtimes)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 #ifndef SANDBOX_NULL
-	ctx = shut_filter(runtimes);
+	ctx = shut_filter(use);
 	if (seccomp_load(ctx) < 0)
 		fatalx("seccomp_load");
 	seccomp_release(ctx);

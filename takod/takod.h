@@ -91,13 +91,17 @@ void priv_check(void);
 void priv_ids(void);
 
 /* ---- shut.c: what the parent gives up ------------------------------------ */
+enum shut_for {
+	SHUT_FOR_ENGINE,   /* a Docker engine makes the containers */
+	SHUT_FOR_NETWORKS, /* as well, and takod their networks */
+	SHUT_FOR_RUNTIMES  /* takod starts runsc, runc or crun itself */
+};
 /*
  * Once the engine is chosen: gives up the capabilities that it leaves needless
- * and, by a filter that all below inherit, the calls. runtimes: it starts
- * runsc, runc or crun itself.
+ * and, by a filter that all below inherit, the calls.
  */
-void shut_enter(int runtimes);
-void *shut_filter(int runtimes); /* libseccomp's; the caller releases it */
+void shut_enter(enum shut_for);
+void *shut_filter(enum shut_for); /* libseccomp's; the caller releases it */
 
 /* ---- proc.c: children --------------------------------------------------- */
 enum child_state {

@@ -277,6 +277,17 @@ conf_networks(const struct conf *conf)
 	return (0);
 }
 
+int
+conf_may_network(const struct conf *conf)
+{
+	size_t i;
+
+	for (i = 0; i < conf->n_job_types; i++)
+		if (conf->job_types[i].requirements.n > 0)
+			return (1);
+	return (conf_networks(conf) || conf->allow_runtime_requirements);
+}
+
 const char *
 conf_check_allowed(char **text)
 {

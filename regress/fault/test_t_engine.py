@@ -4,6 +4,7 @@ stops, is killed, hangs, answers wrongly, loses containers and streams. A real
 engine, behind a proxy; regress/engine tries its driver with a fake one.
 """
 import os
+import re
 import subprocess
 import threading
 import time
@@ -16,7 +17,9 @@ from lib.proxy import DockerProxy
 from lib.takod import Takod
 
 CONFIG = {"warm_pool_size": 1, "max_workers": 4, "queue_wait_timeout": 1,
-          "retry_base_delay": 0.2, "drain_timeout": 5}
+          "retry_base_delay": 0.2, "drain_timeout": 5,
+          "job_types": [{"name": "open", "network_enabled": True,
+                         "warm_pool_size": 0}]}
 
 
 class Place:
@@ -148,6 +151,27 @@ def test_t19_engine_killed(place, client, moment):
     # process to a shim, and know of no process afterwards.
     host.wait_for("takod ends what the engine forgot",
                   lambda: not orphans(), 20)
+
+
+@pytest.mark.parametrize("moment", ["start", "inspect"])
+def test_t19_engine_killed_while_connecting(place, client, moment):
+    """It works on the container that holds the network of another one."""
+    dead = []
+
+    def kill():
+        shared.dockerd().kill()
+        dead.append(1)
+    place.proxy.rule(moment, "cut_sent", then=kill)
+    job = client.must_submit(job_type="open")
+    host.wait_for("the engine is killed", lambda: dead, 30)
+    shared.dockerd().start()
+    record = client.ended(job, 60)
+    assert record["status"] == "succeeded", record
+    client.idle()
+    host.wait_for("takod ends what the engine forgot",
+                  lambda: not orphans(), 20)
+    host.wait_for("its files are gone", lambda: not os.listdir(
+        place.takod.data_dir + "/networks"))
 
 
 # ---- T20: the engine hangs --------------------------------------------------
@@ -321,7 +345,7 @@ def test_t24_stream_breaks(place, client):
 # ---- X08: what is asked of an engine ----------------------------------------
 
 CALLS = {"ping", "info", "create", "attach", "start", "inspect", "wait",
-         "kill", "delete", "list"}
+         "kill", "delete", "list", "image"}
 
 
 def test_x08_calls(place, client):
@@ -330,16 +354,24 @@ def test_x08_calls(place, client):
     client.succeeds(job)
     job = client.must_submit(20, timeout=1)
     client.ended(job)
+    client.succeeds(client.must_submit(job_type="open"))
     with place.proxy.lock:
-        names = {name for name, _ in place.proxy.log}
+        names = {re.sub(r"GET /images/[\w.:-]+/json", "image", name)
+                 for name, _ in place.proxy.log}
         specs = list(place.proxy.specs)
     assert names <= CALLS, names - CALLS
-    assert specs
+    modes = set()
     for spec in specs:
         conf = spec["HostConfig"]
         assert not conf.get("Privileged") and not conf.get("Binds")
         assert conf["CapDrop"] == ["ALL"] and not conf.get("CapAdd")
-        assert conf["NetworkMode"] == "none" and conf["ReadonlyRootfs"]
+        assert conf["ReadonlyRootfs"]
+        networks = ["none", "container:%s-net" % spec["Labels"]["takod.name"]]
+        modes.add(networks.index(conf["NetworkMode"]))
         for mode in ("PidMode", "UTSMode", "UsernsMode"):
             assert conf.get(mode) in (None, "", "private"), (mode, conf)
-        assert [m["Target"] for m in conf["Mounts"]] == ["/.tako/init"]
+        own = "/etc/hosts", "/etc/resolv.conf"
+        assert [m["Target"] for m in conf["Mounts"]] == ["/.tako/init", *(
+            own if conf["NetworkMode"] != "none" else ())]
+        assert all(m["ReadOnly"] for m in conf["Mounts"])
+    assert modes == {0, 1}

@@ -93,28 +93,38 @@ def postgres_database(name):
 
 # ---- Docker -----------------------------------------------------------------
 
-def dockerd():
-    if "dockerd" not in started:
+def dockerd(networks=False):
+    """networks: another one, whose runsc takes the network of its container;
+    the first one's has none at all."""
+    name = "docker-networks" if networks else "docker"
+    if name not in started:
         from . import dockerd as module
-        folder = os.path.join(host.scratch(), "docker" + LANE)
-        started["dockerd"] = module.Dockerd(folder)
-    return started["dockerd"]
+        folder = os.path.join(host.scratch(), name + LANE)
+        started[name] = module.Dockerd(folder, networks=networks)
+    return started[name]
 
 
-def docker_image():
-    """The executor's image in the private engine, by name."""
+def docker_image(networks=False):
+    """The executor's image in such an engine, by name."""
     name = "code-executor:latest"
-    if "image" not in started:
+    if not getattr(dockerd(networks), "has_image", False):
         path = os.path.join(
             host.scratch(), "docker-image%s.yaml" % LANE)
         with open(path, "w") as file:
             file.write("data_dir: %s\nengine: docker\ndocker_host: %s\n" % (
                 json.dumps(os.path.join(build(), "check-image")),
-                json.dumps(dockerd().docker_host)))
+                json.dumps(dockerd(networks).docker_host)))
         rootfs()  # so that the file system is there and only imported
         image_build(path)
-        started["image"] = name
+        dockerd(networks).has_image = True
     return name
+
+
+def docker_networks(runtime):
+    """Keys for a takod whose jobs under that runtime can have a network."""
+    networks = runtime == "runsc"
+    return {"docker_host": dockerd(networks).docker_host,
+            "docker_image": docker_image(networks)}
 
 
 # ---- S3 ---------------------------------------------------------------------
@@ -137,10 +147,10 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def docker_api(method, path, body=None):
+def docker_api(method, path, body=None, networks=False):
     """A call to the private engine; (status, JSON or None)."""
     connection = UnixConnection(
-        dockerd().docker_host.removeprefix("unix://"))
+        dockerd(networks).docker_host.removeprefix("unix://"))
     try:
         connection.request(
             method, path, body if body is None or isinstance(body, bytes)
@@ -156,6 +166,5 @@ def docker_api(method, path, body=None):
 
 def close():
     """Ends what was started, the last one first."""
-    started.pop("image", None)
     for name in reversed(list(started)):
         started.pop(name).stop()

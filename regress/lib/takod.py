@@ -266,11 +266,13 @@ class Takod:
         if not self.instance:
             return []
         found = []
-        answer = shared.docker_api("GET", "/containers/json?all=1")[1]
-        for container in answer:
+        networks = "docker-networks" in self.keys["docker_host"]
+
+        def ask(path):
+            return shared.docker_api("GET", path, networks=networks)
+        for container in ask("/containers/json?all=1")[1]:
             if any(self.instance in n for n in container["Names"]):
-                inspected = shared.docker_api(
-                    "GET", "/containers/%s/json" % container["Id"])
+                inspected = ask("/containers/%s/json" % container["Id"])
                 if inspected[0] == 200:
                     found.append({"Id": container["Id"],
                                   "Name": inspected[1]["Name"],

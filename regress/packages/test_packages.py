@@ -118,10 +118,12 @@ def folders(daemon):
 
 
 @pytest.mark.parametrize("engine,runtime", [
-    ("oci", "runsc"), ("oci", "runc")])
+    ("oci", "runsc"), ("oci", "runc"), ("docker", "runsc"),
+    ("docker", "runc")])
 def test_request(index, start, engine, runtime):
     """Installed for the first job; the second one starts warm."""
-    daemon = start(engine, runtime, config=settings(index))
+    place = shared.docker_networks(runtime) if engine == "docker" else {}
+    daemon = start(engine, runtime, config=settings(index, **place))
     before = len(index.asked("tiny-1.0"))
     first = daemon.run(TINY, requirements=["tiny"])
     assert first["stdout"] == PLACE + "tiny.py\n", first
@@ -591,36 +593,61 @@ def bring_image(name, files):
         shared.docker_api("DELETE", where)
 
 
-def test_image_of_docker(start):
-    """With the Docker engine a type runs in the image that is called after
-    it, with the packages that are in there; without one nothing can install
-    them, and what to do is said."""
-    bring_image("brought", {
-        "usr/lib/python3/dist-packages/brought.py": "WHO = 'brought'\n"})
+def gone(daemon):
+    """Nothing of a build is left, in data_dir and in the engine."""
+    host.wait_for("nothing is left of it", lambda: not [
+        name for name in folders(daemon) if name.startswith(".")] and
+        not daemon.containers() and
+        not os.listdir(daemon.data_dir + "/networks"), 30)
+
+
+def test_docker(start, index):
+    """All of it with the Docker engine; the image of a type goes before its
+    requirements, while it is there."""
+    daemon = start("docker", "runc", config=settings(
+        index, layer_max_bytes=20 << 20, production_mode=True))
+    for name, words in (("bomb", "layer_max_bytes"),
+                        ("missing-thing", "No matching distribution")):
+        record = daemon.run("print('it ran')", requirements=[name])
+        assert record["error"]["type"] == "dependency_error", record
+        assert words in record["error"]["message"], record
+        gone(daemon)
+    record = daemon.run(TINY, job_type="typed")
+    assert "takoctl build typed" in record["error"]["message"], record
+    assert daemon.get("/job-types/typed")[2]["image_exists"] is False
+    done = daemon.takoctl("build", "typed", check=True)
+    assert "Collecting tiny" in done.stderr, done
+    assert daemon.run(TINY, job_type="typed")["stdout"] == PLACE + "tiny.py\n"
+    layer, = layers(daemon)
+    assert [p["name"] for p in layer["packages"]] == ["other", "tiny"], layer
+    bring_image("typed", {
+        "usr/lib/python3/dist-packages/tiny.py": "WHO = 'brought'\n"})
     try:
-        daemon = start("docker", "runc", config={
-            "production_mode": True, "job_types": [
-                {"name": "brought", "requirements": ["numpy"]},
-                {"name": "none", "requirements": ["numpy"]}]})
-        record = daemon.run("import brought; print(brought.WHO)",
-                            job_type="brought")
-        assert record["stdout"] == "brought\n", record
-        assert daemon.get("/job-types/brought")[2]["image_exists"] is True
-        status, _, answer = daemon.post("/job-types/brought/build")
-        assert status == 200 and len(answer["digest"]) == 12, answer
-        record = daemon.run("print('ran')", job_type="none")
-        assert record["error"]["type"] == "config_error", record
-        assert "the image tako-vm-none:latest" in record["error"]["message"]
-        status, _, answer = daemon.post("/job-types/none/build")
-        assert status == 500, answer
-        assert "the image tako-vm-none:latest" in answer["detail"], answer
-        reload(daemon, production_mode=False,
-               allow_runtime_requirements=True)
-        record = daemon.run("print('ran')", job_type="none")
-        assert record["error"]["type"] == "config_error", record
-        assert "the image tako-vm-none:latest" in record["error"]["message"]
-        record = daemon.run("print('ran')", requirements=["numpy"])
-        assert record["error"]["type"] == "config_error", record
-        assert "engine: oci" in record["error"]["message"], record
+        version = daemon.takoctl("build", "typed", check=True).stdout
+        assert version.strip() != done.stdout.strip()
+        code = "import tiny; print(tiny.WHO)"
+        assert daemon.run(code, job_type="typed")["stdout"] == "brought\n"
     finally:
-        shared.docker_api("DELETE", "/images/tako-vm-brought:latest")
+        shared.docker_api("DELETE", "/images/tako-vm-typed:latest?force=1")
+    # Whoever builds sees that it is gone; the layer is still there.
+    assert daemon.takoctl("build", "typed", check=True).stdout == done.stdout
+    assert daemon.run(code, job_type="typed")["stdout"] == "tiny\n"
+
+
+def test_docker_killed_within_a_build(start, index):
+    """The engine is killed while it runs an installer: whoever waits is told
+    or served, and nothing of it is left."""
+    daemon = start("docker", "runc", config=settings(
+        index, package_index_url=index.url + "/hang/simple"))
+    before = len(index.asked("/hang/"))
+    job = daemon.submit(TINY, requirements=["tiny"])
+    host.wait_for("it installs", lambda:
+                  len(index.asked("/hang/")) > before, 60)
+    reload(daemon, package_index_url=index.url + "/simple")
+    shared.dockerd().kill()
+    shared.dockerd().start()
+    record = daemon.wait(job, 120)
+    assert record["status"] == "succeeded" or record["error"]["type"] in (
+        "docker_error", "service_unavailable"), record
+    gone(daemon)
+    assert daemon.run(TINY, requirements=["tiny"])["status"] == "succeeded"

@@ -20,7 +20,8 @@ DROPINS = "/etc/systemd/system/takod.service.d"
 # By `systemd-analyze security`: a higher one is a loss. A parent that makes
 # containers has to be root with mounts and namespaces, and so cannot have the
 # 2.6 that it has where a Docker engine makes them.
-EXPOSURE = {None: 4.0, "network": 4.3, "runc": 5.1, "docker": 2.3}
+EXPOSURE = {None: 4.0, "network": 4.3, "network docker-network": 4.4,
+            "runc": 5.1, "docker": 2.3}
 GVISOR = "engine: oci\ncontainer_runtime: runsc\nsecurity_mode: strict\n"
 RUNC = "engine: oci\ncontainer_runtime: runc\nsecurity_mode: permissive\n"
 
@@ -201,16 +202,31 @@ def test_socket(booted):
         booted.run("systemctl", "stop", "takod.socket", "takod")
 
 
-@pytest.mark.parametrize("runtime", ["runsc", "runc"])
-def test_docker_dropin(booted, runtime):
+def restart_docker(booted, runtime, dropin, more=""):
     # The engine is outside: tako-init has to be where it sees it too, in the
     # build folder, which may be one that the unit hides.
     config = ("engine: docker\ndocker_host: unix:///srv/docker/docker.sock\n"
               "docker_image: %s\ncontainer_runtime: %s\nsecurity_mode: %s\n"
               % (shared.docker_image(), runtime,
                  "strict" if runtime == "runsc" else "permissive"))
-    restart(booted, config, "docker", "PrivateTmp=no\nProtectHome=no\n"
+    restart(booted, config + more, dropin, "PrivateTmp=no\nProtectHome=no\n"
             "ExecStart=\nExecStart=%s -c %s\n" % (shared.program("takod"), CONFIG))
+
+
+def test_docker_network_dropin(booted):
+    """An engine whose processes are not to be seen, as this one's here, can
+    have no networks; all that comes before works."""
+    restart_docker(booted, "runc", "network docker-network",
+                   "job_types: [{name: open, network_enabled: true}]\n")
+    record = job(booted, "print(1)", job_type="open")
+    assert record["error"]["type"] == "config_error", record
+    assert "with the same /proc" in record["error"]["message"], record
+    assert job(booted, "print(1)")["stdout"] == "1\n"
+
+
+@pytest.mark.parametrize("runtime", ["runsc", "runc"])
+def test_docker_dropin(booted, runtime):
+    restart_docker(booted, runtime, "docker")
     # RestrictNamespaces: the children's other walls stand.
     assert not in_namespaces(booted)
     check_jobs(booted, runtime)
@@ -220,9 +236,9 @@ def exposure(tree, dropin):
     """The score of the installed unit with a drop-in."""
     folder = tree.inside(DROPINS)
     shutil.rmtree(folder, ignore_errors=True)
-    if dropin:
-        os.mkdir(folder)
-        shutil.copy(tree.inside("/usr/share/takod/takod-%s.conf" % dropin),
+    os.mkdir(folder)
+    for name in (dropin or "").split():
+        shutil.copy(tree.inside("/usr/share/takod/takod-%s.conf" % name),
                     folder)
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true",

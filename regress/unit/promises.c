@@ -45,11 +45,13 @@
 static const struct who {
 	const char *name;
 	unsigned promises; /* 0: the parent, whose list is of what it lacks */
-	int runtimes;	   /* of it: that it starts itself */
+	enum shut_for use; /* of it */
 } whos[] = { { "tako-api", PROMISES_API, 0 },
 	{ "tako-worker", PROMISES_WORKER, 0 },
-	{ "tako-words", PROMISES_WORDS, 0 }, { "takod, engine oci", 0, 1 },
-	{ "takod, engine docker", 0, 0 } };
+	{ "tako-words", PROMISES_WORDS, 0 },
+	{ "takod, engine oci", 0, SHUT_FOR_RUNTIMES },
+	{ "takod, engine docker", 0, SHUT_FOR_ENGINE },
+	{ "takod, engine docker with networks", 0, SHUT_FOR_NETWORKS } };
 
 static struct sandbox
 sandbox_of(const struct who *who)
@@ -71,8 +73,8 @@ static void
 load(const struct who *who)
 {
 	struct sandbox sb = sandbox_of(who);
-	scmp_filter_ctx ctx = who->promises != 0 ? promises_filter(&sb)
-						 : shut_filter(who->runtimes);
+	scmp_filter_ctx ctx =
+	    who->promises != 0 ? promises_filter(&sb) : shut_filter(who->use);
 	int fd = memfd_create("filter", MFD_CLOEXEC);
 	ssize_t n;
 
