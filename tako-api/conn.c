@@ -38,7 +38,6 @@
 #include <sys/socket.h>
 #include <linux/sockios.h>
 
-#include <event2/listener.h>
 #include <event2/util.h>
 
 #include "conn.h"
@@ -52,11 +51,8 @@
 #define LINGER_DRAIN_MS 500   /* the process waits for it */
 #define UNSENT_SMALL	65536 /* an answer below it does not matter */
 /* Connections beyond the limit that are told so at one time. */
-#define REFUSED_MAX	16
-#define ACCEPT_PAUSE_MS 100 /* without a descriptor to accept with */
-#define ACCEPT_LOG_US	10000000
-#define LISTENERS_MAX	64
-#define BUCKETS		256
+#define REFUSED_MAX 16
+#define BUCKETS	    256
 
 /* What every answer begins with: see probe(). */
 static const char prefix[] = "HTTP/1.1 ";
@@ -113,12 +109,6 @@ static unsigned n_conns, n_refused, n_files;
 static struct event_base *base;
 static const struct conn_ops *ops;
 static struct conn_config config;
-static struct listener {
-	struct evconnlistener *l;
-	int tls, proxy;
-} listeners[LISTENERS_MAX];
-static size_t n_listeners;
-static struct event *accept_again;
 static size_t held;	/* by the router */
 static SSL_CTX *secure; /* for TLS listeners; NULL: none */
 static int draining;
@@ -912,7 +902,7 @@ on_deadline(evutil_socket_t fd, short what, void *arg)
 	conn_end(c);
 }
 
-/* ---- accepting ----------------------------------------------------------- */
+/* ---- a new one ----------------------------------------------------------- */
 
 static void
 take_peer(struct conn *c, const struct sockaddr *sa)
@@ -965,25 +955,21 @@ is_full_up(const struct conn *c)
 	    (!c->proxy && count_source(c->source) >= config.max_per_source));
 }
 
-static void
-on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
-    int len, void *arg)
+void
+conn_accepted(evutil_socket_t fd, const struct sockaddr *sa, int tls, int proxy)
 {
-	const struct listener *from = arg;
 	struct conn *c;
 
-	(void)l;
-	(void)len;
 	if ((c = conn_new(fd)) == NULL)
 		return;
 	take_peer(c, sa);
 	strlcpy(c->client, c->peer, sizeof(c->client));
 	source_of(c->peer, c->source);
 	c->proxy = trust_has(c->peer);
-	c->tls = from->tls;
-	c->state = from->proxy ? CONN_PROXY : CONN_IDLE;
+	c->tls = tls;
+	c->state = proxy ? CONN_PROXY : CONN_IDLE;
 	c->refused = is_full_up(c);
-	if (from->proxy && !c->proxy) {
+	if (proxy && !c->proxy) {
 		log_info("%s is no trusted proxy", c->peer);
 		conn_free(c);
 		return;
@@ -1003,35 +989,6 @@ on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
 		conn_start(c);
 }
 
-static void
-accept_resume(evutil_socket_t fd, short what, void *arg)
-{
-	size_t i;
-
-	(void)fd;
-	(void)what;
-	(void)arg;
-	for (i = 0; i < n_listeners; i++)
-		evconnlistener_enable(listeners[i].l);
-}
-
-/* No descriptor or memory: the client stays in the backlog for a while. */
-static void
-on_accept_error(struct evconnlistener *l, void *arg)
-{
-	const struct timeval pause = { 0, ACCEPT_PAUSE_MS * 1000 };
-	static int64_t logged;
-	int64_t now = time_mono_us();
-
-	(void)arg;
-	if (logged == 0 || now - logged >= ACCEPT_LOG_US) {
-		log_warn("accept");
-		logged = now;
-	}
-	evconnlistener_disable(l);
-	event_add(accept_again, &pause);
-}
-
 /* ---- what others call ---------------------------------------------------- */
 
 void
@@ -1039,9 +996,7 @@ conn_init(struct event_base *b, const struct conn_ops *o)
 {
 	base = b;
 	ops = o;
-	accept_again = evtimer_new(base, accept_resume, NULL);
-	if (accept_again == NULL)
-		fatal(NULL);
+	accept_init(base);
 }
 
 void
@@ -1051,42 +1006,12 @@ conn_configure(const struct conn_config *c)
 }
 
 void
-conn_listen(int fd, int tls, int proxy)
-{
-	struct listener *to = &listeners[n_listeners];
-	struct evconnlistener *l;
-
-	if (n_listeners == LISTENERS_MAX)
-		fatalx("more than %d listeners", LISTENERS_MAX);
-	if (evutil_make_socket_nonblocking(fd) == -1)
-		fatal("listener");
-	/* It listens already: a backlog of 0 leaves that as it is. */
-	l = evconnlistener_new(base, on_accept, to,
-	    LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (l == NULL)
-		fatal("listener");
-	evconnlistener_set_error_cb(l, on_accept_error);
-	to->l = l;
-	to->tls = tls;
-	to->proxy = proxy;
-	n_listeners++;
-}
-
-void
-conn_unlisten(void)
-{
-	while (n_listeners > 0)
-		evconnlistener_free(listeners[--n_listeners].l);
-	event_del(accept_again);
-}
-
-void
 conn_drain(void)
 {
 	struct conn *c, *next;
 
 	draining = 1;
-	conn_unlisten();
+	accept_off();
 	TAILQ_FOREACH_SAFE (c, &conns, entry, next) {
 		if (c->state == CONN_IDLE)
 			conn_end(c);

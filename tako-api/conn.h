@@ -32,6 +32,7 @@
 
 #include <event2/buffer.h>
 #include <event2/event.h>
+#include <event2/util.h>
 
 #include <openssl/ssl.h>
 
@@ -84,12 +85,11 @@ void conn_init(struct event_base *, const struct conn_ops *);
 /* From now on; connections that are over a new limit are kept. */
 void conn_configure(const struct conn_config *);
 /*
- * Accepts from a listening socket, which it takes over: TLS, and after a PROXY
- * header, as it is told.
+ * A client connected to a socket that is for TLS, for clients behind a PROXY
+ * header, or for neither. The descriptor is taken over.
  */
-void conn_listen(int fd, int tls, int proxy);
-/* Closes all listeners; connections go on. */
-void conn_unlisten(void);
+void conn_accepted(
+    evutil_socket_t, const struct sockaddr *, int tls, int proxy);
 /*
  * From now on each answer closes its connection, and those that wait for a
  * next request are closed at once. Listeners are closed as well.
@@ -172,5 +172,15 @@ int trust_proxy_length(const uint8_t *head);
 /* Of all len bytes: 1 with the client, 0 when it names none, -1. */
 int trust_proxy_client(
     const uint8_t *head, size_t len, char client[MAX_CLIENT + 1]);
+
+/* accept.c */
+void accept_init(struct event_base *); /* by conn_init */
+/*
+ * Accepts from a listening socket, which it takes over: TLS, and after a PROXY
+ * header, as it is told.
+ */
+void accept_on(int fd, int tls, int proxy);
+/* Closes all listeners; connections go on. */
+void accept_off(void);
 
 #endif

@@ -82,7 +82,7 @@ api_configure(void)
 	conf.limits.fields = (unsigned)api_conf.max_fields;
 	conf.max_body = INT64_MAX;
 	conn_configure(&conf);
-	conn_unlisten();
+	accept_off();
 	route_forget();
 	docs_configure();
 }

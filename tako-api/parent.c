@@ -115,7 +115,7 @@ parent_setup(const struct msg_frame *f, int fd)
 		state = ST_SETUP;
 	/* A reload: the listeners come anew; the sockets stay the parent's. */
 	if (state == ST_SERVE)
-		conn_unlisten();
+		accept_off();
 	api_configure();
 }
 
@@ -137,7 +137,7 @@ parent_listen(const struct msg_frame *f, int fd)
 			fatal("parent: setup_done");
 	}
 	log_debug("listening on %s", m.name);
-	conn_listen(fd, m.tls != 0, m.proxy != 0);
+	accept_on(fd, m.tls != 0, m.proxy != 0);
 }
 
 static void

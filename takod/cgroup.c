@@ -25,8 +25,8 @@ struct hierarchy {
 	char *mount;
 	char *options; /* v1: the controllers, among others */
 	int v2;
-	/* v1: the controllers of interest in it */
-	int memory, cpuacct, freezer;
+	/* the controllers of interest in it; v2 has no freezer of its own */
+	int memory, cpu, cpuacct, pids, freezer;
 };
 
 struct cgroups {
@@ -47,6 +47,24 @@ in_list(const char *list, const char *word)
 		    (p[n] == '\0' || p[n] == ',' || p[n] == '\n'))
 			return (1);
 	return (0);
+}
+
+/* What v2 has and v1 has not taken. */
+static void
+find_controllers(struct hierarchy *h)
+{
+	char path[512], *list;
+	size_t i, len;
+
+	snprintf(path, sizeof(path), "%s/cgroup.controllers", h->mount);
+	list = read_file(AT_FDCWD, path, MAX_CGROUP_FILE, &len);
+	for (i = 0; list != NULL && i < len; i++)
+		if (list[i] == ' ')
+			list[i] = ',';
+	h->memory = list == NULL || in_list(list, "memory");
+	h->cpu = list == NULL || in_list(list, "cpu");
+	h->pids = list == NULL || in_list(list, "pids");
+	free(list);
 }
 
 /*
@@ -77,9 +95,15 @@ add_mount(struct cgroups *cg, char *line)
 	h->mount = xstrdup(mount);
 	h->options = xstrdup(options);
 	h->v2 = strcmp(type, "cgroup2") == 0;
-	h->memory = !h->v2 && in_list(options, "memory");
-	h->cpuacct = !h->v2 && in_list(options, "cpuacct");
 	h->freezer = !h->v2 && in_list(options, "freezer");
+	if (h->v2) {
+		find_controllers(h);
+		return;
+	}
+	h->memory = in_list(options, "memory");
+	h->cpu = in_list(options, "cpu");
+	h->cpuacct = in_list(options, "cpuacct");
+	h->pids = in_list(options, "pids");
 }
 
 /* v2: groups have memory.swap.max by default; v1: swap accounting is on. */
@@ -90,7 +114,7 @@ find_swap(const struct cgroups *cg)
 	size_t i;
 
 	for (i = 0; i < cg->n; i++) {
-		if (!cg->h[i].memory)
+		if (cg->h[i].v2 || !cg->h[i].memory)
 			continue;
 		snprintf(path, sizeof(path), "%s/memory.memsw.limit_in_bytes",
 		    cg->h[i].mount);
@@ -104,7 +128,8 @@ cgroups_open(const char *mountinfo, char *detail, size_t len)
 {
 	struct cgroups *cg = xcalloc(1, sizeof(*cg));
 	char *line = NULL;
-	size_t size = 0;
+	size_t size = 0, i;
+	int acct = 0;
 	FILE *f;
 
 	if (mountinfo == NULL)
@@ -125,6 +150,11 @@ cgroups_open(const char *mountinfo, char *detail, size_t len)
 		free(cg);
 		return (NULL);
 	}
+	/* v2 counts the processors' time without one. */
+	for (i = 0; i < cg->n; i++)
+		acct |= cg->h[i].cpuacct;
+	for (i = 0; i < cg->n; i++)
+		cg->h[i].cpuacct |= cg->h[i].v2 && !acct;
 	cg->swap = find_swap(cg);
 	return (cg);
 }
@@ -289,7 +319,7 @@ cgroup_hurry(const struct cgroups *cg, const char *path)
 
 	/* The kernel's defaults; where they are not, there is no such file. */
 	for (i = 0; i < cg->n; i++) {
-		if (!cg->h[i].v2 && !in_list(cg->h[i].options, "cpu"))
+		if (!cg->h[i].cpu)
 			continue;
 		if ((dir = open_group(&cg->h[i], path)) == -1)
 			continue;
@@ -432,7 +462,7 @@ cgroup_facts(
 	for (i = 0; i < cg->n; i++) {
 		const struct hierarchy *h = &cg->h[i];
 
-		if (!(h->v2 || h->memory || h->cpuacct) ||
+		if (!(h->memory || h->cpuacct) ||
 		    (dir = open_group(h, path)) == -1)
 			continue;
 		if (h->v2) {
@@ -441,12 +471,11 @@ cgroup_facts(
 			    read_number(dir, "memory.events", "oom_kill"), 1);
 			take(&f->memory_peak,
 			    read_number(dir, "memory.peak", NULL), 1);
-			if (f->cpu_us == -1)
+			if (h->cpuacct)
 				take(&f->cpu_us,
 				    read_number(dir, "cpu.stat", "usage_usec"),
 				    1);
-		}
-		if (h->memory) {
+		} else if (h->memory) {
 			take(&f->oom_kills,
 			    read_number(dir, "memory.oom_control", "oom_kill"),
 			    1);
@@ -454,7 +483,7 @@ cgroup_facts(
 			    read_number(dir, "memory.max_usage_in_bytes", NULL),
 			    1);
 		}
-		if (h->cpuacct)
+		if (!h->v2 && h->cpuacct)
 			take(&f->cpu_us,
 			    read_number(dir, "cpuacct.usage", NULL), 1000);
 		close(dir);
@@ -481,14 +510,14 @@ read_cpu_max(int dir, struct cgroup_limits *l)
 static void
 limits_v1(const struct hierarchy *h, int dir, struct cgroup_limits *l)
 {
-	if (in_list(h->options, "memory")) {
+	if (h->memory) {
 		l->memory = read_number(dir, "memory.limit_in_bytes", NULL);
 		l->memory_swap =
 		    read_number(dir, "memory.memsw.limit_in_bytes", NULL);
 	}
-	if (in_list(h->options, "pids"))
+	if (h->pids)
 		l->pids = read_number(dir, "pids.max", NULL);
-	if (in_list(h->options, "cpu")) {
+	if (h->cpu) {
 		l->quota_us = read_number(dir, "cpu.cfs_quota_us", NULL);
 		l->period_us = read_number(dir, "cpu.cfs_period_us", NULL);
 	}
@@ -504,7 +533,8 @@ cgroup_limits(
 
 	l->memory = l->memory_swap = l->pids = l->quota_us = l->period_us = -1;
 	for (i = 0; i < cg->n; i++) {
-		if ((dir = open_group(&cg->h[i], path)) == -1)
+		if (!(cg->h[i].memory || cg->h[i].pids || cg->h[i].cpu) ||
+		    (dir = open_group(&cg->h[i], path)) == -1)
 			continue;
 		if (!cg->h[i].v2)
 			limits_v1(&cg->h[i], dir, l);
@@ -551,27 +581,45 @@ remove_tree(int parent, const char *name, int depth)
 	return (-1);
 }
 
+static int
+remove_group(const struct hierarchy *h, const char *path)
+{
+	char full[1024];
+	int root, r;
+
+	/* Most have none below them. */
+	snprintf(full, sizeof(full), "%s%s", h->mount, path);
+	if (rmdir(full) == 0 || errno == ENOENT ||
+	    (root = open_group(h, "")) == -1)
+		return (0);
+	r = remove_tree(root, path + 1, 8) == -1 ? errno : 0;
+	close(root);
+	errno = r;
+	return (r == 0 ? 0 : -1);
+}
+
 int
 cgroup_remove(const struct cgroups *cg, const char *path)
 {
-	char full[1024];
-	int root, r, left = 0;
+	int left = 0;
 	size_t i;
 
-	for (i = 0; i < cg->n; i++) {
-		/* Most have none below them. */
-		snprintf(full, sizeof(full), "%s%s", cg->h[i].mount, path);
-		if (rmdir(full) == 0 || errno == ENOENT)
-			continue;
-		if ((root = open_group(&cg->h[i], "")) == -1)
-			continue;
-		r = remove_tree(root, path + 1, 8);
-		if (r == -1)
+	for (i = 0; i < cg->n; i++)
+		if (remove_group(&cg->h[i], path) == -1)
 			left = errno;
-		close(root);
-	}
 	errno = left;
 	return (left == 0 ? 0 : -1);
+}
+
+int
+cgroup_unmake(const struct cgroups *cg, const char *path)
+{
+	size_t i;
+
+	for (i = 0; i < cg->n; i++)
+		if (cg->h[i].v2)
+			return (remove_group(&cg->h[i], path));
+	return (0);
 }
 
 void

@@ -28,6 +28,8 @@ const char *cgroups_mount(
  * made.
  */
 int cgroup_make(const struct cgroups *, const char *path);
+/* Removes such a one, as cgroup_remove does. */
+int cgroup_unmake(const struct cgroups *, const char *path);
 
 /*
  * path is one below the hierarchies' roots: "/takod-x/name". SIGKILL to all

@@ -273,9 +273,11 @@ tree_remove(const char *name)
 	char *path = xasprintf("%s/" LAYERS "/%s", env.conf->data_dir, name);
 	char rm[] = "/bin/rm", flags[] = "-rf", end[] = "--";
 	char *argv[] = { rm, flags, end, path, NULL };
+	const struct oci_run_how how = {
+		.argv = argv, .in = -1, .out = -1, .kept = -1, .group = -1
+	};
 
-	if (oci_run_start(env.base, argv, -1, -1, NULL, NULL, -1, removed,
-		path) == NULL) {
+	if (oci_run_start(env.base, &how, removed, path) == NULL) {
 		log_warn("%s", path);
 		free(path);
 	}

@@ -17,6 +17,7 @@
 #include <jansson.h>
 
 #include "oci_bundle.h"
+#include "oci_run.h"
 #include "util.h"
 
 /*
@@ -234,6 +235,9 @@ bundle_process(const struct oci_bundle *b)
 		if (b->userns != NULL)
 			json_array_append_new(argv,
 			    json_sprintf("-n%d", b->spec->limits->nofile_soft));
+		if (b->filter)
+			json_array_append_new(
+			    argv, json_sprintf("-f%d", OCI_RUN_KEPT));
 		if (b->spec->preload != NULL)
 			json_array_append_new(
 			    argv, json_sprintf("-p%s", b->spec->preload));

@@ -15,6 +15,7 @@ struct oci_bundle {
 	const char *init;   /* tako-init on the host */
 	const char *cgroup; /* "/takod-x/name" */
 	json_t *seccomp;    /* the caller's; NULL: none */
+	int filter;	    /* tako-init finds one at OCI_RUN_KEPT */
 	uid_t uid_base;
 	int swap;	    /* the kernel can limit swap */
 	const char *userns; /* own user namespace: its file; or NULL */

@@ -68,6 +68,7 @@ struct engine {
 	char dir[PATH_MAX / 2]; /* of the bundles */
 	char init[PATH_MAX];
 	json_t *seccomp; /* the profile, read once for all bundles */
+	int filter;	 /* the same, as a program; -1: only as it is above */
 	char profile[2 * TAKO_SHA256 + 1];
 	struct cgroups *cg;
 	struct network *net;

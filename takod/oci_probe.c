@@ -268,13 +268,18 @@ probe_start(struct oci_probe *p, char *program)
 {
 	static char flag[] = "--version";
 	char *const argv[] = { program, flag, NULL };
+	struct oci_run_how how = { .argv = argv,
+		.runtime = p->result.runtime,
+		.in = -1,
+		.kept = -1,
+		.group = -1 };
 	int pipes[2];
 
 	if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) == -1)
 		return (-1);
 	p->version_fd = pipes[0];
-	p->version_run = oci_run_start(
-	    p->e->base, argv, -1, pipes[1], NULL, NULL, -1, probe_version, p);
+	how.out = pipes[1];
+	p->version_run = oci_run_start(p->e->base, &how, probe_version, p);
 	close(pipes[1]);
 	return (p->version_run == NULL ? -1 : 0);
 }

@@ -160,30 +160,37 @@ child_limits(const struct conf_limits *l)
 	    child_limit(RLIMIT_CORE, engine_core_limit(), engine_core_limit()));
 }
 
+/* None of what is handed on is below OCI_RUN_KEPT: takod has its own there. */
 static int
-child_stdio(int in, int out)
+child_descriptors(const struct oci_run_how *how)
 {
 	int null = open("/dev/null", O_RDWR);
 
-	if (null == -1)
+	if (null == -1 || dup2(how->in != -1 ? how->in : null, 0) == -1 ||
+	    dup2(how->out != -1 ? how->out : null, 1) == -1 ||
+	    dup2(null, 2) == -1)
 		return (-1);
-	if (in != -1)
-		in = dup(in);
-	if (out != -1)
-		out = dup(out);
-	if (dup2(in != -1 ? in : null, 0) == -1 ||
-	    dup2(out != -1 ? out : null, 1) == -1 || dup2(null, 2) == -1)
-		return (-1);
-	return (close_range(3, ~0U, 0));
+	if (how->kept == -1)
+		return (close_range(OCI_RUN_KEPT, ~0U, 0));
+	return (dup2(dup(how->kept), OCI_RUN_KEPT) == -1
+		    ? -1
+		    : close_range(OCI_RUN_KEPT + 1, ~0U, 0));
 }
 
 static void __attribute__((noreturn))
-child_exec(pid_t parent, char *const argv[], int in, int out,
-    const struct oci_userns *u, const struct oci_network *n)
+child_exec(pid_t parent, const struct oci_run_how *how)
 {
+	const struct oci_userns *u = how->u;
+	const struct oci_network *n = how->net;
 	static char path[] =
 	    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char *const environment[] = { path, NULL };
+	/*
+	 * runc is gone before threads or a collection of Go's could pay.
+	 * gVisor's sandbox has the same environment, and stays.
+	 */
+	static char one[] = "GOMAXPROCS=1", never[] = "GOGC=off";
+	int brief = how->runtime != RUNTIME_RUNSC;
+	char *const environment[] = { path, brief ? one : NULL, never, NULL };
 	sigset_t none;
 	int fd;
 
@@ -204,13 +211,13 @@ child_exec(pid_t parent, char *const argv[], int in, int out,
 	/* While takod's descriptors are there. */
 	if (n != NULL && child_network(n) == -1)
 		_exit(OCI_RUN_NO_NETWORK);
-	if (child_stdio(in, out) == -1)
+	if (child_descriptors(how) == -1)
 		_exit(126);
 	if (u != NULL &&
 	    (child_mount(u->rootfs) == -1 || child_userns(u) == -1 ||
 		child_limits(u->limits) == -1))
 		_exit(125);
-	execve(argv[0], argv, environment);
+	execve(how->argv[0], how->argv, environment);
 	_exit(127);
 }
 
@@ -255,8 +262,7 @@ fork_into(int group)
 }
 
 struct oci_run *
-oci_run_start(struct event_base *base, char *const argv[], int in, int out,
-    const struct oci_userns *u, const struct oci_network *n, int group,
+oci_run_start(struct event_base *base, const struct oci_run_how *how,
     oci_run_cb cb, void *arg)
 {
 	struct oci_run *r = calloc(1, sizeof(*r));
@@ -266,12 +272,12 @@ oci_run_start(struct event_base *base, char *const argv[], int in, int out,
 		return (NULL);
 	r->cb = cb;
 	r->arg = arg;
-	if ((r->pid = fork_into(group)) == -1) {
+	if ((r->pid = fork_into(how->group)) == -1) {
 		free(r);
 		return (NULL);
 	}
 	if (r->pid == 0)
-		child_exec(parent, argv, in, out, u, n);
+		child_exec(parent, how);
 	r->pidfd = pidfd_open(r->pid, 0);
 	if (r->pidfd != -1)
 		r->ev = event_new(base, r->pidfd, EV_READ, run_ended, r);

@@ -39,20 +39,27 @@ struct oci_network {
 };
 
 struct oci_run;
+/* A descriptor of a runtime that was given one to hand on. */
+#define OCI_RUN_KEPT 3
 /* The exit status of a run whose network could not be made. */
 #define OCI_RUN_NO_NETWORK 123
 /* status: as wait(2) gives it; -1 when it is not known. */
 typedef void (*oci_run_cb)(int status, void *arg);
 
-/*
- * argv[0] is an absolute path. in, out: its stdin and stdout, -1 for
- * /dev/null; stay the caller's. The namespaces may be NULL: none. group:
- * the directory of a v2 control group that it is born in, -1 for takod's own.
- * NULL with errno.
- */
-struct oci_run *oci_run_start(struct event_base *, char *const argv[], int in,
-    int out, const struct oci_userns *, const struct oci_network *, int group,
-    oci_run_cb, void *arg);
+/* All of it stays the caller's; a descriptor that is -1 is none. */
+struct oci_run_how {
+	char *const *argv; /* argv[0] is an absolute path */
+	enum runtime runtime;
+	int in, out;		       /* its stdin and stdout; -1: /dev/null */
+	int kept;		       /* what it finds as OCI_RUN_KEPT */
+	const struct oci_userns *u;    /* NULL: none */
+	const struct oci_network *net; /* NULL: none */
+	int group; /* directory of the v2 control group that it is born in */
+};
+
+/* NULL with errno. */
+struct oci_run *oci_run_start(
+    struct event_base *, const struct oci_run_how *, oci_run_cb, void *arg);
 /* SIGKILL to its whole session; the callback follows. */
 void oci_run_kill(struct oci_run *);
 /* At the end of the engine: kills, waits, and tells nobody. */

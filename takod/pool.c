@@ -32,11 +32,14 @@
 #define START_LIMIT_S 60
 /* A worker's sandbox is on so soon after it was told its job. */
 #define SETUP_LIMIT_MS 10000
+/* A job that begins has the processors so long before another slot is made. */
+#define SOON_MS 25
 
 struct slot slots[MAX_SLOTS];
 
 static uint64_t serial;
 static unsigned wanted; /* slots that should wait */
+static struct event *fill_soon;
 
 static void slot_settle(struct slot *);
 static void slot_hand_stream(struct slot *);
@@ -134,6 +137,15 @@ spool_remove(const char *name)
 	pool_folder_remove(path);
 }
 
+static void
+fill_due(int fd, short events, void *arg)
+{
+	(void)fd;
+	(void)events;
+	(void)arg;
+	pool_fill();
+}
+
 void
 pool_init(void)
 {
@@ -146,6 +158,8 @@ pool_init(void)
 		slots[i].index = (int)i;
 		slots[i].stream = -1;
 	}
+	if ((fill_soon = evtimer_new(env.base, fill_due, NULL)) == NULL)
+		fatal(NULL);
 	/* Names must not meet those of a former life. */
 	serial = (uint64_t)time_wall_us() / 1000;
 	if (mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST)
@@ -641,6 +655,15 @@ pool_fill(void)
 {
 	if (!env.stopping && env.ready)
 		wanted = warm_fill();
+}
+
+void
+pool_fill_soon(void)
+{
+	static const struct timeval soon = { 0, SOON_MS * 1000 };
+
+	if (!evtimer_pending(fill_soon, NULL))
+		event_add(fill_soon, &soon);
 }
 
 /* ---- taking one down

@@ -83,32 +83,38 @@ add_status(json_t *o, pid_t pid, const char *profile)
 	free(status);
 }
 
-/* By its number; "host" where it is takod's own. */
-static json_t *
-namespace_of(pid_t pid, const char *name)
+static ino_t
+namespace_number(const char *process, const char *name)
 {
 	char path[64];
-	struct stat st, own;
+	struct stat st;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, name);
-	if (stat(path, &st) == -1)
-		return (json_null());
-	snprintf(path, sizeof(path), "/proc/self/ns/%s", name);
-	if (stat(path, &own) == 0 && own.st_ino == st.st_ino)
-		return (json_string("host"));
-	return (json_integer((json_int_t)st.st_ino));
+	snprintf(path, sizeof(path), "/proc/%s/ns/%s", process, name);
+	return (stat(path, &st) == -1 ? 0 : st.st_ino);
 }
 
+/* By their numbers; "host" where it is takod's own. */
 static void
 add_namespaces(json_t *o, pid_t pid)
 {
 	static const char *const names[] = { "cgroup", "ipc", "mnt", "net",
 		"pid", "user", "uts" };
-	json_t *all = json_object();
+	static ino_t own[nitems(names)]; /* takod's never change */
+	json_t *all = json_object(), *number;
+	char process[16];
+	ino_t ino;
 	size_t i;
 
-	for (i = 0; i < nitems(names); i++)
-		json_object_set_new(all, names[i], namespace_of(pid, names[i]));
+	snprintf(process, sizeof(process), "%d", (int)pid);
+	for (i = 0; i < nitems(names); i++) {
+		if (own[i] == 0)
+			own[i] = namespace_number("self", names[i]);
+		ino = namespace_number(process, names[i]);
+		number = ino == 0	 ? json_null()
+			 : ino == own[i] ? json_string("host")
+					 : json_integer((json_int_t)ino);
+		json_object_set_new(all, names[i], number);
+	}
 	json_object_set_new(o, "namespaces", all);
 }
 

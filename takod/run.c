@@ -149,6 +149,7 @@ run_go(struct run *r)
 	r->slot->worker->state = CHILD_RUNNING;
 	arm(r, r->job->timeout * 1000000LL);
 	log_debug("job %s: handed over to %s", r->job->id, r->slot->name);
+	pool_fill_soon();
 	FAILPOINT("takod.handed_over");
 	if (ret == -1)
 		proc_kill(r->slot->worker, "takes no frames");

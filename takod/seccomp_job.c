@@ -16,20 +16,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 
 #include <jansson.h>
+#include <seccomp.h>
 
+#include "blob.h"
 #include "seccomp_job.h"
 #include "util.h"
 
 #define MAX_PROFILE (1024 * 1024)
+#define X32_CALLS   0x40000000 /* from this number on */
 
 #if defined(__x86_64__)
 #define NATIVE_SCMP "SCMP_ARCH_X86_64"
 #define NATIVE_GO   "amd64"
+#define NATIVE_ARCH AUDIT_ARCH_X86_64
 #elif defined(__aarch64__)
 #define NATIVE_SCMP "SCMP_ARCH_AARCH64"
 #define NATIVE_GO   "arm64"
+#define NATIVE_ARCH AUDIT_ARCH_AARCH64
 #else
 #error "name this architecture as libseccomp and Go do"
 #endif
@@ -408,4 +417,110 @@ seccomp_job_json(const struct conf *conf, char *detail, size_t len)
 		snprintf(detail, len, "seccomp: no memory");
 	json_decref(profile);
 	return (text);
+}
+
+/* ---- the table as a program ---------------------------------------------- */
+
+/*
+ * The highest number so far of calls that are named; -1 with errno. One that
+ * this architecture or libseccomp does not know is passed over, as by runc.
+ */
+static int
+program_rule(scmp_filter_ctx ctx, int last, uint32_t action, const char *name,
+    unsigned n, const struct scmp_arg_cmp *args)
+{
+	int nr = seccomp_syscall_resolve_name(name), r;
+
+	if (nr < 0)
+		return (last);
+	if ((r = seccomp_rule_add_array(ctx, action, nr, n, args)) < 0) {
+		errno = -r;
+		return (-1);
+	}
+	return (nr > last ? nr : last);
+}
+
+static int
+program_names(scmp_filter_ctx ctx, int last, uint32_t action,
+    const char *const *names, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n && last != -1; i++)
+		last = program_rule(ctx, last, action, names[i], 0, NULL);
+	return (last);
+}
+
+static int
+program_conditional(scmp_filter_ctx ctx, int last, const struct conditional *c)
+{
+	struct scmp_arg_cmp args[MAX_ARGS];
+	unsigned i;
+
+	for (i = 0; i < c->n; i++) {
+		uint64_t mask = c->args[i].mask, value = c->args[i].value;
+		int masked = mask != 0 && mask != NOT;
+
+		args[i].arg = c->args[i].index;
+		args[i].op = mask == NOT ? SCMP_CMP_NE
+			     : masked	 ? SCMP_CMP_MASKED_EQ
+					 : SCMP_CMP_EQ;
+		args[i].datum_a = masked ? mask : value;
+		args[i].datum_b = masked ? value : 0;
+	}
+	return (program_rule(ctx, last,
+	    c->nothing ? SCMP_ACT_ERRNO(0) : SCMP_ACT_ALLOW, c->name, c->n,
+	    args));
+}
+
+/* What runc puts before it: calls above last are answered ENOSYS. */
+static int
+program_newer(int fd, int last)
+{
+	const struct sock_filter newer[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE_ARCH, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+		    offsetof(struct seccomp_data, nr)),
+		/* x32 calls have the table of their own, which is none. */
+		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_CALLS, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (unsigned)last, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	};
+
+	return (write_all(fd, newer, sizeof(newer)) == sizeof(newer) ? 0 : -1);
+}
+
+int
+seccomp_job_program(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	int fd = memfd_new("seccomp"), last = 0, r = -1;
+	size_t i;
+
+	if (ctx == NULL || fd == -1)
+		goto fail;
+	/* A tree: each call's verdict is found sooner. */
+	(void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	last =
+	    program_names(ctx, last, SCMP_ACT_ALLOW, allowed, nitems(allowed));
+	for (i = 0; i < nitems(conditionals) && last != -1; i++)
+		last = program_conditional(ctx, last, &conditionals[i]);
+	if (last != -1)
+		last = program_names(
+		    ctx, last, SCMP_ACT_ERRNO(ENOSYS), absent, nitems(absent));
+	if (last != -1)
+		last = program_names(
+		    ctx, last, SCMP_ACT_ERRNO(0), nothing, nitems(nothing));
+	if (last == -1 || program_newer(fd, last) == -1 ||
+	    seccomp_export_bpf(ctx, fd) < 0)
+		goto fail;
+	r = memfd_seal(fd);
+fail:
+	if (ctx != NULL)
+		seccomp_release(ctx);
+	if (r == -1)
+		close_fd(&fd);
+	return (fd);
 }

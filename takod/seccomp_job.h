@@ -17,5 +17,10 @@
  * file cannot be used.
  */
 char *seccomp_job_json(const struct conf *, char *detail, size_t);
+/*
+ * The table as a program for the kernel, with what runc adds to it, in a sealed
+ * memfd that is the caller's. -1 with errno.
+ */
+int seccomp_job_program(void);
 
 #endif

@@ -285,6 +285,8 @@ void pool_give_back(struct slot *);
 /* A slot for a run: ready, on its way, or begun now. NULL: none can be. */
 struct slot *pool_assign(const struct slot_kind *, struct run *);
 void pool_fill(void);
+/* When the job that took a slot has begun, however long it is. */
+void pool_fill_soon(void);
 /*
  * Makes slots of a kind until so many wait, if make says so, or ends some that
  * are more than needed: for warm.c.

@@ -2,11 +2,12 @@
  * warm.c: what is made ahead of jobs. Runs in the parent.
  *
  * How many slots of a kind wait: what its job type's warm_pool_size says; else
- * what is asked for. While one slot is made, rate * time jobs come, so that
- * many are needed to have one ready again in time, and twice the root of it for
- * the chance in it; at least one as long as somebody asked lately. The rate is
- * a mean that fades within a minute. max_workers and the host's memory bound
- * it.
+ * what is asked for. While one slot is made, rate * time jobs come in the mean;
+ * as many slots wait as by chance come with the last one of MISSED, so that
+ * the others find one ready. At least one does as long as somebody asked
+ * lately. The rate is a mean that fades within half a minute, of the jobs that
+ * came before the last one: just behind a job it is not likelier that another
+ * one comes. max_workers and the host's memory bound it.
  *
  * Preload: modules that the waiting interpreter has imported. A module that
  * cannot be imported costs nothing but that: jobs find out by themselves. What
@@ -24,7 +25,8 @@
 #include "takod.h"
 #include "util.h"
 
-#define RATE_FADES_S  60
+#define RATE_FADES_S  30
+#define MISSED	      500  /* one job of so many may find none */
 #define MEMORY_LOOK_S 1	   /* how long what was found of it holds */
 #define MAX_KINDS     2048 /* that are remembered; the oldest is forgotten */
 #define PRELOAD_TRIES 5
@@ -35,7 +37,7 @@ struct warm {
 	char job_type[MAX_JOB_TYPE_NAME + 1];
 	char layer[LAYER_KEY_LEN + 1];
 	int64_t asked;	      /* monotonic; 0: never */
-	double rate;	      /* jobs a second, when it was asked for last */
+	double rate;	      /* jobs a second, before the last one came */
 	double making;	      /* seconds until a slot is ready */
 	uint32_t unloaded;    /* modules, as it was logged */
 	unsigned failed;      /* preloads that ended a sandbox, in a row */
@@ -74,10 +76,11 @@ warm_of(const char *job_type, const char *layer)
 
 /* ---- demand -------------------------------------------------------------- */
 
+/* What is left of a rate. */
 static double
-rate_now(const struct warm *w, int64_t now)
+faded(const struct warm *w, double rate, int64_t now)
 {
-	return (w->rate * exp((double)(w->asked - now) / 1e6 / RATE_FADES_S));
+	return (rate * exp((double)(w->asked - now) / 1e6 / RATE_FADES_S));
 }
 
 void
@@ -86,7 +89,8 @@ warm_asked(const struct slot_kind *kind)
 	struct warm *w = warm_of(kind->type->name, kind->layer);
 	int64_t now = time_mono_us();
 
-	w->rate = rate_now(w, now) + 1.0 / RATE_FADES_S;
+	if (w->asked != 0)
+		w->rate = faded(w, w->rate + 1.0 / RATE_FADES_S, now);
 	w->asked = now;
 	TAILQ_REMOVE(&list, w, entry);
 	TAILQ_INSERT_HEAD(&list, w, entry);
@@ -104,9 +108,16 @@ warm_made(const struct slot *s)
 int
 warm_demand(double rate, double making, int most)
 {
-	double busy = rate * making, n = ceil(busy + 2 * sqrt(busy));
+	double busy = rate * making;
+	double p = exp(-busy), more = 1 - p; /* none comes, n at least */
+	int n = 1;
 
-	return (n < 1 ? 1 : n > most ? most : (int)n);
+	/* Poisson's distribution; what is no number any more is a lot. */
+	while (n < most && !(more <= 1.0 / MISSED)) {
+		p *= busy / n++;
+		more -= p;
+	}
+	return (n);
 }
 
 static int
@@ -125,7 +136,8 @@ wanted(const struct warm *w, int64_t now)
 	if (w->asked == 0 ||
 	    now - w->asked > env.conf->warm_pool_idle_seconds * 1000000LL)
 		return (least);
-	n = warm_demand(rate_now(w, now), w->making, env.conf->max_workers);
+	n = warm_demand(
+	    faded(w, w->rate, now), w->making, env.conf->max_workers);
 	return (n > least ? n : least);
 }
 

@@ -227,8 +227,13 @@ class Bundle:
         spec["process"]["terminal"] = False
         if spec["root"]["path"] != shared.rootfs():
             show_root(spec["root"]["path"])
-        # takod makes a container's user namespace, and the runtime joins it;
-        # here the runtime makes it.
+        # takod makes a container's user namespace, and the runtime joins it,
+        # and the job's filter, which tako-init puts on; here the runtime
+        # makes both.
+        if runtime != "runsc":
+            spec["linux"]["seccomp"] = json.loads(subprocess.run(
+                [shared.program("regress/tools/engine_drive"), "-S"],
+                check=True, capture_output=True).stdout)
         for namespace in spec["linux"]["namespaces"]:
             if namespace["type"] == "user":
                 namespace.pop("path", None)

@@ -40,8 +40,12 @@ def warm(engine, runtime, store, **keys):
 # ---- the tail ---------------------------------------------------------------
 
 def tail(engine, runtime, store, calls=CALLS):
-    """p99 beside p50 of calls that come by chance, at a fifth of the rate."""
-    takod = warm(engine, runtime, store, max_workers=4, max_queue_size=100)
+    """
+    p99 beside p50 of calls that come by chance, at a fifth of the rate, with
+    as many slots as that asks for.
+    """
+    takod = warm(engine, runtime, store, max_workers=4, max_queue_size=100,
+                 warm_pool_size=None)
     took, errors = [], []
 
     def one():

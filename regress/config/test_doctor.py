@@ -107,6 +107,16 @@ def test_network(engine, runtime):
                      "daemon.json")
 
 
+def test_network_of_an_engine_elsewhere():
+    """Its processes are not to be seen here."""
+    only_failure(
+        Trial(engine="docker", container_runtime="runc",
+              job_types=[{"name": "net", "network_enabled": True}]),
+        "network", "with the same /proc", "network_enabled off",
+        before=("unshare", "--pid", "--fork", "--mount-proc",
+                "--kill-child"))
+
+
 def test_lines_for_people():
     code, out, err = Trial(container_runtime="runc").vm("doctor")
     assert (code, err) == (0, "")

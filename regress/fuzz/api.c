@@ -44,6 +44,7 @@ let_go(struct blob *b)
 #include "tako-api/parent.c"
 #undef blob_from_memfd
 #undef blob_unref
+#include "tako-api/accept.c"
 #include "tako-api/conn.c"
 #define base api_base
 #include "tako-api/main.c"
@@ -526,7 +527,7 @@ end(int ended)
 		client_reads(&clients[n]);
 		client_goes(&clients[n]);
 	}
-	conn_unlisten();
+	accept_off();
 	for (n = 0; n < 100 && conn_count() > 0; n++)
 		turn_loop();
 	/* What lingers waits for nothing but its time. */

@@ -64,9 +64,9 @@ class Trial:
         return self.program("hanging-runsc", HANGING_RUNTIME.replace(
             "MARKER", marker)), marker
 
-    def start(self, *args, env=None, **more):
+    def start(self, *args, env=None, before=(), **more):
         return subprocess.Popen(
-            [shared.program("tako-vm"), "-c", self.file, *args],
+            [*before, shared.program("tako-vm"), "-c", self.file, *args],
             cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
             env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.dir,

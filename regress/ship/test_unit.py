@@ -202,31 +202,16 @@ def test_socket(booted):
         booted.run("systemctl", "stop", "takod.socket", "takod")
 
 
-def restart_docker(booted, runtime, dropin, more=""):
+@pytest.mark.parametrize("runtime", ["runsc", "runc"])
+def test_docker_dropin(booted, runtime):
     # The engine is outside: tako-init has to be where it sees it too, in the
     # build folder, which may be one that the unit hides.
     config = ("engine: docker\ndocker_host: unix:///srv/docker/docker.sock\n"
               "docker_image: %s\ncontainer_runtime: %s\nsecurity_mode: %s\n"
               % (shared.docker_image(), runtime,
                  "strict" if runtime == "runsc" else "permissive"))
-    restart(booted, config + more, dropin, "PrivateTmp=no\nProtectHome=no\n"
+    restart(booted, config, "docker", "PrivateTmp=no\nProtectHome=no\n"
             "ExecStart=\nExecStart=%s -c %s\n" % (shared.program("takod"), CONFIG))
-
-
-def test_docker_network_dropin(booted):
-    """An engine whose processes are not to be seen, as this one's here, can
-    have no networks; all that comes before works."""
-    restart_docker(booted, "runc", "network docker-network",
-                   "job_types: [{name: open, network_enabled: true}]\n")
-    record = job(booted, "print(1)", job_type="open")
-    assert record["error"]["type"] == "config_error", record
-    assert "with the same /proc" in record["error"]["message"], record
-    assert job(booted, "print(1)")["stdout"] == "1\n"
-
-
-@pytest.mark.parametrize("runtime", ["runsc", "runc"])
-def test_docker_dropin(booted, runtime):
-    restart_docker(booted, runtime, "docker")
     # RestrictNamespaces: the children's other walls stand.
     assert not in_namespaces(booted)
     check_jobs(booted, runtime)

@@ -249,7 +249,7 @@ main(int argc, char *argv[])
 		fatal("event_new");
 	conn_init(base, &serve_ops);
 	conn_configure(&config);
-	conn_listen(listener(), 0, 0);
+	accept_on(listener(), 0, 0);
 	event_base_dispatch(base);
 	fatalx("the loop ended");
 }

@@ -3,7 +3,8 @@
  * and on arm64, whatever this machine is. The JSON is put into libseccomp as
  * runc does it, for one architecture; the program that comes out is run here
  * on made-up calls. What runc adds (ENOSYS for calls newer than all that are
- * named) is not in it.
+ * named) is not in it, but in the program that tako-init is given, which has to
+ * judge as the other one else.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -204,6 +205,16 @@ call(size_t which, const char *name, uint64_t a0, uint64_t a1, uint64_t a2)
 
 	assert_true(nr >= 0);
 	return (judged(which, arches[which].audit, nr, args));
+}
+
+static size_t
+native(void)
+{
+	size_t i;
+
+	for (i = 0; arches[i].token != seccomp_arch_native(); i++)
+		assert_in_range(i, 0, nitems(arches) - 2);
+	return (i);
 }
 
 /* ---- tests --------------------------------------------------------------- */
@@ -420,6 +431,65 @@ test_no_more(void **state)
 		}
 }
 
+/* The highest number that the profile names, by its name here. */
+static int
+last_named(void)
+{
+	json_t *rule, *name;
+	size_t i, j;
+	int nr, last = 0;
+
+	json_array_foreach (json_object_get(profile, "syscalls"), i, rule)
+		json_array_foreach (json_object_get(rule, "names"), j, name) {
+			nr = seccomp_syscall_resolve_name(
+			    json_string_value(name));
+			last = nr > last ? nr : last;
+		}
+	return (last);
+}
+
+/* Each call with arguments that some rule asks for, or just not. */
+static void
+test_made_once(void **state)
+{
+	static const uint64_t values[] = { 0, 1, 2, 4, 6, 10, 17, 0x20000,
+		0xffffffff, 0x100000000 };
+	static struct sock_filter made[MAX_PROGRAM];
+	const size_t which = native();
+	const int last = last_named();
+	struct seccomp_data data = { .nr = 0 };
+	size_t len, i, j, k, n = nitems(values);
+	uint32_t want, got;
+	ssize_t size;
+	int fd = seccomp_job_program(), nr;
+
+	(void)state;
+	assert_int_not_equal(fd, -1);
+	size = pread(fd, made, sizeof(made), 0);
+	assert_in_range(size, 8, sizeof(made) - 1);
+	assert_int_equal(write(fd, made, 8), -1); /* nobody changes it */
+	close(fd);
+	len = (size_t)size / sizeof(made[0]);
+	for (nr = -1; nr < LAST_CALL; nr++)
+		for (i = 0; i < n * n * n * nitems(arches) * 2; i++) {
+			j = i / (n * n * n);
+			k = i % (n * n * n);
+			data.nr = nr | (j / nitems(arches) ? 0x40000000 : 0);
+			data.arch = arches[j % nitems(arches)].audit;
+			data.args[0] = values[k / n / n];
+			data.args[1] = values[k / n % n];
+			data.args[2] = values[k % n];
+			want = run(program[which], lengths[which], &data);
+			if (data.arch == arches[which].audit &&
+			    data.nr > last && data.nr < 0x40000000)
+				want = SECCOMP_RET_ERRNO | ENOSYS;
+			got = run(made, len, &data);
+			if (got != want)
+				fail_msg(
+				    "call %d: %#x, not %#x", nr, got, want);
+		}
+}
+
 int
 main(void)
 {
@@ -431,6 +501,7 @@ main(void)
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_other_tables),
 		cmocka_unit_test(test_no_more),
+		cmocka_unit_test(test_made_once),
 	};
 
 	return (cmocka_run_group_tests(tests, setup, teardown));

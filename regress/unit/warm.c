@@ -34,13 +34,15 @@ test_demand(void **state)
 	(void)state;
 	/* One now and then, whatever it takes. */
 	assert_int_equal(warm_demand(0, 0, 4), 1);
-	assert_int_equal(warm_demand(1.0 / 60, 0.2, 4), 1);
+	assert_int_equal(warm_demand(1.0 / 120, 0.2, 4), 1);
 	assert_int_equal(warm_demand(0, 10, 4), 1);
 	assert_int_equal(warm_demand(5, 0, 4), 1);
 	/* As many as come meanwhile, and some. */
-	assert_int_equal(warm_demand(5, 0.2, 64), 3);
-	assert_int_equal(warm_demand(20, 0.2, 64), 8);
-	assert_int_equal(warm_demand(2, 8, 64), 24);
+	assert_int_equal(warm_demand(1.0 / 60, 0.2, 4), 2);
+	assert_int_equal(warm_demand(6, 0.06, 64), 4);
+	assert_int_equal(warm_demand(5, 0.2, 64), 6);
+	assert_int_equal(warm_demand(20, 0.2, 64), 12);
+	assert_int_equal(warm_demand(2, 8, 64), 30);
 	/* And not more than can be used. */
 	assert_int_equal(warm_demand(20, 0.2, 4), 4);
 	assert_int_equal(warm_demand(1e6, 1e6, 64), 64);
