@@ -333,17 +333,19 @@ def test_filter_denies_nothing_that_a_job_has():
 
 def test_log_goes_to_the_journal_with_its_level(booted):
     restart(booted, RUNC, "runc")
-    shown = booted.run("journalctl", "--no-pager", "--output=json",
-                       "--unit=takod", "--lines=40").stdout
-    found = [json.loads(line) for line in shown.splitlines()]
-    levels = {line["PRIORITY"] for line in found
-              if "which isolates less" in line["MESSAGE"]}
-    assert levels == {"4"}
+
+    def levels():
+        shown = booted.run("journalctl", "--no-pager", "--output=json",
+                           "--unit=takod", "--lines=40").stdout
+        found = [json.loads(line) for line in shown.splitlines()]
+        return {line["PRIORITY"] for line in found
+                if "which isolates less" in line["MESSAGE"]}
+    assert host.wait_for("the journal has that line", levels) == {"4"}
     booted.run("systemctl", "stop", "takod")
     restart(booted, RUNC + "log_format: json\n", "runc")
-    lines = [line for line in journal(booted).splitlines()
-             if line.startswith("{")]
-    assert any("ready" in json.loads(line)["message"] for line in lines)
+    host.wait_for("the journal has a line of it", lambda: any(
+        "ready" in json.loads(line)["message"]
+        for line in journal(booted).splitlines() if line.startswith("{")))
     booted.run("systemctl", "stop", "takod")
 
 
