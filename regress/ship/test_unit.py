@@ -230,7 +230,8 @@ def test_wrong_file_is_not_tried_again(booted):
     shown = booted.run("systemctl", "show", "takod", "--value",
                        "--property=ActiveState,NRestarts").stdout.split()
     assert sorted(shown) == ["0", "failed"]
-    assert "max_workers" in journal(booted)
+    host.wait_for("the journal says what is wrong",
+                  lambda: "max_workers" in journal(booted))
     booted.run("systemctl", "reset-failed", "takod")
 
 
