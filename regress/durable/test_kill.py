@@ -39,6 +39,9 @@ def test_killed_while_it_tries_the_runtime(start, runtime):
     daemon.start(wait=False)
     left = host.wait_for("it tries the runtime", lambda: glob.glob(probes),
                          every=0.001)
+    [api] = daemon.children("tako-api")
     daemon.kill9()
+    host.wait_for("its port is free",
+                  lambda: not os.path.exists("/proc/%d" % api))
     daemon.start()
     assert not set(left) & set(glob.glob(probes))
