@@ -8,6 +8,7 @@
 #   make fuzz      one fuzz target T for S seconds
 #   make leaks     many jobs on a build with LeakSanitizer
 #   make coverage  what the fuzz corpora run of each parser
+#   make vm        tests T in a Debian with its own kernel and cgroup v2
 #   make soak      faults at random for SECONDS or ROUNDS, from SEED on
 #   make bench     the figures, as ratios to floors of the same run
 #   make lint      format, manual pages, warnings as errors
@@ -95,7 +96,7 @@ LIB_common = $(B)/libcommon.a
 LIB_conf = $(B)/libconf.a
 
 .PHONY: all analyze sbom install-completions python install-python install-service deps \
-	deb deb-deps check-deps demo check asan bench lint install uninstall clean format \
+	deb deb-deps check-deps demo check vm asan bench lint install uninstall clean format \
 	regress-programs fuzz-long failpoints soak fuzz fuzz-deps \
 	coverage coverage-programs leaks FORCE
 all: $(PROGRAMS:%=$(B)/%) $(B)/tako-vm
@@ -254,6 +255,14 @@ demo: deps
 check: check-deps
 	@$(MAKE) --no-print-directory -s -j2 regress-programs
 	@regress/run --build $(B) $(if $(T),--only '$(T)')
+
+# Tests in a virtual machine: Debian's kernel, systemd, cgroup v2 alone.
+VM_DEPS = qemu-system-x86 e2fsprogs openssh-client
+vm: check-deps
+	$(call apt,$(VM_DEPS))
+	@$(MAKE) --no-print-directory -s -j2 regress-programs
+	@regress/vm/run --build $(B) --only '$(T)' --packages '$(BUILD_DEPS) \
+	    $(DEB_DEPS) $(RUN_DEPS) $(filter-out chromium,$(CHECK_DEPS))'
 
 asan: check-deps
 	@$(MAKE) --no-print-directory check B=build-asan SAN=1

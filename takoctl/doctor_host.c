@@ -272,7 +272,8 @@ folder_good(struct doctor *d, const char *near, const struct stat *st)
 	if (strcmp(near, dir) != 0)
 		doctor_found(d, FOUND_OK, "data_dir", NULL,
 		    "%s will be made in %s", dir, near);
-	else if (st->st_mode & 077 || st->st_uid != 0)
+	/* As it is installed others may pass, and see nothing. */
+	else if (st->st_mode & 066 || st->st_uid != 0)
 		doctor_found(d, FOUND_WARN, "data_dir",
 		    "chown root it, and chmod 700: what jobs left is in it",
 		    "%s is open to others (mode %03o, uid %u)", dir,

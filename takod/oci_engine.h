@@ -74,7 +74,6 @@ struct engine {
 	struct network *net;
 	struct container_list containers;
 	struct oci_probe *probe;
-	unsigned serial;
 	char about[256];
 	char version[64]; /* of the runtime, as it said when it was probed */
 	/* reconcile under way */

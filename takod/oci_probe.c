@@ -233,8 +233,9 @@ probe_make(struct oci_probe *p)
 		.caps = p->e->conf->enable_cap_restrictions,
 		.userns = p->e->conf->enable_userns };
 
-	snprintf(name, sizeof(name), "takod-%s-probe%u", p->e->instance,
-	    p->e->serial++);
+	/* One of a former life may be there still. */
+	snprintf(name, sizeof(name), "takod-%s-probe%lld", p->e->instance,
+	    (long long)time_wall_us());
 	p->making = 1;
 	oci_make(p->e, &spec, argv,
 	    time_mono_us() + ENGINE_CALL_TIMEOUT * 1000000LL, probe_created,

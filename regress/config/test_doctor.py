@@ -235,6 +235,8 @@ def test_data_dir_open_to_others():
     code, found = doctor(trial)
     assert code == 0 and found["data_dir"][0][0] == "warn"
     assert "chmod 700" in found["data_dir"][0][2]
+    os.chmod(trial.data_dir, 0o711)  # as takod.service makes it
+    assert doctor(trial)[1]["data_dir"][0][0] == "ok"
 
 
 def test_data_dir_to_be_made():

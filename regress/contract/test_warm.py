@@ -124,18 +124,6 @@ def test_gives_way_to_jobs(start, runtime):
     assert daemon.wait(job)["stdout"] == "1\n"
 
 
-def test_another_one_while_the_job_runs(start):
-    daemon = start("oci", "runc", config={
-        "warm_pool_size": 1, "queue_wait_timeout": 30})
-    host.wait_for("one is ready", lambda: slots(daemon, "ready"), 20)
-    job = daemon.submit("import time; time.sleep(90)", timeout=100)
-    daemon.wait_code(job)
-    host.wait_for("another is ready", lambda: slots(daemon, "ready"), 20)
-    assert daemon.get("/jobs/" + job)[2]["status"] == "running"
-    daemon.post("/jobs/%s/cancel" % job)
-    assert daemon.wait(job)["status"] == "cancelled"
-
-
 def test_no_more_at_a_time_than_processors(start):
     daemon = start("oci", "runc", files=FILES, config={
         "warm_pool_size": 0, "job_types": [

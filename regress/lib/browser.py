@@ -15,6 +15,10 @@ from . import host
 SECONDS = 60  # for anything that is to happen
 
 
+class Refused(AssertionError):
+    """A command that the browser does not carry out."""
+
+
 class Browser:
     def __init__(self):
         self.profile = tempfile.mkdtemp(dir=host.scratch())
@@ -73,7 +77,8 @@ class Browser:
             got = self.message(SECONDS)
             assert got is not None, method + ": no answer"
             if got.get("id") == self.ids:
-                assert "error" not in got, (method, got)
+                if "error" in got:
+                    raise Refused(method, got)
                 return got["result"]
             self.events.append(got)
 
@@ -89,7 +94,12 @@ class Browser:
         self.call("Page.navigate", url=url)
 
     def wait(self, what, script, seconds=SECONDS):
-        return host.wait_for(what, lambda: self.run(script), seconds)
+        def probe():
+            try:
+                return self.run(script)
+            except Refused:  # another page comes just now
+                return None
+        return host.wait_for(what, probe, seconds)
 
     def noted(self, method):
         """The parameters of all events of a kind since the page was opened."""

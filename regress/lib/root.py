@@ -13,8 +13,8 @@ import uuid
 from . import host, shared
 
 SUITE = "bookworm"
-INCLUDE = ("systemd-sysv,ca-certificates,mmdebstrap,runsc,runc,python3,"
-           "iproute2,nftables,passt")
+INCLUDE = ("systemd-sysv", "ca-certificates", "mmdebstrap", "runsc", "runc",
+           "python3", "iproute2", "nftables", "passt")
 BOOT_SECONDS = 60
 made = {}
 
@@ -58,27 +58,31 @@ def sources():
                    and line.split()[2].split("-")[0] == SUITE})
 
 
+def bootstrap(folder, path, include):
+    """A Debian with such packages, in path; folder is for what apt reads."""
+    options = [line for line in apt_lines("apt-config", "dump",
+                                          "--no-empty", "Acquire")
+               if line.startswith(("Acquire::http", "Acquire::Check-",
+                                   "Acquire::Retries", "Acquire::ForceIPv"))]
+    for name, lines in (("apt.conf", options + [
+            'Acquire::Languages "none";']), ("sources.list", sources())):
+        with open(os.path.join(folder, name), "w") as file:
+            file.write("\n".join(lines) + "\n")
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt",
+         "--format=directory", "--skip=cleanup/apt/lists",
+         "--aptopt=" + os.path.join(folder, "apt.conf"),
+         "--include=" + ",".join(include), SUITE, path,
+         os.path.join(folder, "sources.list")],
+        check=True, stdin=subprocess.DEVNULL)
+
+
 def base():
     if "base" not in made:
         folder = os.path.join(host.scratch(), "root")
         os.mkdir(folder)
-        options = [line for line in apt_lines("apt-config", "dump",
-                                              "--no-empty", "Acquire")
-                   if line.startswith(("Acquire::http", "Acquire::Check-",
-                                       "Acquire::Retries",
-                                       "Acquire::ForceIPv"))]
-        for name, lines in (("apt.conf", options + [
-                'Acquire::Languages "none";']), ("sources.list", sources())):
-            with open(os.path.join(folder, name), "w") as file:
-                file.write("\n".join(lines) + "\n")
         path = os.path.join(folder, "base")
-        subprocess.run(
-            ["mmdebstrap", "--quiet", "--mode=root", "--variant=apt",
-             "--format=directory", "--skip=cleanup/apt/lists",
-             "--aptopt=" + os.path.join(folder, "apt.conf"),
-             "--include=" + INCLUDE, SUITE, path,
-             os.path.join(folder, "sources.list")],
-            check=True, stdin=subprocess.DEVNULL)
+        bootstrap(folder, path, INCLUDE)
         # What sets kernel parameters is not for a guest.
         masked = os.path.join(path, "etc/systemd/system/")
         for unit in ("systemd-sysctl.service", "console-getty.service",
