@@ -114,8 +114,8 @@ warm_config_failed(const struct slot *s, const char *why)
 	struct warm *w = warm_of(s->job_type, s->layer);
 
 	w->config_until = time_mono_us() + CONFIG_PAUSE * 1000000LL;
-	log_warnx("job type %s: %s (none is made ahead for %d s)",
-	    s->job_type, why, CONFIG_PAUSE);
+	log_warnx("job type %s: %s (none is made ahead for %d s)", s->job_type,
+	    why, CONFIG_PAUSE);
 }
 
 int
