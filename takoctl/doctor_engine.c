@@ -26,8 +26,8 @@
 #define MEND_NETWORK                                                           \
 	"install ip, nft and pasta (Debian: iproute2, nftables, passt), see "  \
 	"that /dev/net/tun is there, under systemd use the drop-in "           \
-	"takod-network.conf, with a Docker engine takod-docker-network.conf "  \
-	"too; or leave network_enabled off"
+	"takod-network.conf (with a Docker engine in place of "                \
+	"takod-docker.conf); or leave network_enabled off"
 #define MEND_RUNTIME                                                           \
 	"change the Docker engine's daemon.json so; or leave network_enabled " \
 	"off"

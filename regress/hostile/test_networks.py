@@ -395,7 +395,7 @@ def test_docker_without(shared_things):
     end(made)
 
 
-# As etc/takod.service with takod-network.conf and takod-docker-network.conf;
+# As etc/takod.service with takod-network.conf, without what gVisor needs there;
 # MKNOD where the host's /dev/net/tun is not for everybody.
 CAPABILITIES = ("sys_admin", "sys_chroot", "setuid", "setgid", "setpcap",
                 "chown", "fowner", "dac_override", "kill", "net_admin",

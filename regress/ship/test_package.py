@@ -76,7 +76,6 @@ def test_what_it_installs(installed):
                  "/lib/systemd/system/takod.socket",
                  "/usr/share/takod/takod.example.yaml",
                  "/usr/share/takod/takod-docker.conf",
-                 "/usr/share/takod/takod-docker-network.conf",
                  "/usr/share/takod/takod-network.conf",
                  "/usr/share/takod/takod-runc.conf",
                  "/usr/share/takod/takod.lima.yaml",

@@ -21,8 +21,7 @@ DROPINS = "/etc/systemd/system/takod.service.d"
 # containers has to be root with mounts and namespaces, and so cannot have the
 # 2.6 that it has where a Docker engine makes them: without any network, and
 # with its control groups' folder alone to write to, it would have 2.8.
-EXPOSURE = {None: 4.0, "network": 4.4, "network docker-network": 4.4,
-            "runc": 5.3, "docker": 2.3}
+EXPOSURE = {None: 4.0, "network": 4.4, "runc": 5.3, "docker": 2.3}
 GVISOR = "engine: oci\ncontainer_runtime: runsc\nsecurity_mode: strict\n"
 RUNC = "engine: oci\ncontainer_runtime: runc\nsecurity_mode: permissive\n"
 
