@@ -24,6 +24,7 @@
 #include <sys/un.h>
 
 #include "bind.h"
+#include "log.h"
 #include "takod.h"
 #include "util.h"
 
@@ -33,6 +34,8 @@
 #define SYSTEMD_MAX 16
 #define LEAVE_US    500000 /* a handshake under way ends in that time */
 #define LEAVE_TURNS 10	   /* and no longer for clients not accepted */
+#define START_US    20000  /* between attempts to bind, at the start */
+#define START_TRIES 250
 
 struct listeners {
 	struct bound list[LISTEN_KEPT];
@@ -325,7 +328,7 @@ unlink_all(const struct listeners *l, struct listeners *other)
 			unlink(l->list[i].name + 5);
 }
 
-int
+static int
 listen_open(char *detail, size_t len)
 {
 	struct bound own[2 * LISTEN_KEPT];
@@ -340,6 +343,24 @@ listen_open(char *detail, size_t len)
 			return (-1);
 	}
 	return (0);
+}
+
+int
+listen_start(char *detail, size_t len)
+{
+	int i;
+
+	for (i = 0;; i++) {
+		errno = 0;
+		if (listen_open(detail, len) == 0)
+			return (0);
+		if (errno != EADDRINUSE || i == START_TRIES)
+			return (-1);
+		drop_all(&now);
+		if (i == 0)
+			log_info("%s: waiting for its end", detail);
+		usleep(START_US);
+	}
 }
 
 void

@@ -483,7 +483,7 @@ main(int argc, char **argv)
 	if (tls_take(env.conf, detail, sizeof(detail)) == -1)
 		fatalx("%s", detail);
 	tls_keep();
-	if (listen_open(detail, sizeof(detail)) == -1 ||
+	if (listen_start(detail, sizeof(detail)) == -1 ||
 	    admit_open(detail, sizeof(detail)) == -1 ||
 	    control_open(detail, sizeof(detail)) == -1 ||
 	    shared_code_open(detail, sizeof(detail)) == -1)

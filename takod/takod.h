@@ -165,7 +165,11 @@ void proc_stop(void);  /* ends every child */
 /* ---- listen.c: the sockets that tako-api accepts from ------------------- */
 /* First of all: takes over what systemd passed, if it did. */
 void listen_inherit(void);
-int listen_open(char *detail, size_t);
+/*
+ * Opens what the configuration says. takod may have been killed and started
+ * again while its former tako-api still ends: that one is waited for, for 5 s.
+ */
+int listen_start(char *detail, size_t);
 void listen_close(void); /* takod ends */
 /*
  * Opens what the configuration says now, beside what is open; then either

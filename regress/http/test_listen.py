@@ -130,6 +130,23 @@ def test_path(daemon):
     assert refused(path) and ask(("127.0.0.1", daemon.port)) == 200
 
 
+def test_former_life_is_in_the_way_yet(daemon):
+    """A tako-api that ends a moment after its takod is waited for."""
+    os.kill(daemon.pid, 9)
+    daemon.proc.wait()
+    with socket.socket() as former:
+        former.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        host.wait_for("its own is gone",
+                      lambda: refused((daemon.host, daemon.port)))
+        former.bind((daemon.host, daemon.port))
+        former.listen()
+        daemon.start(wait=False)
+        host.wait_for("takod waits", lambda: "waiting for its end"
+                      in daemon.log(), 20, 0.01)
+    daemon.wait_ready()
+    assert ask((daemon.host, daemon.port)) == 200
+
+
 def test_path_in_protected_mode(daemon):
     """Others need the key, who comes over the socket does not."""
     path = os.path.join(daemon.dir, "local.sock")
