@@ -211,16 +211,19 @@ class Promise:
 
     def broken(self, jobs=None):
         """jobs: names of rows by job id, to say which of them it was."""
-        words = []
+        words, after = [], {}
+
+        def same_again():
+            after.update(self.state())
+            return all(self.same(name, self.before[name], value)
+                       for name, value in after.items())
         try:
             self.settle()
-            host.wait_for("all is as it was", lambda: all(
-                self.same(name, self.before[name], value)
-                for name, value in self.state().items()),
-                SETTLED_SECONDS, 0.1)
+            host.wait_for("all is as it was", same_again, SETTLED_SECONDS,
+                          0.1)
         except host.Deadline as late:
             words.append(str(late))
-        after = self.state()
+            after = after or self.state()
         for name, value in self.before.items():
             if not self.same(name, value, after[name]):
                 words.append("%s: %s before, %s after" % (
