@@ -250,9 +250,10 @@ run_layer(const struct layer_result *result, void *arg)
 	} else {
 		kind.type = conf_job_type(env.conf, r->job->job_type);
 		strlcpy(kind.layer, result->key, sizeof(kind.layer));
-		if (kind.type != NULL)
+		if (kind.type != NULL) {
 			run_slot(r, &kind);
-		else
+			warm_asked(&kind);
+		} else
 			run_slot_failed(r, ENGINE_CONFIG, "node",
 			    "its job type is no longer configured");
 	}
@@ -323,7 +324,9 @@ run_begin(struct job *job, struct slot *slot, int started, int64_t held_until)
 		layer_want(&wish, run_layer, NULL, r);
 	} else
 		run_slot(r, &kind);
-	warm_asked(&kind);
+	/* Of which kind it is, is known once its layer is. */
+	if (!r->layer)
+		warm_asked(&kind);
 	if (r->slot != NULL && r->slot->state == SLOT_RUNNING)
 		env.jobs_warm++;
 	else

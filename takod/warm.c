@@ -163,6 +163,23 @@ fixed_size(const struct conf_job_type *jt)
 	return (is_default(jt->name) ? env.conf->warm_pool_size : -1);
 }
 
+/*
+ * Has the configuration a size for slots of this kind? Those with packages that
+ * requests bring are none of the type's own, and are kept by demand beside
+ * them, but where it is to have none.
+ */
+static int
+is_fixed(const struct slot_kind *kind)
+{
+	char own[LAYER_KEY_LEN + 1];
+	int n = fixed_size(kind->type);
+
+	if (n <= 0)
+		return (n == 0);
+	(void)layer_find(kind->type, NULL, own);
+	return (strcmp(kind->layer, own) == 0);
+}
+
 /* Has the host memory for slots that nobody waits for: a quarter of it? */
 static int
 memory_left(int64_t now)
@@ -224,10 +241,10 @@ warm_fill(void)
 	(void)warm_of("default", "");
 	TAILQ_FOREACH (w, &list, entry) {
 		kind.type = conf_job_type(cf, w->job_type);
-		if (kind.type == NULL || fixed_size(kind.type) >= 0)
+		if (kind.type == NULL)
 			continue;
 		strlcpy(kind.layer, w->layer, sizeof(kind.layer));
-		if (!possible(&kind))
+		if (is_fixed(&kind) || !possible(&kind))
 			continue;
 		if ((n = wanted(w, now)) > left)
 			n = left;

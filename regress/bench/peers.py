@@ -224,7 +224,7 @@ def beside(name, peer, goals, runtime, jobs, rounds):
 def plan(options):
     few = min(options.rounds, 3)
     return [("%s %s" % (name, runtime), beside,
-             (name, peer, goals, runtime, options.jobs // 5, few))
+             (name, peer, goals, runtime, options.jobs, few))
             for name, peer, goals in (("tako-vm", TakoVM, GOALS),
                                       ("llm-sandbox", LLMSandbox, {}))
             for runtime in ("runc", "runsc")]

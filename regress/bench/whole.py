@@ -16,7 +16,7 @@ from calls import (bare_command, call, pss_kib, slots_back, takod_rate,
                    takod_works)
 from durable import Database, tool
 from figures import figure, finish, percentile, turns
-from lib import environment, host, postgres, shared
+from lib import environment, host, postgres, registry, shared
 from lib.takod import Takod
 
 CALLS, SHARE = 500, 0.2   # of the tail, at so much of what is possible
@@ -201,13 +201,6 @@ def path(store, jobs):
 
 # ---- packages ---------------------------------------------------------------
 
-def has_layers():
-    said = subprocess.run([shared.program("takoctl"), "-h"],
-                          capture_output=True, text=True)
-    assert "layers" in said.stdout + said.stderr, (
-        "this takod does not install packages yet")
-
-
 def post(takod, body, seconds=300):
     connection = http.client.HTTPConnection(takod.host, takod.port,
                                             timeout=seconds)
@@ -222,11 +215,10 @@ def post(takod, body, seconds=300):
 
 def preload(runtime, rounds):
     """numpy and pandas are imported already, beside an interpreter's start."""
-    has_layers()
     python = environment.python(
         os.path.join(shared.build(), "bench-numbers"), NUMBERS)
     takod = Takod("oci", runtime, "sqlite", config={
-        "log_level": "WARNING", "job_types": [{
+        **registry.keys(), "log_level": "WARNING", "job_types": [{
             "name": "numbers", "requirements": NUMBERS.split(),
             "preload": ["numpy", "pandas"], "warm_pool_size": 2,
             "timeout": 60}]})
@@ -249,10 +241,10 @@ def preload(runtime, rounds):
 
 def requirements(runtime, rounds):
     """A second job with the same ones, beside a warm one with none."""
-    has_layers()
-    takod = warm("oci", runtime, "sqlite", allow_runtime_requirements=True)
+    takod = warm("oci", runtime, "sqlite", allow_runtime_requirements=True,
+                 **registry.keys())
     without = {"code": "print(1)"}
-    listed = {"code": "import six\nprint(1)", "requirements": ["six==1.17.0"]}
+    listed = {**without, "requirements": ["six==1.17.0"]}
 
     def one(body):
         slots_back(takod, 2)

@@ -143,6 +143,17 @@ def test_request(index, start, engine, runtime):
     assert len(index.asked("tiny-1.0")) == before + 1
 
 
+def test_request_finds_one_ready(index, start):
+    """By demand, beside as many of the type's own as are set."""
+    daemon = start("oci", "runc", config=settings(index, warm_pool_size=1))
+    daemon.run(TINY, requirements=["tiny"])
+    host.wait_for("one of each is ready", lambda: daemon.stats()["takod"][
+        "slots_ready"] == 2)
+    before = daemon.stats()["takod"]["jobs_warm"]
+    daemon.run(TINY, requirements=["tiny"])
+    assert daemon.stats()["takod"]["jobs_warm"] == before + 1
+
+
 def test_no_network_for_the_job(daemon, index):
     """N10: what the installer reached, a job does not; nothing of it stays."""
     record = daemon.run(
