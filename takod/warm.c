@@ -44,6 +44,7 @@ struct warm {
 	unsigned failed;      /* preloads that ended a sandbox, in a row */
 	int64_t failed_until; /* monotonic */
 	int64_t config_until; /* monotonic */
+	unsigned fixed;	      /* the last fill that had a size for it */
 };
 
 static TAILQ_HEAD(warm_list, warm) list = TAILQ_HEAD_INITIALIZER(list);
@@ -163,23 +164,6 @@ fixed_size(const struct conf_job_type *jt)
 	return (is_default(jt->name) ? env.conf->warm_pool_size : -1);
 }
 
-/*
- * Has the configuration a size for slots of this kind? Those with packages that
- * requests bring are none of the type's own, and are kept by demand beside
- * them, but where it is to have none.
- */
-static int
-is_fixed(const struct slot_kind *kind)
-{
-	char own[LAYER_KEY_LEN + 1];
-	int n = fixed_size(kind->type);
-
-	if (n <= 0)
-		return (n == 0);
-	(void)layer_find(kind->type, NULL, own);
-	return (strcmp(kind->layer, own) == 0);
-}
-
 /* Has the host memory for slots that nobody waits for: a quarter of it? */
 static int
 memory_left(int64_t now)
@@ -204,13 +188,11 @@ memory_left(int64_t now)
 
 /* Can a slot of that kind be made now? Packages are installed by a job. */
 static int
-possible(const struct slot_kind *kind)
+possible(const struct slot_kind *kind, const struct warm *w, int64_t now)
 {
 	char key[LAYER_KEY_LEN + 1];
 
-	if (queue_type_refused(kind->type, NULL, 0) ||
-	    time_mono_us() <
-		warm_of(kind->type->name, kind->layer)->config_until)
+	if (now < w->config_until || queue_type_refused(kind->type, NULL, 0))
 		return (0);
 	return (kind->layer[0] != '\0'
 		    ? layer_byname(kind->layer) != NULL
@@ -222,29 +204,38 @@ warm_fill(void)
 {
 	const struct conf *cf = env.conf;
 	struct slot_kind kind = { 0 };
+	static unsigned fill;
 	struct warm *w;
 	int64_t now = time_mono_us();
 	int n, left = cf->max_workers;
 	unsigned sum = 0;
 	size_t i;
 
+	fill++;
 	for (i = 0; i < cf->n_job_types; i++) {
 		kind.type = &cf->job_types[i];
 		if ((n = fixed_size(kind.type)) < 0)
 			continue;
 		(void)layer_find(kind.type, NULL, kind.layer);
-		if (!possible(&kind))
+		w = warm_of(kind.type->name, kind.layer);
+		w->fixed = fill;
+		if (!possible(&kind, w, now))
 			continue;
 		pool_fill_kind(&kind, n, 1);
 		sum += (unsigned)n;
 	}
 	(void)warm_of("default", "");
+	/*
+	 * Those with packages that requests bring are none of a type's own: by
+	 * demand beside them, but where it is to have none.
+	 */
 	TAILQ_FOREACH (w, &list, entry) {
 		kind.type = conf_job_type(cf, w->job_type);
-		if (kind.type == NULL)
+		if (kind.type == NULL || w->fixed == fill ||
+		    fixed_size(kind.type) == 0)
 			continue;
 		strlcpy(kind.layer, w->layer, sizeof(kind.layer));
-		if (is_fixed(&kind) || !possible(&kind))
+		if (!possible(&kind, w, now))
 			continue;
 		if ((n = wanted(w, now)) > left)
 			n = left;
