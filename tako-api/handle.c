@@ -318,25 +318,27 @@ handle_job_types(struct request *req)
 		request_ask(req, MSG_T_REQ_JOB_TYPES, &m, -1);
 }
 
-void
-handle_build(struct request *req)
+static void
+build_ask(struct request *req, int look)
 {
 	struct msg_req_build m;
 
 	memset(&m, 0, sizeof(m));
+	m.look = (uint64_t)look;
 	if (name_text(req, m.name, sizeof(m.name)) == 0)
 		request_ask(req, MSG_T_REQ_BUILD, &m, -1);
 }
 
 void
+handle_build(struct request *req)
+{
+	build_ask(req, 0);
+}
+
+void
 handle_build_show(struct request *req)
 {
-	struct msg_req_build m;
-
-	memset(&m, 0, sizeof(m));
-	m.look = 1;
-	if (name_text(req, m.name, sizeof(m.name)) == 0)
-		request_ask(req, MSG_T_REQ_BUILD, &m, -1);
+	build_ask(req, 1);
 }
 
 void

@@ -12,7 +12,7 @@
 
 #define PING_TIMEOUT 5 /* s */
 
-struct ping {
+struct question {
 	struct ask ask;
 	engine_done_cb cb;
 	void *arg;
@@ -48,14 +48,30 @@ docker_id_valid(const char *id)
 }
 
 static void
+question(struct engine *e, const char *path, docker_call_cb answered,
+    engine_done_cb cb, void *arg)
+{
+	struct question *q;
+
+	if ((q = calloc(1, sizeof(*q))) == NULL)
+		fatal(NULL);
+	q->cb = cb;
+	q->arg = arg;
+	docker_ask_add(e, &q->ask, docker_ask_free);
+	if (docker_api_call(e->api, "GET", path, NULL,
+		docker_deadline(PING_TIMEOUT, 0), answered, q) == NULL)
+		fatal(NULL);
+}
+
+static void
 pinged(const struct docker_answer *a, void *arg)
 {
-	struct ping *p = arg;
-	struct engine *e = p->ask.e;
-	engine_done_cb cb = p->cb;
-	void *cb_arg = p->arg;
+	struct question *q = arg;
+	struct engine *e = q->ask.e;
+	engine_done_cb cb = q->cb;
+	void *cb_arg = q->arg;
 
-	docker_ask_end(&p->ask);
+	docker_ask_end(&q->ask);
 	if (a->error == ENGINE_OK && e->sweeps_due > 0 && e->sweeping == 0)
 		docker_sweep(e, NULL, NULL);
 	cb(a->error, a->detail, cb_arg);
@@ -64,16 +80,7 @@ pinged(const struct docker_answer *a, void *arg)
 void
 docker_ping(struct engine *e, engine_done_cb cb, void *arg)
 {
-	struct ping *p;
-
-	if ((p = calloc(1, sizeof(*p))) == NULL)
-		fatal(NULL);
-	p->cb = cb;
-	p->arg = arg;
-	docker_ask_add(e, &p->ask, docker_ask_free);
-	if (docker_api_call(e->api, "GET", "/_ping", NULL,
-		docker_deadline(PING_TIMEOUT, 0), pinged, p) == NULL)
-		fatal(NULL);
+	question(e, "/_ping", pinged, cb, arg);
 }
 
 /* A name goes into a path: only what names of images are made of. */
@@ -91,11 +98,11 @@ static void
 image_answered(const struct docker_answer *a, void *arg)
 {
 	const char *id;
-	struct ping *p = arg;
-	engine_done_cb cb = p->cb;
-	void *cb_arg = p->arg;
+	struct question *q = arg;
+	engine_done_cb cb = q->cb;
+	void *cb_arg = q->arg;
 
-	docker_ask_end(&p->ask);
+	docker_ask_end(&q->ask);
 	id = json_string_value(json_object_get(a->json, "Id"));
 	if (id != NULL && strncmp(id, "sha256:", 7) == 0)
 		id += 7;
@@ -108,17 +115,9 @@ void
 docker_image(struct engine *e, const char *image, engine_done_cb cb, void *arg)
 {
 	char path[320];
-	struct ping *p;
 
-	if ((p = calloc(1, sizeof(*p))) == NULL)
-		fatal(NULL);
-	p->cb = cb;
-	p->arg = arg;
-	docker_ask_add(e, &p->ask, docker_ask_free);
 	/* No image has this name, and the engine says so. */
 	snprintf(path, sizeof(path), "/images/%s/json",
 	    image_valid(image) ? image : "none-of-these");
-	if (docker_api_call(e->api, "GET", path, NULL,
-		docker_deadline(PING_TIMEOUT, 0), image_answered, p) == NULL)
-		fatal(NULL);
+	question(e, path, image_answered, cb, arg);
 }
