@@ -336,9 +336,11 @@ def test_slow_reader(stored, large):
     """One that does not read is ended by api_write_timeout."""
     daemon, record, pids, _ = large
     before = open_files(pids[1])
+    logged = daemon.log().count("does not read its answer")
     sock = connect(daemon, record["execution_id"], "medium", small=True)
     assert sock.recv(1) == b"H"
-    host.wait_for("its file is open", lambda:
-                  open_files(pids[1]) > before, 30)
-    host.wait_for("it is ended", lambda: open_files(pids[1]) <= before, 30)
+    host.wait_for("it is ended", lambda: daemon.log().count(
+        "does not read its answer") > logged, 30)
+    host.wait_for("nothing of it is open", lambda:
+                  open_files(pids[1]) <= before, 30)
     sock.close()

@@ -202,6 +202,9 @@ def peer(booted):
             booted.run(*line.split())
         yield
     finally:
+        # A network namespace ends some time after its last process: the
+        # next peer would find the link still there.
+        booted.run("ip", "link", "del", "near", check=False)
         booted.run("systemctl", "stop", "peer")
 
 
