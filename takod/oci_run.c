@@ -1,18 +1,16 @@
 /*
- * oci_run.c: runs the runtime's program. In takod until the fork, then in the
- * child up to its exec.
+ * oci_run.c: runs the runtime's program. In takod, and in its child up to the
+ * exec; that one borrows takod's memory (spawn.h), unless it makes a network.
  *
  * Children are waited for one by one, by pidfd: takod has other children that
  * are waited for elsewhere. What a runtime leaves running in the background is
  * known by its control group, not as a child.
  */
 #include <sys/mount.h>
-#include <linux/sched.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -27,6 +25,7 @@
 
 #include "oci_run.h"
 #include "sandbox.h"
+#include "spawn.h"
 #include "util.h"
 
 struct oci_run {
@@ -87,15 +86,23 @@ child_network(const struct oci_network *n)
  * namespace: at root, all jobs and the host's own services would share one
  * account. So the maker is the namespace's own root, whom nobody else is.
  */
-static void __attribute__((noreturn))
-userns_make(const struct oci_userns *u, int done)
-{
-	gid_t gid = (gid_t)u->root;
+struct maker {
+	const struct oci_userns *u;
+	int pipe[2];
+};
 
+static void
+userns_make(void *arg)
+{
+	const struct maker *m = arg;
+	gid_t gid = (gid_t)m->u->root;
+
+	/* When nobody who reads is left the write of it ends it. */
+	close(m->pipe[0]);
 	if (setgroups(0, NULL) == -1 || setresgid(gid, gid, gid) == -1 ||
-	    setresuid(u->root, u->root, u->root) == -1 ||
+	    setresuid(m->u->root, m->u->root, m->u->root) == -1 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL) == -1 ||
-	    unshare(CLONE_NEWUSER) == -1 || write(done, "", 1) != 1)
+	    unshare(CLONE_NEWUSER) == -1 || write(m->pipe[1], "", 1) != 1)
 		_exit(1);
 	for (;;)
 		pause();
@@ -115,25 +122,26 @@ userns_map(pid_t pid, const char *file, const struct oci_userns *u)
 static int
 child_userns(const struct oci_userns *u)
 {
-	char path[64], made;
-	int pipes[2], ret = -1;
+	char path[64], made, stack[SPAWN_STACK] SPAWN_ALIGN;
+	struct maker m = { .u = u };
+	const struct spawn s = { .flags = CLONE_VM,
+		.group = -1,
+		.stack = stack,
+		.child = userns_make,
+		.arg = &m };
+	int ret = -1;
 	pid_t pid;
 
-	if (pipe2(pipes, O_CLOEXEC) == -1 || (pid = fork()) == -1)
+	if (pipe2(m.pipe, O_CLOEXEC) == -1 || (pid = spawn(&s)) == -1)
 		return (-1);
-	if (pid == 0) {
-		/* Nobody who reads is left: the write of it ends it. */
-		close(pipes[0]);
-		userns_make(u, pipes[1]);
-	}
-	close(pipes[1]);
+	close(m.pipe[1]);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	if (read(pipes[0], &made, 1) == 1 &&
+	if (read(m.pipe[0], &made, 1) == 1 &&
 	    userns_map(pid, "uid_map", u) == 0 &&
 	    userns_map(pid, "gid_map", u) == 0 &&
 	    mount(path, u->path, NULL, MS_BIND, NULL) == 0)
 		ret = 0;
-	close(pipes[0]);
+	close(m.pipe[0]);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return (ret);
@@ -177,9 +185,16 @@ child_descriptors(const struct oci_run_how *how)
 		    : close_range(OCI_RUN_KEPT + 1, ~0U, 0));
 }
 
-static void __attribute__((noreturn))
-child_exec(pid_t parent, const struct oci_run_how *how)
+struct child {
+	pid_t parent;
+	const struct oci_run_how *how;
+};
+
+static void
+child_exec(void *arg)
 {
+	const struct child *c = arg;
+	const struct oci_run_how *how = c->how;
 	const struct oci_userns *u = how->u;
 	const struct oci_network *n = how->net;
 	static char path[] =
@@ -201,7 +216,7 @@ child_exec(pid_t parent, const struct oci_run_how *how)
 	setsid();
 	/* What is half made without takod is removed by the next one. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
+	if (getppid() != c->parent)
 		_exit(124);
 	/* gVisor forks before it looks at oomScoreAdj. */
 	if ((fd = open("/proc/self/oom_score_adj", O_WRONLY)) != -1)
@@ -239,45 +254,34 @@ run_ended(evutil_socket_t fd, short what, void *arg)
 	cb(status, cb_arg);
 }
 
-/*
- * fork, into a control group: to move a process later makes the kernel wait
- * for all processors. The C library has no call for it; it is sound because
- * takod has one thread and the child does nothing but system calls.
- */
-static pid_t
-fork_into(int group)
-{
-	struct clone_args args = { .exit_signal = SIGCHLD,
-		.flags = CLONE_INTO_CGROUP,
-		.cgroup = (__u64)group };
-	pid_t pid;
-
-	if (group != -1) {
-		pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-		/* Before Linux 5.7, or not where this group is. */
-		if (pid != -1 || errno == EAGAIN || errno == ENOMEM)
-			return (pid);
-	}
-	return (fork());
-}
-
 struct oci_run *
 oci_run_start(struct event_base *base, const struct oci_run_how *how,
     oci_run_cb cb, void *arg)
 {
 	struct oci_run *r = calloc(1, sizeof(*r));
-	pid_t parent = getpid();
+	char stack[SPAWN_STACK] SPAWN_ALIGN;
+	struct child c = { .parent = getpid(), .how = how };
+	/* To make a network takes as long as many jobs' calls: no wait. */
+	const struct spawn s = {
+		.flags = how->net != NULL ? 0 : CLONE_VM | CLONE_VFORK,
+		/* To move a process later takes a wait for all processors. */
+		.group = how->group,
+		.stack = stack,
+		.child = child_exec,
+		.arg = &c
+	};
 
 	if (r == NULL)
 		return (NULL);
 	r->cb = cb;
 	r->arg = arg;
-	if ((r->pid = fork_into(how->group)) == -1) {
+	r->pid = spawn(&s);
+	/* Where the kernel's default is another, new ids have set it. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (r->pid == -1) {
 		free(r);
 		return (NULL);
 	}
-	if (r->pid == 0)
-		child_exec(parent, how);
 	r->pidfd = pidfd_open(r->pid, 0);
 	if (r->pidfd != -1)
 		r->ev = event_new(base, r->pidfd, EV_READ, run_ended, r);
