@@ -132,17 +132,10 @@ int sandbox_void = 1;
 int
 sandbox_map_ids(pid_t pid, const char *file, const char *map)
 {
-	size_t len = strlen(map);
 	char path[64];
-	int fd, r;
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1)
-		return (-1);
-	/* The kernel takes a map in one piece or not at all. */
-	r = write(fd, map, len) == (ssize_t)len ? 0 : -1;
-	close_fd(&fd);
-	return (r);
+	return (write_file(AT_FDCWD, path, 0, 0, map));
 }
 
 /* One id of the child's namespace: the host's of that number. */

@@ -398,6 +398,18 @@ write_all(int fd, const void *data, size_t len)
 	return ((ssize_t)len);
 }
 
+int
+write_file(int dirfd, const char *path, int how, mode_t mode, const char *text)
+{
+	int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC | how, mode), r = -1;
+
+	if (fd != -1 && ((how & O_CREAT) == 0 || fchmod(fd, mode) == 0) &&
+	    write_all(fd, text, strlen(text)) == (ssize_t)strlen(text))
+		r = 0;
+	close_fd(&fd);
+	return (r);
+}
+
 char *
 read_file(int dirfd, const char *path, size_t max, size_t *len)
 {

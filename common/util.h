@@ -72,6 +72,12 @@ int fd_nonblock(int fd);
 ssize_t write_all(int fd, const void *, size_t); /* blocking descriptors */
 /* Reads a whole file of at most max bytes; NULL with errno (EFBIG). */
 char *read_file(int dirfd, const char *path, size_t max, size_t *len);
+/*
+ * Writes a text to a file. how: further flags of open(2), of which O_CREAT
+ * gives it just that mode. -1 with errno; what it has by then stays.
+ */
+int write_file(
+    int dirfd, const char *path, int how, mode_t mode, const char *text);
 
 /*
  * Where a sibling program is: beside this one, else in the libexec folder

@@ -146,7 +146,7 @@ read_full(int fd, void *buf, size_t len)
 
 /* NULL, or what is wrong. */
 static const char *
-write_file(int tar, const char *name, mode_t mode, uint64_t size)
+take_file(int tar, const char *name, mode_t mode, uint64_t size)
 {
 	static char buf[128 * BLOCK];
 	const char *why = NULL;
@@ -197,7 +197,7 @@ entry(int tar, uint64_t *files, uint64_t *bytes, const char **why)
 	else if (++*files > MAX_FILES || (*bytes += (uint64_t)size) > max_bytes)
 		*why = "there is more in it than may be";
 	else if (h.type == '0')
-		*why = write_file(tar, name,
+		*why = take_file(tar, name,
 		    number(h.mode, sizeof(h.mode)) & 0100 ? 0755 : 0644,
 		    (uint64_t)size);
 	else if (mkdirat(dir, name, 0755) == -1)

@@ -247,12 +247,8 @@ static int
 limit_group(const char *group, const char *file, const char *value)
 {
 	char *path = xasprintf("%s/%s", group, file);
-	int fd = open(path, O_WRONLY | O_CLOEXEC), error = 0;
+	int error = write_file(AT_FDCWD, path, 0, 0, value) == -1 ? errno : 0;
 
-	if (fd == -1 ||
-	    write_all(fd, value, strlen(value)) != (ssize_t)strlen(value))
-		error = errno;
-	close_fd(&fd);
 	free(path);
 	return (error);
 }

@@ -259,21 +259,13 @@ link_key(const char *images, const char *name, char key[IMAGE_KEY_LEN + 1])
 /* ---- build -------------------------------------------------------------- */
 
 static int
-write_file(const char *dir, const char *name, const char *text)
+image_file(const char *dir, const char *name, const char *text)
 {
-	char *path;
-	int fd, error = 0;
+	char path[PATH_MAX];
 
-	path = xasprintf("%s/%s", dir, name);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd == -1 ||
-	    write_all(fd, text, strlen(text)) != (ssize_t)strlen(text) ||
-	    fsync(fd) == -1)
-		error = errno;
-	close_fd(&fd);
-	free(path);
-	errno = error;
-	return (error == 0 ? 0 : -1);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return (
+	    write_file(AT_FDCWD, path, O_CREAT | O_EXCL | O_SYNC, 0644, text));
 }
 
 /* The installed packages as an object of names and versions. */
@@ -326,7 +318,7 @@ write_manifest(
 		return (-1);
 	}
 	json_decref(m);
-	if ((r = write_file(tmp, "manifest.json", text)) == -1)
+	if ((r = image_file(tmp, "manifest.json", text)) == -1)
 		image_say("%s/manifest.json: %s", tmp, strerror(errno));
 	free(text);
 	return (r);
@@ -350,8 +342,8 @@ run_mmdebstrap(
 
 	text = host_fetch_options();
 	options = xasprintf("%sAcquire::Languages \"none\";\n", text);
-	if (write_file(tmp, "sources.list", sources) == -1 ||
-	    write_file(tmp, "apt.conf", options) == -1)
+	if (image_file(tmp, "sources.list", sources) == -1 ||
+	    image_file(tmp, "apt.conf", options) == -1)
 		image_say("%s: %s", tmp, strerror(errno));
 	else
 		r = image_show(argv);

@@ -139,7 +139,6 @@ admit_open(char *detail, size_t len)
 	char key[2 * KEY_BYTES + 2], *old;
 	uint8_t random[KEY_BYTES];
 	size_t i, n;
-	int fd;
 
 	env.protected_mode = 0;
 	for (i = 0; i < listen_count(); i++)
@@ -154,16 +153,12 @@ admit_open(char *detail, size_t len)
 		arc4random_buf(random, sizeof(random));
 		hex_encode(key, random, sizeof(random));
 		strlcat(key, "\n", sizeof(key));
-		fd = openat(env.data_fd, KEY_FILE,
-		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd == -1 || write_all(fd, key, strlen(key)) == -1 ||
-		    fsync(fd) == -1) {
+		if (write_file(env.data_fd, KEY_FILE, O_CREAT | O_EXCL | O_SYNC,
+			0600, key) == -1) {
 			snprintf(detail, len, "%s/" KEY_FILE ": %s",
 			    cf->data_dir, strerror(errno));
-			close_fd(&fd);
 			return (-1);
 		}
-		close_fd(&fd);
 		old = xstrdup(key);
 	} else if (old == NULL) {
 		snprintf(detail, len, "%s/" KEY_FILE ": %s", cf->data_dir,

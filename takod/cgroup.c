@@ -245,17 +245,6 @@ cgroup_make(const struct cgroups *cg, const char *path)
 	return (-1);
 }
 
-static void
-write_word(int dir, const char *name, const char *word)
-{
-	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
-
-	if (fd == -1)
-		return;
-	(void)!write(fd, word, strlen(word));
-	close(fd);
-}
-
 /* Kills each process of one group's list; returns how many there were. */
 static unsigned
 kill_listed(int dir)
@@ -300,11 +289,11 @@ cgroup_kill(const struct cgroups *cg, const char *path)
 		if ((dir = open_group(&cg->h[i], path)) == -1)
 			continue;
 		if (cg->h[i].v2)
-			write_word(dir, "cgroup.kill", "1");
+			(void)write_file(dir, "cgroup.kill", 0, 0, "1");
 		n = kill_listed(dir);
 		/* On v1 what is paused dies once it is not any more. */
 		if (cg->h[i].freezer)
-			write_word(dir, "freezer.state", "THAWED");
+			(void)write_file(dir, "freezer.state", 0, 0, "THAWED");
 		close(dir);
 		most = n > most ? n : most;
 	}
@@ -323,8 +312,8 @@ cgroup_hurry(const struct cgroups *cg, const char *path)
 			continue;
 		if ((dir = open_group(&cg->h[i], path)) == -1)
 			continue;
-		write_word(dir, "cpu.weight", "100");
-		write_word(dir, "cpu.shares", "1024");
+		(void)write_file(dir, "cpu.weight", 0, 0, "100");
+		(void)write_file(dir, "cpu.shares", 0, 0, "1024");
 		close(dir);
 	}
 }

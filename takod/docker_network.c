@@ -52,16 +52,10 @@ static int
 file_write(int dir, const char *name, const char *end, const char *text)
 {
 	char file[256];
-	int fd, r = -1;
 
 	snprintf(file, sizeof(file), "%s%s", name, end);
-	fd = openat(dir, file,
-	    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0444);
-	if (fd != -1 && fchmod(fd, 0444) == 0 &&
-	    write_all(fd, text, strlen(text)) == (ssize_t)strlen(text))
-		r = 0;
-	close_fd(&fd);
-	return (r);
+	return (
+	    write_file(dir, file, O_CREAT | O_TRUNC | O_NOFOLLOW, 0444, text));
 }
 
 static int

@@ -178,21 +178,6 @@ bundle_open(const struct container *c)
 	return (open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-static int
-bundle_file(int dir, const char *name, const char *text, mode_t mode)
-{
-	int fd =
-	    openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	int r =
-	    fd != -1 && fchmod(fd, mode) == 0 &&
-		    write_all(fd, text, strlen(text)) == (ssize_t)strlen(text)
-		? 0
-		: -1;
-
-	close_fd(&fd);
-	return (r);
-}
-
 /* The bundle's folder with all that is in it. -1 with errno. */
 static int
 bundle_make(struct container *c, const struct oci_bundle *b)
@@ -207,7 +192,7 @@ bundle_make(struct container *c, const struct oci_bundle *b)
 		return (-1);
 	r = oci_bundle_write(dir, b);
 	if (r == 0 && b->userns != NULL)
-		r = bundle_file(dir, FILE_USERNS, "", 0600);
+		r = write_file(dir, FILE_USERNS, O_CREAT | O_EXCL, 0600, "");
 	close_fd(&dir);
 	return (r);
 }
@@ -220,13 +205,13 @@ bundle_network(const struct container *c)
 
 	if (dir == -1)
 		return (-1);
-	r = bundle_file(dir, FILE_NETNS, "", 0600);
+	r = write_file(dir, FILE_NETNS, O_CREAT | O_EXCL, 0600, "");
 	if (r == 0)
-		r = bundle_file(
-		    dir, FILE_HOSTS, network_slot_hosts(c->net), 0444);
+		r = write_file(dir, FILE_HOSTS, O_CREAT | O_EXCL, 0444,
+		    network_slot_hosts(c->net));
 	if (r == 0)
-		r = bundle_file(
-		    dir, FILE_RESOLV, network_slot_resolv(c->net), 0444);
+		r = write_file(dir, FILE_RESOLV, O_CREAT | O_EXCL, 0444,
+		    network_slot_resolv(c->net));
 	close_fd(&dir);
 	return (r);
 }

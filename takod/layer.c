@@ -340,15 +340,11 @@ static int
 lock_write(int dir, const json_t *lock)
 {
 	char *text = json_dumps(lock, JSON_INDENT(2));
-	int fd, r = -1;
+	int r = -1;
 
-	fd = openat(
-	    dir, "lock.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (text != NULL && fd != -1 &&
-	    write_all(fd, text, strlen(text)) == (ssize_t)strlen(text) &&
-	    fsync(fd) == 0)
-		r = 0;
-	close_fd(&fd);
+	if (text != NULL)
+		r = write_file(
+		    dir, "lock.json", O_CREAT | O_EXCL | O_SYNC, 0644, text);
 	free(text);
 	return (r);
 }

@@ -160,18 +160,6 @@ enter(const struct network_place *place)
 
 /* ---- the router ---------------------------------------------------------- */
 
-static int
-write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), r;
-
-	if (fd == -1)
-		return (-1);
-	r = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
-	close_fd(&fd);
-	return (r);
-}
-
 /*
  * The namespaces are made by the id that is to be their root: what makes them
  * owns them, and pasta, which has that id, may join them without any right
@@ -189,9 +177,9 @@ static void __attribute__((noreturn)) make_place(uid_t uid, int sock, int out)
 	    /* Else its files in /proc are root's, and it could not map. */
 	    prctl(PR_SET_DUMPABLE, 1) == -1 ||
 	    unshare(CLONE_NEWUSER | CLONE_NEWNET) == -1 ||
-	    write_file("/proc/self/setgroups", "deny") == -1 ||
-	    write_file("/proc/self/uid_map", map) == -1 ||
-	    write_file("/proc/self/gid_map", map) == -1 ||
+	    write_file(AT_FDCWD, "/proc/self/setgroups", 0, 0, "deny") == -1 ||
+	    write_file(AT_FDCWD, "/proc/self/uid_map", 0, 0, map) == -1 ||
+	    write_file(AT_FDCWD, "/proc/self/gid_map", 0, 0, map) == -1 ||
 	    (place.user = open("/proc/self/ns/user", O_RDONLY)) == -1 ||
 	    (place.net = open("/proc/self/ns/net", O_RDONLY)) == -1 ||
 	    network_send(sock, &place) == -1) {
@@ -253,11 +241,14 @@ network_child_router(
 	if (place->net == -1)
 		return (-1);
 	if (proc_again() == -1 || enter(place) == -1 ||
-	    write_file("/proc/sys/net/ipv4/ip_forward", "1") == -1)
+	    write_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", 0, 0, "1") ==
+		-1)
 		return (failed(out, "router"));
 	/* Not there where the host's kernel has no IPv6. */
-	(void)write_file("/proc/sys/net/ipv6/conf/all/forwarding", "1");
-	(void)write_file("/proc/sys/net/ipv6/conf/default/forwarding", "1");
+	(void)write_file(
+	    AT_FDCWD, "/proc/sys/net/ipv6/conf/all/forwarding", 0, 0, "1");
+	(void)write_file(
+	    AT_FDCWD, "/proc/sys/net/ipv6/conf/default/forwarding", 0, 0, "1");
 	if (ip("link set lo up\n", out) == -1)
 		return (-1);
 	return (nft(rules, out));

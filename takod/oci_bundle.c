@@ -370,8 +370,7 @@ oci_bundle_write(int dir, const struct oci_bundle *b)
 {
 	json_t *config;
 	char *text;
-	size_t len;
-	int fd, r = -1;
+	int r;
 
 	/* A field of which no memory could be had makes the whole NULL. */
 	config = json_pack("{s:s s:s s:{s:s s:b} s:o s:o s:o}", "ociVersion",
@@ -389,12 +388,7 @@ oci_bundle_write(int dir, const struct oci_bundle *b)
 		errno = ENOMEM;
 		return (-1);
 	}
-	len = strlen(text);
-	fd = openat(
-	    dir, "config.json", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd != -1 && write_all(fd, text, len) == (ssize_t)len)
-		r = 0;
-	close_fd(&fd);
+	r = write_file(dir, "config.json", O_CREAT | O_EXCL, 0600, text);
 	free(text);
 	return (r);
 }

@@ -207,7 +207,6 @@ child_exec(void *arg)
 	int brief = how->runtime != RUNTIME_RUNSC;
 	char *const environment[] = { path, brief ? one : NULL, never, NULL };
 	sigset_t none;
-	int fd;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -219,8 +218,7 @@ child_exec(void *arg)
 	if (getppid() != c->parent)
 		_exit(124);
 	/* gVisor forks before it looks at oomScoreAdj. */
-	if ((fd = open("/proc/self/oom_score_adj", O_WRONLY)) != -1)
-		(void)!write(fd, "1000", 4);
+	(void)write_file(AT_FDCWD, "/proc/self/oom_score_adj", 0, 0, "1000");
 	if ((u != NULL || n != NULL) && child_own_mounts() == -1)
 		_exit(125);
 	/* While takod's descriptors are there. */

@@ -67,11 +67,9 @@ program_of(enum msg_sender kind)
 static void
 killed_before_parent(void)
 {
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	if (fd != -1 && write(fd, OOM_SCORE, strlen(OOM_SCORE)) == -1)
+	if (write_file(AT_FDCWD, "/proc/self/oom_score_adj", 0, 0, OOM_SCORE) ==
+	    -1)
 		log_warn("oom_score_adj");
-	close_fd(&fd);
 }
 
 /*
