@@ -268,7 +268,7 @@ asan: check-deps
 	@$(MAKE) --no-print-directory check B=build-asan SAN=1
 
 # Many jobs on a build with LeakSanitizer, in every process: JOBS=n of them.
-WRAP = _exit imsgev_compose sandbox_fork sandbox_enter
+WRAP = _exit imsgev_compose sandbox_spawn sandbox_enter
 leaks: check-deps
 	@mkdir -p $(B)/leaks
 	@$(CC) $(CFLAGS_ALL) -c -o $(B)/leaks/leaks.o regress/leaks/leaks.c

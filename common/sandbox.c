@@ -1,7 +1,7 @@
 /*
  * sandbox.c: what takod's children give up. Runs in tako-api and tako-worker
- * (sandbox_check_start, sandbox_enter), and in the parent and its forked child
- * just before exec (sandbox_fork, sandbox_drop_ids).
+ * (sandbox_check_start, sandbox_enter), and in the parent and its child just
+ * before exec (sandbox_spawn, sandbox_drop_ids).
  *
  * The void: a child has a user namespace of its own, made by the parent, in
  * which there is no id but the child's; so a capability there is one over
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,7 @@
 #include "log.h"
 #include "msg.h"
 #include "sandbox.h"
+#include "spawn.h"
 #include "util.h"
 
 #ifdef FAILPOINTS
@@ -41,6 +43,7 @@
 #endif
 #define VOID_UNSHARE (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define VOID_CAP     (UINT64_C(1) << CAP_SYS_ADMIN)
+#define MAP_MS	     10000
 #define VOID_ROOT    "/proc" /* a folder that every host has */
 
 /*
@@ -138,6 +141,42 @@ sandbox_map_ids(pid_t pid, const char *file, const char *map)
 	return (write_file(AT_FDCWD, path, 0, 0, map));
 }
 
+/*
+ * A start. The child borrows the memory of the parent, which waits until it
+ * has executed its program; so another one that borrows it gives the child its
+ * ids. That one needs its number, which the child itself does not know: the
+ * kernel tells it with the child's first word.
+ */
+struct start {
+	uid_t uid;
+	gid_t gid;
+	void (*child)(void *);
+	void *arg;
+	int pair[2]; /* the mapper's end, and the child's */
+};
+
+/* The number of who wrote the word that came; -1 when none came. */
+static pid_t
+sender_of(int sock)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	char word;
+	struct iovec iov = { &word, 1 };
+	struct msghdr m = { .msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control) };
+	struct ucred cred;
+
+	if (recvmsg(sock, &m, 0) != 1 || CMSG_FIRSTHDR(&m) == NULL)
+		return (-1);
+	memcpy(&cred, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(cred));
+	return (cred.pid);
+}
+
 /* One id of the child's namespace: the host's of that number. */
 static int
 map_id(pid_t pid, const char *file, unsigned id)
@@ -148,44 +187,104 @@ map_id(pid_t pid, const char *file, unsigned id)
 	return (sandbox_map_ids(pid, file, map));
 }
 
-pid_t
-sandbox_fork(uid_t uid, gid_t gid)
+static void
+void_map(void *arg)
 {
-	int done[2], mapped;
-	char none;
+	const struct start *s = arg;
 	pid_t pid;
+	char mapped;
 
-	if (!sandbox_void)
-		return (fork());
-	if (pipe2(done, O_CLOEXEC) == -1)
+	close(s->pair[1]);
+	pid = sender_of(s->pair[0]);
+	mapped = pid > 0 && map_id(pid, "uid_map", s->uid) == 0 &&
+		 map_id(pid, "gid_map", s->gid) == 0;
+	_exit(write(s->pair[0], &mapped, 1) == 1 && mapped ? 0 : 1);
+}
+
+static void
+void_child(void *arg)
+{
+	const struct start *s = arg;
+	struct pollfd p = { .fd = s->pair[1], .events = POLLIN };
+	char mapped = 0;
+
+	if (write(s->pair[1], "", 1) != 1 || poll(&p, 1, MAP_MS) != 1 ||
+	    read(s->pair[1], &mapped, 1) != 1 || !mapped)
+		_exit(124);
+	s->child(s->arg);
+}
+
+/* A child with the namespaces; -1 when there is none, and why. */
+static pid_t
+void_spawn(struct start *s)
+{
+	char one[SPAWN_STACK] SPAWN_ALIGN, other[SPAWN_STACK] SPAWN_ALIGN;
+	const struct spawn map = { .flags = CLONE_VM,
+		.group = -1,
+		.stack = one,
+		.size = sizeof(one),
+		.child = void_map,
+		.arg = s };
+	const struct spawn child = { .flags =
+					 VOID_CLONE | CLONE_VM | CLONE_VFORK,
+		.group = -1,
+		.stack = other,
+		.size = sizeof(other),
+		.child = void_child,
+		.arg = s };
+	int status = 0, error, on = 1;
+	pid_t mapper = -1, pid = -1;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s->pair) ==
+	    -1)
 		return (-1);
-	/* Else its files in /proc, where the ids are set, may be hidden. */
-	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-	pid = (pid_t)syscall(
-	    SYS_clone, VOID_CLONE | SIGCHLD, NULL, NULL, NULL, 0);
-	if (pid == 0) {
-		/* There is no id to be had until the parent has set them. */
-		close(done[1]);
-		while (read(done[0], &none, 1) == -1 && errno == EINTR)
-			;
-		close(done[0]);
-		return (0);
-	}
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	mapped = pid > 0 && map_id(pid, "uid_map", uid) == 0 &&
-		 map_id(pid, "gid_map", gid) == 0;
-	close_fd(&done[0]);
-	close_fd(&done[1]);
-	if (mapped)
-		return (pid);
-	log_warn("children get no namespaces of their own; their other walls "
-		 "stand");
-	if (pid > 0) {
+	if (setsockopt(s->pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ==
+		0 &&
+	    (mapper = spawn(&map)) != -1)
+		pid = spawn(&child);
+	error = errno;
+	/* A mapper that no child wrote to ends with that. */
+	close_fd(&s->pair[0]);
+	close_fd(&s->pair[1]);
+	if (mapper != -1)
+		waitpid(mapper, &status, 0);
+	if (pid != -1 && status != 0) {
 		kill(pid, SIGKILL);
 		waitpid(pid, NULL, 0);
+		pid = -1;
 	}
-	sandbox_void = 0;
-	return (fork());
+	errno = error;
+	return (pid);
+}
+
+pid_t
+sandbox_spawn(uid_t uid, gid_t gid, void (*child)(void *), void *arg)
+{
+	char stack[SPAWN_STACK] SPAWN_ALIGN;
+	const struct spawn plain = { .flags = CLONE_VM | CLONE_VFORK,
+		.group = -1,
+		.stack = stack,
+		.size = sizeof(stack),
+		.child = child,
+		.arg = arg };
+	struct start s = { .uid = uid, .gid = gid, .child = child, .arg = arg };
+	pid_t pid;
+
+	if (sandbox_void) {
+		/* Else the child's ids in /proc may be hidden. */
+		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+		pid = void_spawn(&s);
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+		if (pid != -1)
+			return (pid);
+		log_warn("children get no namespaces of their own; their "
+			 "other walls stand");
+		sandbox_void = 0;
+	}
+	pid = spawn(&plain);
+	/* Where the kernel's default is another, new ids have set it. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	return (pid);
 }
 
 /* Everything that was there is out of sight, and there is nothing else. */

@@ -56,18 +56,19 @@ void sandbox_check_start(const char *name);
 void sandbox_enter(const struct sandbox *);
 
 /*
- * In place of fork(2), by the parent: the child is the first process of a pid
- * namespace, below a user namespace in which it alone has that id; without
- * sandbox_void where the kernel grants none. -1 with errno.
+ * By the parent: calls child(arg), which does not return but executes a
+ * program, in the first process of a pid namespace, below a user namespace in
+ * which it alone has that id; without sandbox_void where the kernel grants
+ * none. Until then it borrows the parent's memory (spawn.h). -1 with errno.
  */
-pid_t sandbox_fork(uid_t, gid_t);
+pid_t sandbox_spawn(uid_t, gid_t, void (*child)(void *), void *arg);
 /* Writes uid_map or gid_map of a process's user namespace. -1 with errno. */
 int sandbox_map_ids(pid_t, const char *file, const char *map);
-/* Whether children got namespaces so far; why not: errno of sandbox_fork. */
+/* Whether children got namespaces so far; why not: errno of sandbox_spawn. */
 extern int sandbox_void;
 
 /*
- * In the forked child, before exec (parent's side: takod/proc.c): gives up
+ * In the child, before exec (parent's side: takod/proc.c): gives up
  * ids and capabilities for good; but in a namespace of its own those that
  * sandbox_check_start needs there. -1 with errno.
  */

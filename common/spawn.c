@@ -101,8 +101,8 @@ clone_into(struct clone_args *args, const struct spawn *s)
 static pid_t
 clone_plain(const struct spawn *s)
 {
-	return (clone(run, s->stack + SPAWN_STACK, s->flags | SIGCHLD,
-	    (void *)(uintptr_t)s));
+	return (clone(
+	    run, s->stack + s->size, s->flags | SIGCHLD, (void *)(uintptr_t)s));
 }
 #endif
 
@@ -113,7 +113,7 @@ spawn(const struct spawn *s)
 		.flags = (__u64)s->flags | CLONE_INTO_CGROUP,
 		.cgroup = (__u64)s->group,
 		.stack = (uintptr_t)s->stack,
-		.stack_size = SPAWN_STACK };
+		.stack_size = s->size };
 	long pid;
 
 	if (s->group == -1)

@@ -127,6 +127,7 @@ child_userns(const struct oci_userns *u)
 	const struct spawn s = { .flags = CLONE_VM,
 		.group = -1,
 		.stack = stack,
+		.size = sizeof(stack),
 		.child = userns_make,
 		.arg = &m };
 	int ret = -1;
@@ -257,7 +258,7 @@ oci_run_start(struct event_base *base, const struct oci_run_how *how,
     oci_run_cb cb, void *arg)
 {
 	struct oci_run *r = calloc(1, sizeof(*r));
-	char stack[SPAWN_STACK] SPAWN_ALIGN;
+	char stack[4 * SPAWN_STACK] SPAWN_ALIGN; /* a maker's, mounts */
 	struct child c = { .parent = getpid(), .how = how };
 	/* To make a network takes as long as many jobs' calls: no wait. */
 	const struct spawn s = {
@@ -265,6 +266,7 @@ oci_run_start(struct event_base *base, const struct oci_run_how *how,
 		/* To move a process later takes a wait for all processors. */
 		.group = how->group,
 		.stack = stack,
+		.size = sizeof(stack),
 		.child = child_exec,
 		.arg = &c
 	};

@@ -73,18 +73,27 @@ killed_before_parent(void)
 }
 
 /*
- * In the forked child: nothing of the parent stays but stderr and the channel
+ * In the child: nothing of the parent stays but stderr and the channel
  * on descriptor 3. The program was opened before the ids change, since its
  * folder need not be open to the child's user.
  */
-static void __attribute__((noreturn))
-child_exec(enum msg_sender kind, int program, int channel, uid_t uid, gid_t gid)
+struct start {
+	enum msg_sender kind;
+	int program, channel;
+	uid_t uid;
+	gid_t gid;
+};
+
+static void
+child_exec(void *arg)
 {
+	const struct start *s = arg;
+	int program = s->program, channel = s->channel;
 	const struct conf *cf = env.conf;
 	/* No job is longer, and a worker that waits for one does nothing. */
 	const rlim_t most = (rlim_t)(cf->max_startup_timeout + cf->max_timeout);
 	const struct rlimit cpu = { most, most };
-	char *argv[] = { (char *)(uintptr_t)program_of(kind), NULL, NULL };
+	char *argv[] = { (char *)(uintptr_t)program_of(s->kind), NULL, NULL };
 	char *envp[] = { NULL };
 	sigset_t none;
 	int null;
@@ -113,10 +122,10 @@ child_exec(enum msg_sender kind, int program, int channel, uid_t uid, gid_t gid)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	argv[1] = (char *)(uintptr_t)log_argument();
-	if (kind == FROM_WORKER && setrlimit(RLIMIT_CPU, &cpu) == -1)
+	if (s->kind == FROM_WORKER && setrlimit(RLIMIT_CPU, &cpu) == -1)
 		_exit(125);
 	killed_before_parent();
-	if (chdir("/") == -1 || sandbox_drop_ids(uid, gid) == -1)
+	if (chdir("/") == -1 || sandbox_drop_ids(s->uid, s->gid) == -1)
 		_exit(125);
 	/*
 	 * After the ids: changing them takes the death signal away. A parent
@@ -135,6 +144,7 @@ proc_spawn(
 	char path[4096];
 	struct child *c;
 	int pair[2] = { -1, -1 }, program = -1;
+	struct start s = { .kind = kind, .uid = uid, .gid = gid };
 
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return (NULL);
@@ -158,12 +168,12 @@ proc_spawn(
 		goto fail;
 	}
 	/* The child reads its channel when it likes: blocking is its choice. */
-	if ((c->pid = sandbox_fork(uid, gid)) == -1) {
-		log_warn("cannot fork %s", c->name);
+	s.program = program;
+	s.channel = pair[1];
+	if ((c->pid = sandbox_spawn(uid, gid, child_exec, &s)) == -1) {
+		log_warn("cannot start %s", c->name);
 		goto fail;
 	}
-	if (c->pid == 0)
-		child_exec(kind, program, pair[1], uid, gid);
 	close_fd(&program);
 	close_fd(&pair[1]);
 	c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);

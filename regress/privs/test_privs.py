@@ -111,6 +111,10 @@ def test_children_are_in_the_void(daemon):
         assert status(pid)["NSpid"].split() == [str(pid), "1"]
         # What is short of memory takes it from them, not from the parent.
         assert host.read("/proc/%d/oom_score_adj" % pid).strip() == "500"
+    # They borrowed its memory when they started, and the kernel gives one
+    # score to those who share it.
+    assert host.read("/proc/%d/oom_score_adj" % daemon.pid) == \
+        host.read("/proc/self/oom_score_adj")
     assert len(set(seen)) == len(seen)
 
 

@@ -32,9 +32,10 @@
 #include "sandbox.h"
 #include "util.h"
 
-#define API	 PROMISES_API
-#define WORKER	 PROMISES_WORKER
-#define SOME_UID 1999999000
+#define API	  PROMISES_API
+#define WORKER	  PROMISES_WORKER
+#define SOME_UID  1999999000
+#define SIGNALLED 100 /* and the signal: an exit status */
 
 static int artifact_fd = -1;
 static char artifact_dir[64];
@@ -47,30 +48,56 @@ enum verdict {
 	KILLED
 };
 
-static enum verdict
-attempt(unsigned promises, int (*try)(void))
+struct attempt {
+	unsigned promises;
+	int (*try)(void);
+};
+
+static void __attribute__((noreturn)) within(const struct attempt *a)
 {
-	struct sandbox sb = { .promises = promises,
+	struct sandbox sb = { .promises = a->promises,
 		.nofile = 64,
 		.fsize = 1 << 20,
 		.as = 0,
 		.artifact_fd = artifact_fd,
 		.refused = MSG_T_WORKER_REFUSED };
+
+	log_set_level(LOG_LEVEL_CRITICAL);
+	if (sandbox_drop_ids(SOME_UID, SOME_UID) == -1)
+		_exit(9);
+	sandbox_enter(&sb);
+	_exit(a->try() == -1 ? 1 : 0);
+}
+
+/* It executes nothing: what has memory of its own is a child of it. */
+static void
+in_the_void(void *arg)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		within(arg);
+	if (pid == -1 || waitpid(pid, &status, 0) != pid)
+		_exit(8);
+	_exit(WIFSIGNALED(status) ? SIGNALLED + WTERMSIG(status)
+				  : WEXITSTATUS(status));
+}
+
+static enum verdict
+attempt(unsigned promises, int (*try)(void))
+{
+	struct attempt a = { promises, try };
 	int status;
 	pid_t pid;
 
 	tester = getpid();
-	if ((pid = sandbox_fork(SOME_UID, SOME_UID)) == 0) {
-		log_set_level(LOG_LEVEL_CRITICAL);
-		if (sandbox_drop_ids(SOME_UID, SOME_UID) == -1)
-			_exit(9);
-		sandbox_enter(&sb);
-		_exit(try() == -1 ? 1 : 0);
-	}
+	pid = sandbox_spawn(SOME_UID, SOME_UID, in_the_void, &a);
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	if (WIFSIGNALED(status)) {
-		assert_int_equal(WTERMSIG(status), SIGSYS);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) >= SIGNALLED) {
+		assert_int_equal(WEXITSTATUS(status), SIGNALLED + SIGSYS);
 		return (KILLED);
 	}
 	assert_in_range(WEXITSTATUS(status), 0, 1);

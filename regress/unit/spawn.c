@@ -60,6 +60,7 @@ status_of(int flags, int group, void (*child)(void *), void *arg)
 	const struct spawn s = { .flags = flags,
 		.group = group,
 		.stack = stack,
+		.size = sizeof(stack),
 		.child = child,
 		.arg = arg };
 	pid_t pid = spawn(&s);
