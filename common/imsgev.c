@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "event_arm.h"
 #include "imsgev.h"
 #include "log.h"
 #include "util.h"
@@ -324,7 +325,7 @@ imsgev_send(struct imsgev *iev, struct msg_frame *f, int sendfd)
 	w->len = f->hdr.len;
 	memcpy(w->data, f, w->len);
 	if (TAILQ_EMPTY(&iev->queue))
-		event_add(iev->wr, NULL);
+		event_arm(iev->wr, NULL);
 	TAILQ_INSERT_TAIL(&iev->queue, w, entry);
 	iev->queued++;
 	iev->seq_out++;
@@ -366,5 +367,5 @@ imsgev_pause(struct imsgev *iev)
 void
 imsgev_resume(struct imsgev *iev)
 {
-	event_add(iev->rd, NULL);
+	event_arm(iev->rd, NULL);
 }

@@ -6,6 +6,7 @@
 #include <event2/util.h>
 
 #include "conn.h"
+#include "event_arm.h"
 #include "log.h"
 #include "util.h"
 
@@ -58,7 +59,7 @@ on_accept_error(struct evconnlistener *l, void *arg)
 		logged = now;
 	}
 	evconnlistener_disable(l);
-	event_add(accept_again, &pause);
+	event_arm(accept_again, &pause);
 }
 
 void

@@ -41,6 +41,7 @@
 #include <event2/util.h>
 
 #include "conn.h"
+#include "event_arm.h"
 #include "link.h"
 #include "log.h"
 #include "util.h"
@@ -126,7 +127,7 @@ deadline(struct conn *c, unsigned ms)
 	if (ms == 0)
 		event_del(c->timer);
 	else
-		event_add(c->timer, &tv);
+		event_arm(c->timer, &tv);
 }
 
 /* What counts as one source: an IPv4 address, or an IPv6 /64. */
@@ -294,7 +295,7 @@ static void
 turn(struct event *ev, int *is, int on)
 {
 	if (on && !*is)
-		event_add(ev, NULL);
+		event_arm(ev, NULL);
 	else if (!on && *is)
 		event_del(ev);
 	*is = on;

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "event_arm.h"
 #include "json_memory.h"
 #include "log.h"
 #include "sandbox.h"
@@ -106,7 +107,7 @@ api_drain(uint64_t deadline_ms)
 	drain_until = time_mono_us() + (int64_t)deadline_ms * 1000;
 	conn_drain();
 	if (evtimer_pending(drain_timer, NULL) == 0)
-		event_add(drain_timer, &often);
+		event_arm(drain_timer, &often);
 	drain_look(-1, 0, NULL);
 }
 

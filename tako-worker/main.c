@@ -25,6 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event_arm.h"
 #include "imsgev.h"
 #include "failpoint.h"
 #include "log.h"
@@ -469,8 +470,8 @@ stream_begin(void)
 	w.result = result_new();
 	w.artifacts = artifacts_new(w.dir);
 	handover_limits(w.handover, &limits);
-	event_add(w.rd, NULL);
-	event_add(w.wr, NULL);
+	event_arm(w.rd, NULL);
+	event_arm(w.wr, NULL);
 	w.state = AT_BOOT;
 	tell(MSG_T_WORKER_SETUP_DONE, &done, -1);
 }
@@ -538,7 +539,7 @@ parent_job_start(const struct msg_frame *f, int fd)
 		bug("JOB_START with no sealed memfd of its length");
 	FAILPOINT("worker.given");
 	w.state = AT_RUN;
-	event_add(w.wr, NULL);
+	event_arm(w.wr, NULL);
 	stream_writable(w.stream_fd, EV_WRITE, NULL);
 }
 
@@ -556,7 +557,7 @@ parent_job_stop(const struct msg_frame *f)
 	if (w.state == AT_SETUP || w.state == AT_WORDS)
 		bug("JOB_STOP is not due");
 	if (w.state != AT_DONE)
-		event_add(w.grace, &tv);
+		event_arm(w.grace, &tv);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "artifact_store.h"
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -262,7 +263,7 @@ local_list(struct artifact_store *s, int first, artifact_list_cb cb, void *arg)
 	}
 	s->list_cb = cb;
 	s->list_arg = arg;
-	event_add(s->turn, &at_once);
+	event_arm(s->turn, &at_once);
 }
 
 /* ---- life -------------------------------------------------------------------

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -232,7 +233,7 @@ control_end(uint64_t client, enum rep error, const char *detail)
 
 	if (c == NULL)
 		return;
-	event_add(c->idle, &idle);
+	event_arm(c->idle, &idle);
 	client_end(c, error, detail);
 }
 
@@ -309,7 +310,7 @@ artifact_found_for(
 
 	if (c == NULL)
 		return;
-	event_add(c->idle, &idle);
+	event_arm(c->idle, &idle);
 	if (error == REP_NONE)
 		imsgev_compose(c->iev, MSG_T_REP_ARTIFACT, 0, m, fd);
 	client_end(c, error,
@@ -385,7 +386,7 @@ client_answer_late(
 	struct client *c = client_find((uint64_t)(uintptr_t)arg);
 
 	if (c != NULL)
-		event_add(c->idle, &idle);
+		event_arm(c->idle, &idle);
 	client_answer(error, detail, answer, arg);
 }
 
@@ -539,7 +540,7 @@ client_frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct msg_ctl_layer_remove layer;
 	const char *why;
 
-	event_add(c->idle, &idle);
+	event_arm(c->idle, &idle);
 	if (f->hdr.type == MSG_T_CTL_IMPORT && c->greeted)
 		return (client_import(c, f, fd));
 	close_fd(&fd);
@@ -693,7 +694,7 @@ client_idle(int fd, short events, void *arg)
 	(void)events;
 	/* Whoever reads a long list has nothing to say meanwhile. */
 	if (find_serves(c->serial))
-		event_add(c->idle, &idle);
+		event_arm(c->idle, &idle);
 	else
 		client_free(c);
 }
@@ -707,7 +708,7 @@ control_resume(int fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	(void)arg;
-	event_add(control_ev, NULL);
+	event_arm(control_ev, NULL);
 }
 
 static void
@@ -727,7 +728,7 @@ control_accept(int listener, short events, void *arg)
 		if (errno == EMFILE || errno == ENFILE) {
 			/* No descriptor: no use in being woken for it. */
 			event_del(control_ev);
-			event_add(control_again, &pause_for);
+			event_arm(control_again, &pause_for);
 		}
 		return;
 	}
@@ -749,7 +750,7 @@ control_accept(int listener, short events, void *arg)
 		free(c);
 		return;
 	}
-	event_add(c->idle, &idle);
+	event_arm(c->idle, &idle);
 	TAILQ_INSERT_TAIL(&clients, c, entry);
 	n_clients++;
 }
@@ -821,7 +822,7 @@ control_open(char *detail, size_t len)
 	control_again = evtimer_new(env.base, control_resume, NULL);
 	if (control_ev == NULL || control_again == NULL)
 		goto fail;
-	event_add(control_ev, NULL);
+	event_arm(control_ev, NULL);
 	return (0);
 fail:
 	snprintf(detail, len, "control_socket: %s: %s", path, strerror(errno));

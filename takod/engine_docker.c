@@ -27,6 +27,7 @@
 #include "cgroup.h"
 #include "docker_engine.h"
 #include "docker_spec.h"
+#include "event_arm.h"
 #include "log.h"
 #include "proof.h"
 #include "python.h"
@@ -79,7 +80,7 @@ container_later(struct container *c, int us)
 {
 	struct timeval tv = { us / 1000000, us % 1000000 };
 
-	event_add(c->later, &tv);
+	event_arm(c->later, &tv);
 }
 
 static struct container *

@@ -30,6 +30,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "oci_bundle.h"
 #include "oci_engine.h"
@@ -256,7 +257,7 @@ container_wake(struct container *c, int64_t us)
 {
 	struct timeval tv = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
 
-	event_add(c->timer, &tv);
+	event_arm(c->timer, &tv);
 }
 
 /* How many processes were still there. */
@@ -494,7 +495,7 @@ make_ended(int status, void *arg)
 		    runtime_name(c->runtime), strerror(errno));
 		return;
 	}
-	event_add(c->exit_ev, c->pidfd == -1 ? &now : NULL);
+	event_arm(c->exit_ev, c->pidfd == -1 ? &now : NULL);
 	c->state = OCI_RUNNING;
 	fd = c->fd;
 	c->fd = -1;

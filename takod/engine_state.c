@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -25,7 +26,7 @@ again_in(int seconds)
 {
 	struct timeval tv = { seconds, 0 };
 
-	event_add(ping_timer, &tv);
+	event_arm(ping_timer, &tv);
 }
 
 /* takod serves once it knows: jobs wait for an engine that is away. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -175,7 +176,7 @@ find_pump(struct find *f)
 	while (!f->gone && f->error == REP_NONE && f->sent < f->asked &&
 	       f->sent < f->n && f->ahead[f->sent % AHEAD].here)
 		if (find_send(f, iev) == -1) {
-			event_add(f->timer, &tv);
+			event_arm(f->timer, &tv);
 			break;
 		}
 	if (f->gone || f->error != REP_NONE || f->sent >= f->n) {

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "engine.h"
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -60,7 +61,7 @@ timer_in(int64_t us)
 {
 	struct timeval tv = { us / SECOND, us % SECOND };
 
-	event_add(x.timer, &tv);
+	event_arm(x.timer, &tv);
 }
 
 /* Forgets what is under way; the store still has what it did not write. */
@@ -84,7 +85,7 @@ batch_end(int more, int64_t us)
 	timer_in(us);
 	if (x.child != NULL) {
 		proc_deadline(x.child, 0);
-		event_add(x.idle, &idle);
+		event_arm(x.idle, &idle);
 	}
 }
 

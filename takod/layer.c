@@ -23,6 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event_arm.h"
 #include "layer.h"
 #include "oci_run.h"
 #include "requirement.h"
@@ -491,7 +492,7 @@ sweep(int fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	(void)arg;
-	event_add(sweep_timer, &every);
+	event_arm(sweep_timer, &every);
 	if (!env.ready || env.stopping || !engine_state_usable())
 		return;
 	TAILQ_FOREACH (i, &images, entry)
@@ -596,5 +597,5 @@ layers_init(void)
 	close_fd(&parent);
 	if ((sweep_timer = evtimer_new(env.base, sweep, NULL)) == NULL)
 		fatal(NULL);
-	event_add(sweep_timer, &now);
+	event_arm(sweep_timer, &now);
 }

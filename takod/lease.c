@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -215,7 +216,7 @@ tick(int fd, short events, void *arg)
 	(void)arg;
 	tv.tv_sec = us / 1000000;
 	tv.tv_usec = us % 1000000;
-	event_add(lease.timer, &tv);
+	event_arm(lease.timer, &tv);
 	TAILQ_FOREACH_SAFE (r, &runs, entry, next)
 		if (lease_over(r))
 			run_lost(r, "the lease could not be extended in time");

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -274,7 +275,7 @@ sweep_in(int64_t us)
 {
 	struct timeval tv = { us / SECOND, us % SECOND };
 
-	event_add(sweep_timer, &tv);
+	event_arm(sweep_timer, &tv);
 }
 
 static void

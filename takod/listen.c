@@ -24,6 +24,7 @@
 #include <sys/un.h>
 
 #include "bind.h"
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -159,7 +160,7 @@ leave(int fd, short events, void *arg)
 	for (i = 0; i < leaving.n; i++)
 		waiting += backlog(leaving.list[i].fd);
 	if (waiting > 0 && leave_turns++ < LEAVE_TURNS) {
-		event_add(leave_timer, &tv);
+		event_arm(leave_timer, &tv);
 		return;
 	}
 	drop_all(&leaving);
@@ -420,7 +421,7 @@ listen_keep(void)
 	    (leave_timer = evtimer_new(env.base, leave, NULL)) == NULL)
 		fatal(NULL);
 	leave_turns = 0;
-	event_add(leave_timer, &tv);
+	event_arm(leave_timer, &tv);
 }
 
 void

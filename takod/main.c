@@ -39,6 +39,7 @@
 
 #include "artifact_store.h"
 #include "data_dir.h"
+#include "event_arm.h"
 #include "json_memory.h"
 #include "log.h"
 #include "takod.h"
@@ -237,7 +238,7 @@ stop_children(void)
 	for (i = 0; i < MAX_SLOTS; i++)
 		pool_end(&slots[i], "takod stops");
 	index_stop();
-	event_add(stop_timer, &tv);
+	event_arm(stop_timer, &tv);
 	takod_check_stopped();
 }
 
@@ -273,7 +274,7 @@ stop_late(int fd, short events, void *arg)
 		log_warnx("drain_timeout: %u running jobs are interrupted",
 		    run_count());
 		interrupted = 1;
-		event_add(stop_timer, &limit);
+		event_arm(stop_timer, &limit);
 		TAILQ_FOREACH_SAFE (r, &runs, entry, next)
 			run_end(r, REASON_STOP);
 		takod_check_stopped();
@@ -307,7 +308,7 @@ takod_stop(int now)
 	stop_requested = 1;
 	env.draining = 1;
 	lease_beat();
-	event_add(stop_timer, &tv);
+	event_arm(stop_timer, &tv);
 	takod_check_stopped();
 }
 

@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "network.h"
 #include "util.h"
@@ -251,7 +252,7 @@ asks_wake(struct network *n)
 	struct network_ask *a;
 
 	TAILQ_FOREACH (a, &n->asks, entry)
-		event_add(a->turn, &now);
+		event_arm(a->turn, &now);
 }
 
 static void
@@ -429,7 +430,7 @@ uplink_readable(evutil_socket_t fd, short events, void *arg)
 	log_warnx("network: pasta has ended; again in %d ms", n->uplink_pause);
 	tv.tv_sec = n->uplink_pause / 1000;
 	tv.tv_usec = n->uplink_pause % 1000 * 1000;
-	event_add(n->uplink_again, &tv);
+	event_arm(n->uplink_again, &tv);
 }
 
 static void
@@ -457,7 +458,7 @@ uplink_start(struct network *n)
 		 NULL, NULL, 0)) == -1) {
 		log_warn("network: pasta");
 		n->uplink = 0;
-		event_add(n->uplink_again, &later);
+		event_arm(n->uplink_again, &later);
 		return;
 	}
 	if (n->uplink == 0)
@@ -626,7 +627,7 @@ ask_looked_up(const struct network_address *list, size_t n_list, void *arg)
 	}
 	network_lookup_drop(a->lookup);
 	a->lookup = NULL;
-	event_add(a->turn, &now);
+	event_arm(a->turn, &now);
 }
 
 struct network_ask *
@@ -657,7 +658,7 @@ network_ask(struct network *n, const struct network_policy *policy,
 			return (a);
 		log_warn("network: names are not looked up");
 	}
-	event_add(a->turn, &now);
+	event_arm(a->turn, &now);
 	return (a);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "oci_engine.h"
 #include "util.h"
@@ -111,7 +112,7 @@ probe_end(struct oci_probe *p)
 	if (p->c != NULL)
 		oci_remove(p->e, p->c, probe_removed, p);
 	else
-		event_add(p->timer, &now);
+		event_arm(p->timer, &now);
 	p->c = NULL;
 }
 
@@ -210,7 +211,7 @@ probe_created(struct container *c, int fd, int mux, enum engine_error error,
 	    event_new(p->e->base, fd, EV_READ | EV_PERSIST, probe_readable, p);
 	if (p->ev == NULL || event_add(p->ev, NULL) == -1)
 		fatal(NULL);
-	event_add(p->timer, &left);
+	event_arm(p->timer, &left);
 }
 
 static void
@@ -336,5 +337,5 @@ oci_probe(struct engine *e, enum runtime runtime, engine_probe_cb cb, void *arg)
 		probe_failed(
 		    p, ENGINE_TRANSIENT, "%s: %s", program, strerror(errno));
 	else
-		event_add(p->timer, &limit);
+		event_arm(p->timer, &limit);
 }

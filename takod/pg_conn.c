@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "pg_conn.h"
 #include "util.h"
@@ -75,7 +76,7 @@ in_us(struct event *ev, int64_t us)
 {
 	struct timeval tv = { us / SECOND, us % SECOND };
 
-	event_add(ev, &tv);
+	event_arm(ev, &tv);
 }
 
 /* ---- parameters -------------------------------------------------------------
@@ -280,7 +281,7 @@ flush(struct pg_conn *c)
 	case 0:
 		break;
 	case 1:
-		event_add(c->out, NULL);
+		event_arm(c->out, NULL);
 		break;
 	default:
 		drop(c, PQerrorMessage(c->pg));
@@ -487,7 +488,7 @@ connected(struct pg_conn *c)
 	c->out = event_new(c->base, fd, EV_WRITE, writable, c);
 	if (c->in == NULL || c->out == NULL)
 		fatal(NULL);
-	event_add(c->in, NULL);
+	event_arm(c->in, NULL);
 	PQsetnonblocking(c->pg, 1);
 	c->state = SETTING_UP;
 	c->heard = time_mono_us();
@@ -507,7 +508,7 @@ watch(struct pg_conn *c, short what)
 	c->in = event_new(c->base, PQsocket(c->pg), what, poll_connect, c);
 	if (c->in == NULL)
 		fatal(NULL);
-	event_add(c->in, NULL);
+	event_arm(c->in, NULL);
 }
 
 static void

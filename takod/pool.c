@@ -22,6 +22,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include "event_arm.h"
 #include "failpoint.h"
 #include "log.h"
 #include "python.h"
@@ -406,7 +407,7 @@ slot_deadline(struct slot *s, int64_t us)
 {
 	struct timeval tv = { us / 1000000, us % 1000000 };
 
-	event_add(s->deadline, &tv);
+	event_arm(s->deadline, &tv);
 }
 
 static struct slot *
@@ -667,7 +668,7 @@ pool_fill_soon(void)
 	static const struct timeval soon = { 0, SOON_MS * 1000 };
 
 	if (!evtimer_pending(fill_soon, NULL))
-		event_add(fill_soon, &soon);
+		event_arm(fill_soon, &soon);
 }
 
 /* ---- taking one down

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "sandbox.h"
 #include "takod.h"
@@ -299,7 +300,7 @@ child_exited(int fd, short events, void *arg)
 		-1 ||
 	    info.si_pid == 0) {
 		if (errno != ECHILD)
-			event_add(c->exit_ev, NULL);
+			event_arm(c->exit_ev, NULL);
 		return;
 	}
 	log_exit(c, &info);
@@ -332,7 +333,7 @@ proc_deadline(struct child *c, int ms)
 	if (ms == 0)
 		event_del(c->deadline);
 	else
-		event_add(c->deadline, &tv);
+		event_arm(c->deadline, &tv);
 }
 
 int
@@ -411,7 +412,7 @@ heed_again(int fd, short events, void *arg)
 	/* What it answered is not read yet. */
 	if (api->asked != 0)
 		api->asked = time_mono_us();
-	event_add(heed, &soon);
+	event_arm(heed, &soon);
 }
 
 void
@@ -462,7 +463,7 @@ api_gone(struct child *c, void *arg)
 	pause_ms = pause_ms == 0		    ? RESPAWN_FIRST_MS
 		   : pause_ms * 2 > RESPAWN_MOST_MS ? RESPAWN_MOST_MS
 						    : pause_ms * 2;
-	event_add(api_respawn, &tv);
+	event_arm(api_respawn, &tv);
 }
 
 void
@@ -475,7 +476,7 @@ proc_api_start(void)
 		fatal(NULL);
 	api = proc_spawn(FROM_API, env.api_uid, env.api_gid, api_gone, NULL);
 	if (api == NULL) {
-		event_add(api_respawn, &tv);
+		event_arm(api_respawn, &tv);
 		return;
 	}
 	proc_api_setup();

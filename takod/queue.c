@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "failpoint.h"
 #include "log.h"
 #include "takod.h"
@@ -189,7 +190,7 @@ look(int fd, short events, void *arg)
 	(void)arg;
 	tv.tv_sec = (time_t)wait;
 	tv.tv_usec = (suseconds_t)((wait - (double)tv.tv_sec) * 1e6);
-	event_add(poll_timer, &tv);
+	event_arm(poll_timer, &tv);
 	again = 0;
 	if (!env.ready || !env.store_up || env.draining || env.stopping ||
 	    !engine_state_usable() ||

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "artifact_store.h"
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -54,7 +55,7 @@ timer_in(int64_t us)
 {
 	struct timeval tv = { us / SECOND, us % SECOND };
 
-	event_add(sweep.timer, &tv);
+	event_arm(sweep.timer, &tv);
 }
 
 /* A timer: an event made active by its own callback would let none other in. */
@@ -63,7 +64,7 @@ turn_again(void)
 {
 	static const struct timeval at_once = { 0, 0 };
 
-	event_add(sweep.turn, &at_once);
+	event_arm(sweep.turn, &at_once);
 }
 
 static int64_t

@@ -27,6 +27,7 @@
 #include <sys/stat.h>
 
 #include "artifact_store.h"
+#include "event_arm.h"
 #include "failpoint.h"
 #include "log.h"
 #include "takod.h"
@@ -87,7 +88,7 @@ arm(struct run *r, int64_t us)
 	tv.tv_usec = us % 1000000;
 	/* From now on, not from when this turn of the loop began. */
 	event_base_update_cache_time(env.base);
-	event_add(r->timer, &tv);
+	event_arm(r->timer, &tv);
 }
 
 static void

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 #include "curl_loop.h"
+#include "event_arm.h"
 #include "log.h"
 #include "s3_client.h"
 #include "util.h"
@@ -241,7 +242,7 @@ request_again(struct s3_request *r, const char *detail)
 	ms += (int)arc4random_uniform((unsigned)ms / 2);
 	tv.tv_sec = ms / 1000;
 	tv.tv_usec = ms % 1000 * 1000;
-	event_add(r->again, &tv);
+	event_arm(r->again, &tv);
 }
 
 static void
@@ -490,7 +491,7 @@ s3_client_ask(
 	r->again = evtimer_new(c->base, on_again, r);
 	if (r->again == NULL || (r->curl = curl_easy_init()) == NULL)
 		fatal(NULL);
-	event_add(r->again, &at_once);
+	event_arm(r->again, &at_once);
 }
 
 char *

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "sqlite_store.h"
 #include "store_schema.h"
@@ -135,7 +136,7 @@ set_up(struct store *s, int up, const char *detail)
 	if (up)
 		event_del(s->retry);
 	else
-		event_add(s->retry, &tv);
+		event_arm(s->retry, &tv);
 	if (s->told && up == s->up)
 		return;
 	s->told = 1;
@@ -185,7 +186,7 @@ rest(struct store *s, struct store_op *op)
 	}
 	TAILQ_INSERT_TAIL(&s->resting, op, entry);
 	if (!event_pending(s->rest, EV_TIMEOUT, NULL))
-		event_add(s->rest, &tv);
+		event_arm(s->rest, &tv);
 }
 
 static void
@@ -197,7 +198,7 @@ rested(int fd, short events, void *arg)
 	(void)fd;
 	(void)events;
 	TAILQ_CONCAT(&s->queue, &s->resting, entry);
-	event_add(s->turn, &at_once);
+	event_arm(s->turn, &at_once);
 }
 
 /*
@@ -245,7 +246,7 @@ turn_soon(struct store *s)
 {
 	static const struct timeval at_once = { 0, 0 };
 
-	event_add(s->turn, &at_once);
+	event_arm(s->turn, &at_once);
 }
 
 static void
@@ -279,10 +280,10 @@ turn(int fd, short events, void *arg)
 	}
 	/* From when it grew too long, not put off by what goes on coming. */
 	if (s->wal_pages > CHECKPOINT_BUSY_PAGES)
-		event_add(s->idle, &at_once);
+		event_arm(s->idle, &at_once);
 	else if (s->wal_pages > CHECKPOINT_PAGES &&
 		 !event_pending(s->idle, EV_TIMEOUT, NULL))
-		event_add(s->idle, &idle);
+		event_arm(s->idle, &idle);
 }
 
 /* Copies the WAL back, a moment after it grew too long. */
@@ -786,7 +787,7 @@ sqlite_open(struct event_base *base, const char *url,
 		snprintf(detail, len, "%s", sqlite3_errmsg(s->db));
 		goto fail;
 	}
-	event_add(s->retry, &at_once);
+	event_arm(s->retry, &at_once);
 	return (s);
 fail:
 	sqlite_close(s);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -89,7 +90,7 @@ tenants_apply(void)
 	struct tenant_policies all;
 	size_t i;
 
-	event_add(again, &tv);
+	event_arm(again, &tv);
 	if (!env.store_up)
 		return;
 	all.n = 1 + cf->n_api_keys;

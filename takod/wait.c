@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "event_arm.h"
 #include "log.h"
 #include "takod.h"
 #include "util.h"
@@ -102,7 +103,7 @@ wait_add(uint32_t req, const char *job_id, enum view view, int64_t wait_ms,
 	n_waiters++;
 	if (wait_ms > 0 &&
 	    (w->timer = evtimer_new(env.base, waited, w)) != NULL)
-		event_add(w->timer, &tv);
+		event_arm(w->timer, &tv);
 }
 
 const char *
@@ -200,7 +201,7 @@ poll_store(int fd, short events, void *arg)
 	tv.tv_usec =
 	    (suseconds_t)((env.conf->queue_wait_timeout - (double)tv.tv_sec) *
 			  1e6);
-	event_add(poll_timer, &tv);
+	event_arm(poll_timer, &tv);
 	if (!env.store_up)
 		return;
 	TAILQ_FOREACH (w, &waiters, entry) {
@@ -255,7 +256,7 @@ wait_store_state(int up)
 	if (up)
 		event_del(timer);
 	else if (!event_pending(timer, EV_TIMEOUT, NULL))
-		event_add(timer, &patience);
+		event_arm(timer, &patience);
 }
 
 void
