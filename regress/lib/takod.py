@@ -67,8 +67,11 @@ class Takod:
         self.url = "http://127.0.0.1:%d" % self.port
         self.env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
                     "HOME": self.dir,
-                    # For a sanitizer's build; children get none of it.
-                    "UBSAN_OPTIONS": "print_stacktrace=1", **(env or {})}
+                    # For a sanitizer's build; children get none of it. What
+                    # is freed is reused soon, so that a figure of memory
+                    # means something.
+                    "UBSAN_OPTIONS": "print_stacktrace=1",
+                    "ASAN_OPTIONS": "quarantine_size_mb=4", **(env or {})}
         self.keys = self._keys(config or {})
         self.text, self.within = text, within
         if text is not None:
