@@ -548,8 +548,6 @@ image_build(const struct conf *running, const char *images, int docker,
 		return (EX_USAGE);
 	}
 	link_name(link, python);
-	/* Its functions take the name from there. */
-	named.docker_image = xstrdup(python_image(running, NULL, python, name));
 	if (geteuid() != 0) {
 		image_say(
 		    "must be run as root: it installs packages into a new "
@@ -564,6 +562,8 @@ image_build(const struct conf *running, const char *images, int docker,
 		return (EX_CANTCREAT);
 	if ((lock = lock_images(images)) == -1)
 		return (EX_CANTCREAT);
+	/* Its functions take the name from there. */
+	named.docker_image = xstrdup(python_image(running, NULL, python, name));
 	remove_stale(images);
 	sources = host_sources(suite);
 	image_key(key, suite, sources);
