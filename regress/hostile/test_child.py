@@ -121,7 +121,7 @@ def test_job_without_key():
 
 
 @pytest.mark.parametrize("number,name", ATTACKS_OF_API)
-def test_hostile_api(number, name):
+def test_hostile_api(number, name, sanitized):
     """Row T07 of the fault catalogue."""
     daemon = Hostile("tako-api", folder_for("hostile-api"), number,
                      config={"warm_pool_size": 0})
@@ -145,7 +145,9 @@ def test_hostile_api(number, name):
             assert lines == refused_calls(daemon.log()), lines
         # A flood may cost what it sends, but no more than that.
         assert spent[0] - cpu <= 1.0 + (time.monotonic() - begun)
-        assert spent[1] - rss < 16 * 1024, "parent grew by %d KiB" % (
+        # A sanitizer's build has a margin around each allocation.
+        most = 48 if sanitized else 16
+        assert spent[1] - rss < most * 1024, "parent grew by %d KiB" % (
             spent[1] - rss)
         assert spent[2] - fds <= 12
         # It is still a daemon: takoctl is answered, and it ends in order.

@@ -754,12 +754,6 @@ words_as_worker(void)
 	send_msg(MSG_T_WORKER_READY, &m, -1);
 }
 
-static void
-words_crash(void)
-{
-	raise(SIGSEGV);
-}
-
 #define A 1
 #define W 2
 #define T 3
@@ -823,7 +817,7 @@ static const struct {
 	{ "words_too_long", T, AT_RUNNING, words_too_long },
 	{ "words_setup_again", T, AT_RUNNING, words_setup_again },
 	{ "words_as_worker", T, AT_RUNNING, words_as_worker },
-	{ "words_crash", T, AT_RUNNING, words_crash },
+	{ "words_crash", T, AT_RUNNING, dies },
 	{ "short_frame", T, AT_RUNNING, short_frame },
 	{ "oversize", T, AT_RUNNING, oversize },
 	{ "type_of_parent", T, AT_RUNNING, type_of_parent },
