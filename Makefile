@@ -163,7 +163,7 @@ TOOLS = $(patsubst %.c,$(B)/%,$(call srcs,regress/tools))
 
 $(B)/regress/unit/%: regress/unit/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c,$^) \
+	$(CC) $(TEST_CFLAGS) -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter regress/%.c,$^) \
 	    $(TEST_LDLIBS)
 # Its cases, a file for each subject.
 $(B)/regress/unit/store_conformance: $(call srcs,regress/unit/store)

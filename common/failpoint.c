@@ -123,10 +123,18 @@ void *REAL(malloc)(size_t);
 void *REAL(calloc)(size_t, size_t);
 void *REAL(realloc)(void *, size_t);
 
+static int at_hand;
+
+void
+failpoint_at_hand(int on)
+{
+	at_hand = on;
+}
+
 static int
 allocation_fails(void)
 {
-	if (fp == NULL || fp->malloc_fails == 0 ||
+	if (fp == NULL || at_hand || fp->malloc_fails == 0 ||
 	    strcmp((const char *)(uintptr_t)fp->program,
 		program_invocation_short_name) != 0)
 		return (0);

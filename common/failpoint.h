@@ -16,11 +16,15 @@
 
 void failpoint_hit(const char *name);
 int64_t failpoint_clock(void); /* us that the wall clock is ahead */
-#define FAILPOINT(name)	  failpoint_hit(name)
-#define FAILPOINT_CLOCK() failpoint_clock()
+/* While it is on no allocation fails: the memory was there before. */
+void failpoint_at_hand(int on);
+#define FAILPOINT(name)	      failpoint_hit(name)
+#define FAILPOINT_CLOCK()     failpoint_clock()
+#define FAILPOINT_AT_HAND(on) failpoint_at_hand(on)
 #else
-#define FAILPOINT(name)	  ((void)0)
-#define FAILPOINT_CLOCK() 0
+#define FAILPOINT(name)	      ((void)0)
+#define FAILPOINT_CLOCK()     0
+#define FAILPOINT_AT_HAND(on) ((void)0)
 #endif
 
 #endif

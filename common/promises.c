@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/sockios.h>
@@ -29,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "failpoint.h"
 #include "log.h"
 #include "msg.h"
 #include "sandbox.h"
@@ -41,10 +43,11 @@ enum check {
 	WITH	 /* it has all of value's bits */
 };
 /* Values that are known late. */
-#define OWN_PID	  (UINT64_MAX - 1)
-#define FOLDER	  (UINT64_MAX - 2)
-#define TOLD_MS	  1000 /* in the handler: until the channel takes it ... */
-#define KILLED_MS 5000 /* ... and until the parent has read it */
+#define OWN_PID	      (UINT64_MAX - 1)
+#define FOLDER	      (UINT64_MAX - 2)
+#define FILTER_MEMORY 122880
+#define TOLD_MS	      1000 /* in the handler: until the channel takes it ... */
+#define KILLED_MS     5000 /* ... and until the parent has read it */
 
 struct rule {
 	unsigned promise;
@@ -196,6 +199,27 @@ allow(scmp_filter_ctx ctx, const struct sandbox *sb, const struct rule *r)
 	add(ctx, SCMP_ACT_ALLOW, r->call, n, args);
 }
 
+/*
+ * libseccomp 2.5 does not see where its program's end is missing for want of
+ * memory, or never comes back. So there is enough of it before it begins, in
+ * one piece that malloc(3) keeps: no larger than what it would map.
+ */
+void
+filter_memory(void)
+{
+	free(xmalloc(FILTER_MEMORY));
+	FAILPOINT_AT_HAND(1);
+}
+
+void
+filter_load(scmp_filter_ctx ctx)
+{
+	if (seccomp_load(ctx) < 0)
+		fatalx("seccomp_load");
+	seccomp_release(ctx);
+	FAILPOINT_AT_HAND(0);
+}
+
 scmp_filter_ctx
 promises_filter(const struct sandbox *sb)
 {
@@ -206,6 +230,7 @@ promises_filter(const struct sandbox *sb)
 	scmp_filter_ctx ctx;
 	size_t i;
 
+	filter_memory();
 	if ((ctx = seccomp_init(SCMP_ACT_TRAP)) == NULL ||
 	    seccomp_attr_set(
 		ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0)
@@ -255,7 +280,6 @@ void
 promises_enter(const struct sandbox *sb)
 {
 	struct sigaction sa;
-	scmp_filter_ctx ctx;
 
 	refused_type = sb->refused;
 	memset(&sa, 0, sizeof(sa));
@@ -264,8 +288,5 @@ promises_enter(const struct sandbox *sb)
 	sigfillset(&sa.sa_mask);
 	if (sigaction(SIGSYS, &sa, NULL) == -1)
 		fatal("sigaction");
-	ctx = promises_filter(sb);
-	if (seccomp_load(ctx) < 0)
-		fatalx("seccomp_load");
-	seccomp_release(ctx);
+	filter_load(promises_filter(sb));
 }

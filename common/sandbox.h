@@ -87,6 +87,10 @@ int landlock_abi(void); /* that would be used; 0: there is none */
 
 /* promises.c */
 typedef void *scmp_filter_ctx;
+/* Before libseccomp begins: the end is here, or none for want of memory. */
+void filter_memory(void);
+/* Loads it and sets it free. */
+void filter_load(scmp_filter_ctx);
 /* The filter, not loaded yet; the caller releases it. */
 scmp_filter_ctx promises_filter(const struct sandbox *);
 /* Loads it, with the handler that tells of what it refused. */

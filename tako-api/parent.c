@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "blob.h"
+#include "event_arm.h"
 #include "imsgev.h"
 #include "failpoint.h"
 #include "log.h"
@@ -447,7 +448,7 @@ tell_later(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 	while ((p = pending_gone()) != NULL)
 		if (tell_gone(p->id) == -1) {
-			evtimer_add(gone_timer, &soon);
+			event_arm(gone_timer, &soon);
 			return;
 		}
 }

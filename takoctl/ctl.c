@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "blob.h"
+#include "event_arm.h"
 #include "log.h"
 #include "takoctl.h"
 #include "util.h"
@@ -202,7 +203,7 @@ frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	struct ctl *c = arg;
 	const char *why = "not an answer";
 
-	event_add(c->late, &c->limit);
+	event_arm(c->late, &c->limit);
 	if (f->hdr.type == MSG_T_CTL_END && c->end != NULL) {
 		close_fd(&fd);
 		if (msg_ctl_end_read(f, c->end, &why) == -1)
@@ -214,7 +215,7 @@ frame(struct imsgev *iev, const struct msg_frame *f, int fd, void *arg)
 	}
 	if (c->cb != NULL && c->cb(f, fd, c->arg) == 0) {
 		/* What was done with it is no time that takod took. */
-		event_add(c->late, &c->limit);
+		event_arm(c->late, &c->limit);
 		return (0);
 	}
 fail:
@@ -357,7 +358,7 @@ ctl_call(struct ctl *c, uint32_t type, const void *m, int fd, ctl_cb cb,
 	if (c->why == NULL && imsgev_compose(c->iev, type, 0, m, fd) == -1)
 		c->why = strerror(errno);
 	if (c->why == NULL) {
-		event_add(c->late, &c->limit);
+		event_arm(c->late, &c->limit);
 		event_base_dispatch(c->base);
 		event_del(c->late);
 	}

@@ -89,6 +89,7 @@ struct engine {
 	int may_network;	   /* takod has what that takes */
 	char runtime_without[256]; /* why its runtime has no network; "" */
 	int runtime_loopback;	   /* it brings none up */
+	int remapped; /* containers are in a user namespace (userns-remap) */
 	/*
 	 * How many more times to look for containers that nobody knows: set
 	 * when the outcome of a call is not known, or a removal failed.

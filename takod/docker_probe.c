@@ -243,6 +243,20 @@ probe_make(struct probe *p)
 	    probe_exited, p);
 }
 
+/* Of the engine's "SecurityOptions", as "name=userns". */
+static int
+is_remapped(const json_t *options)
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach (options, i, item)
+		if (json_string_value(item) != NULL &&
+		    strcmp(json_string_value(item), "name=userns") == 0)
+			return (1);
+	return (0);
+}
+
 /* The engine's list of runtimes says sooner and clearer what is missing. */
 static void
 probe_informed(const struct docker_answer *a, void *arg)
@@ -254,6 +268,8 @@ probe_informed(const struct docker_answer *a, void *arg)
 		probe_fail(p, a->error, "%s", a->detail);
 		return;
 	}
+	p->ask.e->remapped =
+	    is_remapped(json_object_get(a->json, "SecurityOptions"));
 	docker_network_runtime(
 	    p->ask.e, p->result.runtime, json_object_get(a->json, "Runtimes"));
 	version = json_string_value(json_object_get(a->json, "ServerVersion"));

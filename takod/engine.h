@@ -20,6 +20,12 @@
 #include "conf.h"
 #include "tako.h"
 
+/*
+ * What takods of the host have there: the claims of their ids, which outlive
+ * them, and the OCI engine's folders, which do not.
+ */
+#define PATH_RUN "/run/takod"
+
 struct engine;
 struct container; /* driver's own; handed back as it was given */
 

@@ -504,6 +504,18 @@ docker_post(struct container *c)
 		container_later(c, RETRY_US);
 }
 
+/*
+ * A user namespace of the engine's has some 65,536 ids: one thousand of those,
+ * by chance no other takod's.
+ */
+static uid_t
+ids_in_containers(const struct engine *e)
+{
+	uid_t block = e->uid_base / IDS_PER_TAKOD;
+
+	return (e->remapped ? (1 + block % 62) * IDS_PER_TAKOD : e->uid_base);
+}
+
 void
 docker_make(struct engine *e, const struct container_spec *spec,
     const char *const probe[4], int64_t deadline_us, engine_create_cb cb,
@@ -511,7 +523,7 @@ docker_make(struct engine *e, const struct container_spec *spec,
 {
 	struct docker_spec d = { .spec = spec,
 		.instance = e->instance,
-		.uid_base = e->uid_base,
+		.uid_base = ids_in_containers(e),
 		.init = e->init,
 		.seccomp = e->seccomp,
 		.loopback = e->runtime_loopback };
@@ -548,7 +560,7 @@ docker_hold(struct engine *e, const struct container_spec *spec,
 {
 	struct docker_spec d = { .spec = spec,
 		.instance = e->instance,
-		.uid_base = e->uid_base,
+		.uid_base = ids_in_containers(e),
 		.init = e->init,
 		.seccomp = e->seccomp,
 		.holder = 1 };

@@ -2,15 +2,17 @@
  * engine_oci.c: containers by running an OCI runtime's program, no daemon
  * between. Runs in takod, as root.
  *
- * A container is a folder <data_dir>/oci/bundles/<name> (config.json, the
+ * A container is a folder /run/takod/<instance>/<name> (config.json, the
  * runtime's state, its log) and a control group /takod-<instance>/<name> in
  * every hierarchy, and nothing else on the host: its mounts are in namespaces
- * that end with it. Where cgroup v2 is mounted the runtime's own processes are
- * in a group beside it, <name>.run: so those too can be found after takod was
- * killed, and killed at one stroke. So removing one is the same whatever the
- * runtime and however far it came: kill all in the group until it is empty,
- * remove the group, remove the folder. The runtime's own "delete" is not needed
- * for it (runsc's takes over a second).
+ * that end with it. No container outlives the host's memory, so its folder is
+ * there too: on a disk, a tenth of what takod does for a job was for ext4 to
+ * find numbers of files that were not removed a moment ago. Where cgroup v2 is
+ * mounted the runtime's own processes are in a group beside it, <name>.run: so
+ * those too can be found after takod was killed, and killed at one stroke. So
+ * removing one is the same whatever the runtime and however far it came: kill
+ * all in the group until it is empty, remove the group, remove the folder. The
+ * runtime's own "delete" is not needed for it (runsc's takes over a second).
  *
  * The runtime's "run --detach" ends once tako-init was started. The stream is
  * a socketpair that is the container's stdin and stdout. Its stderr is
@@ -1042,6 +1044,8 @@ oci_close(struct engine *e)
 	if (e->cg != NULL)
 		(void)cgroup_remove(e->cg, e->group);
 	cgroups_free(e->cg);
+	if (e->dir[0] != '\0')
+		(void)rmdir(e->dir);
 	json_decref(e->seccomp);
 	close_fd(&e->filter);
 	free(e);
@@ -1064,26 +1068,25 @@ read_seccomp(struct engine *e, char *detail, size_t len)
 	return (e->seccomp == NULL ? -1 : 0);
 }
 
+/* Like mkdir(2), of one that may be there. */
+static int
+folder_make(const char *path, mode_t mode)
+{
+	return (mkdir(path, mode) == -1 && errno != EEXIST ? -1
+							   : chmod(path, mode));
+}
+
 /* The folders that bundles live in, and the one that images are shown at. */
 static int
 open_folders(struct engine *e, char *detail, size_t len)
 {
-	char oci[sizeof(e->dir)];
-
-	if ((size_t)snprintf(oci, sizeof(oci), "%s/oci", e->conf->data_dir) >=
-		sizeof(oci) ||
-	    (size_t)snprintf(e->dir, sizeof(e->dir), "%s/oci/bundles",
-		e->conf->data_dir) >= sizeof(e->dir)) {
-		snprintf(detail, len, "data_dir: too long");
-		return (-1);
-	}
-	if ((mkdir(oci, 0700) == -1 && errno != EEXIST) ||
-	    (mkdir(e->dir, 0700) == -1 && errno != EEXIST)) {
+	snprintf(e->dir, sizeof(e->dir), PATH_RUN "/%s", e->instance);
+	if (folder_make(PATH_RUN, 0755) == -1 ||
+	    folder_make(e->dir, 0700) == -1) {
 		snprintf(detail, len, "%s: %s", e->dir, strerror(errno));
 		return (-1);
 	}
-	if ((mkdir(PATH_RUNTIME_ROOT, 0755) == -1 && errno != EEXIST) ||
-	    chmod(PATH_RUNTIME_ROOT, 0755) == -1) {
+	if (folder_make(PATH_RUNTIME_ROOT, 0755) == -1) {
 		snprintf(
 		    detail, len, "%s: %s", PATH_RUNTIME_ROOT, strerror(errno));
 		return (-1);

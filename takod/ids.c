@@ -78,7 +78,6 @@ ids_choose(const struct conf *cf, struct ids *ids, char *detail, size_t len)
  * the file. Network namespaces have no part in it.
  */
 
-#define PATH_CLAIMS "/run/takod"
 #define CLAIM_NAMES ((off_t)1 << 32) /* a byte for each, behind the ids */
 
 static int
@@ -92,11 +91,11 @@ claim(int fd, off_t first, off_t n)
 int
 ids_claim(const struct ids *ids, char *detail, size_t len)
 {
-	static const char path[] = PATH_CLAIMS "/ids";
+	static const char path[] = PATH_RUN "/ids";
 	off_t name = (off_t)strtoul(ids->instance, NULL, 16);
 	int fd = -1;
 
-	if ((mkdir(PATH_CLAIMS, 0755) == -1 && errno != EEXIST) ||
+	if ((mkdir(PATH_RUN, 0755) == -1 && errno != EEXIST) ||
 	    (fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
 		 0600)) == -1) {
 		snprintf(detail, len,

@@ -64,8 +64,8 @@ struct engine {
 	const struct conf *conf;
 	uid_t uid_base;
 	char instance[64];
-	char group[96];		/* "/takod-<instance>" */
-	char dir[PATH_MAX / 2]; /* of the bundles */
+	char group[96]; /* "/takod-<instance>" */
+	char dir[96];	/* of the bundles */
 	char init[PATH_MAX];
 	json_t *seccomp; /* the profile, read once for all bundles */
 	int filter;	 /* the same, as a program; -1: only as it is above */

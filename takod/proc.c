@@ -94,7 +94,7 @@ child_exec(void *arg)
 	/* No job is longer, and a worker that waits for one does nothing. */
 	const rlim_t most = (rlim_t)(cf->max_startup_timeout + cf->max_timeout);
 	const struct rlimit cpu = { most, most };
-	char *argv[] = { (char *)(uintptr_t)program_of(s->kind), NULL, NULL };
+	char *argv[] = { (char *)(uintptr_t)name_of(s->kind), NULL, NULL };
 	char *envp[] = { NULL };
 	sigset_t none;
 	int null;

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 
 #include "log.h"
+#include "sandbox.h"
 #include "takod.h"
 #include "util.h"
 
@@ -91,6 +92,7 @@ shut_filter(enum shut_for use)
 {
 	scmp_filter_ctx ctx;
 
+	filter_memory();
 	if ((ctx = seccomp_init(SCMP_ACT_ALLOW)) == NULL ||
 	    seccomp_attr_set(
 		ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)) < 0)
@@ -115,7 +117,6 @@ among(int cap, const int *caps, size_t n)
 void
 shut_enter(enum shut_for use)
 {
-	scmp_filter_ctx ctx;
 	int cap;
 
 	/* Nothing is added to what whoever started takod has left it. */
@@ -135,11 +136,6 @@ shut_enter(enum shut_for use)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
 		fatal("prctl");
 #ifndef SANDBOX_NULL
-	ctx = shut_filter(use);
-	if (seccomp_load(ctx) < 0)
-		fatalx("seccomp_load");
-	seccomp_release(ctx);
-#else
-	(void)ctx;
+	filter_load(shut_filter(use));
 #endif
 }

@@ -20,6 +20,7 @@ RUNTIMES = ("runc", "runsc")
 INSTANCE = "otest%d" % os.getpid()
 UID_BASE = 733000
 GROUP = "takod-" + INSTANCE
+BUNDLES = "/run/takod/" + INSTANCE
 LIMITS, READY, CODE, GO, STDOUT, STDERR, EXIT, DONE = 2, 3, 4, 6, 8, 9, 10, 15
 
 
@@ -78,7 +79,7 @@ def left(data):
     """All that a container of this instance could leave."""
     found = glob.glob("/sys/fs/cgroup/*/%s/*/" % GROUP)
     found += glob.glob("/sys/fs/cgroup/%s/*/" % GROUP)
-    found += glob.glob(os.path.join(data, "oci", "bundles", "*"))
+    found += glob.glob(BUNDLES + "/*")
     with open("/proc/self/mountinfo") as file:
         found += [line for line in file
                   if data in line or "/run/takod-root" in line]
@@ -598,19 +599,18 @@ def test_killed_driver(data, runtime, moment_ms):
 
 def test_reconcile_spares_the_living(drive, data):
     job = Job(drive, "a", "runc")
-    os.mkdir(os.path.join(data, "oci", "bundles", "takod-x-old"), 0o700)
+    os.mkdir(os.path.join(BUNDLES, "takod-x-old"), 0o700)
     drive.ask("reconcile", "reconciled")
-    assert os.listdir(os.path.join(data, "oci", "bundles")) == [
-        "takod-%s-a" % INSTANCE]
+    assert os.listdir(BUNDLES) == ["takod-%s-a" % INSTANCE]
     out, end = job.run("print('alive')")
     assert (out, end) == ("alive\n", (1, 0))
     job.remove()
 
 
-def test_folders_are_private(drive, data):
+def test_folders_are_private(drive):
     job = Job(drive, "a", "runc")
-    for path in ("oci", "oci/bundles", "oci/bundles/takod-%s-a" % INSTANCE):
-        assert stat.S_IMODE(os.stat(os.path.join(data, path)).st_mode) == 0o700
+    for path in (BUNDLES, BUNDLES + "/takod-%s-a" % INSTANCE):
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
     job.remove()
 
 

@@ -383,7 +383,7 @@ def test_t26_no_descriptors(place, client):
 
 # Of one process that fails, the time is mostly that of its next start.
 @pytest.mark.parametrize("program,seconds", [
-    ("takod", 16), ("tako-api", 8), ("tako-worker", 10)])
+    ("takod", 16), ("tako-api", 8), ("tako-worker", 10), ("tako-words", 6)])
 def test_t27_no_memory(place, client, program, seconds):
     """The Nth allocation fails: an error, or a clean end (memory.py)."""
     seed = some_seed()

@@ -29,9 +29,12 @@ exec %s "$@"' runsc "$@"
 
 class Dockerd:
     """Starts an engine in folder, and returns once it answers. networks:
-    under runsc a job has what network its container has."""
+    under runsc a job has what network its container has; remap: a user whose
+    subordinate ids its containers have."""
 
-    def __init__(self, folder, runtimes=None, debug=False, networks=False):
+    def __init__(self, folder, runtimes=None, debug=False, networks=False,
+                 remap=None):
+        self.remap = remap
         self.folder = os.path.abspath(folder)
         self.data_root = self.path("data")
         self.socket = self.path("docker.sock")
@@ -78,6 +81,7 @@ class Dockerd:
                 "live-restore": False,
                 "debug": self.debug,
                 "shutdown-timeout": 5,
+                **({"userns-remap": self.remap} if self.remap else {}),
             }, file)
 
     def start(self):

@@ -108,16 +108,19 @@ def docker_image(networks=False):
     """The executor's image in such an engine, by name."""
     name = "code-executor:latest"
     if not getattr(dockerd(networks), "has_image", False):
-        path = os.path.join(
-            host.scratch(), "docker-image%s.yaml" % LANE)
-        with open(path, "w") as file:
-            file.write("data_dir: %s\nengine: docker\ndocker_host: %s\n" % (
-                json.dumps(os.path.join(build(), "check-image")),
-                json.dumps(dockerd(networks).docker_host)))
-        rootfs()  # so that the file system is there and only imported
-        image_build(path)
+        docker_image_build(dockerd(networks))
         dockerd(networks).has_image = True
     return name
+
+
+def docker_image_build(engine):
+    path = os.path.join(host.scratch(), "docker-image%s.yaml" % LANE)
+    with open(path, "w") as file:
+        file.write("data_dir: %s\nengine: docker\ndocker_host: %s\n" % (
+            json.dumps(os.path.join(build(), "check-image")),
+            json.dumps(engine.docker_host)))
+    rootfs()  # so that the file system is there and only imported
+    image_build(path)
 
 
 def docker_networks(runtime):

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -85,6 +86,29 @@ load(const struct who *who)
 	prog_len = (size_t)n / sizeof(prog[0]);
 	close(fd);
 }
+
+#ifndef __SANITIZE_ADDRESS__
+/* A filter needs no memory of the kernel's but what was at hand before. */
+static void
+memory_at_hand(void **state)
+{
+	struct mallinfo2 all;
+	const void *end;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < nitems(whos); i++) {
+		while (mallinfo2().keepcost > 4096)
+			assert_non_null(malloc(1024));
+		filter_memory();
+		all = mallinfo2();
+		end = sbrk(0);
+		load(&whos[i]);
+		assert_ptr_equal(sbrk(0), end);
+		assert_int_equal(mallinfo2().hblks, all.hblks);
+	}
+}
+#endif
 
 /* What the kernel would make of a call: classic BPF, as libseccomp uses it. */
 static uint32_t
@@ -453,6 +477,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(golden),
+#ifndef __SANITIZE_ADDRESS__
+		cmocka_unit_test(memory_at_hand),
+#endif
 #ifndef SANDBOX_NULL
 		cmocka_unit_test(kernel),
 		cmocka_unit_test(last_word),
