@@ -1,8 +1,9 @@
 """
 page.py: what `make bench` leaves: <folder>/results/<date>.json with every row,
 README.md as a page of them, and plots (*.svg) of the ratios. Rows of parts that
-were not taken this time stay as the file of the same day has them.
+were not taken this time stay as the newest file has them, with their day.
 """
+import glob
 import json
 import os
 import time
@@ -30,26 +31,32 @@ to a floor that was taken in the same run, turn about with it, so that what
 else the machine does moves both; in brackets from the tenth to the ninetieth
 percentile of the rounds. `load` is the machine's load average when it was
 taken: on {cores} processors more than {cores} means that others were at work.
+`day` says when that was: what has changed since is not in it.
 """
 
 
-def load_rows(path):
-    try:
-        with open(path) as file:
-            return json.load(file)
-    except FileNotFoundError:
+def newest(folder):
+    """What is there, each row with the day on which it was taken."""
+    paths = sorted(glob.glob(os.path.join(folder, "results", "*.json")))
+    if not paths:
         return {"figures": [], "missing": {}}
+    with open(paths[-1]) as file:
+        kept = json.load(file)
+    day = os.path.basename(paths[-1]).removesuffix(".json")
+    for row in kept["figures"]:
+        row.setdefault("day", day)
+    return kept
 
 
 def write(folder, taken):
     """taken: machine, figures, missing ({part: why}), and the parts' names."""
     os.makedirs(os.path.join(folder, "results"), exist_ok=True)
-    path = os.path.join(folder, "results",
-                        time.strftime("%Y-%m-%d.json", time.gmtime()))
-    kept = load_rows(path)
+    day = time.strftime("%Y-%m-%d", time.gmtime())
+    path = os.path.join(folder, "results", day + ".json")
+    kept = newest(folder)
     tried = set(taken.pop("parts"))
     rows = [r for r in kept["figures"] if r["part"] not in tried]
-    rows += taken["figures"]
+    rows += [{**r, "day": day} for r in taken["figures"]]
     missing = {part: why for part, why in kept["missing"].items()
                if part not in tried}
     missing.update(taken["missing"])
@@ -90,9 +97,10 @@ def line(row):
     ratio = ("%.2f (%.2f..%.2f)" % (
         row["ratio_of_medians"], row["ratio"]["p10"], row["ratio"]["p90"])
         if "ratio" in row else "")
-    return "| %s | %s | %s %s | %s | %s | %s | %d | %.1f | `%s` |" % (
+    return "| %s | %s | %s %s | %s | %s | %s | %d | %.1f | %s | `%s` |" % (
         row["name"], floor, spread(row["measured"]), row["unit"], ratio,
-        wanted, met, row["measured"]["n"], row["load"], row["command"])
+        wanted, met, row["measured"]["n"], row["load"], row["day"],
+        row["command"])
 
 
 def page(result, data):
@@ -113,8 +121,8 @@ def page(result, data):
         rows = [r for r in rows if r not in own]
         text += ["", "## " + title, "",
                  "| what | floor | takod | ratio | goal | met | n | load |"
-                 " command |",
-                 "|---|---|---|---|---|---|---|---|---|"]
+                 " day | command |",
+                 "|---|---|---|---|---|---|---|---|---|---|"]
         text += [line(r) for r in own]
         for row in own:
             if row.get("parts"):
