@@ -18,6 +18,15 @@
 
 #include "spawn.h"
 
+static int
+run(void *arg)
+{
+	const struct spawn *s = arg;
+
+	s->child(s->arg);
+	_exit(127);
+}
+
 #ifdef SANDBOX_NULL
 /* The sanitizers know no stack but the program's: the child has a copy. */
 #define BORROWED (CLONE_VM | CLONE_VFORK)
@@ -30,7 +39,7 @@ clone_into(struct clone_args *args, const struct spawn *s)
 	args->flags &= ~(__u64)BORROWED;
 	args->stack = args->stack_size = 0;
 	if ((pid = syscall(SYS_clone3, args, sizeof(*args))) == 0)
-		s->child(s->arg);
+		run((void *)(uintptr_t)s);
 	return (pid == -1 ? -errno : pid);
 }
 
@@ -41,20 +50,11 @@ clone_plain(const struct spawn *s)
 	pid_t pid;
 
 	if ((pid = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0)) == 0)
-		s->child(s->arg);
+		run((void *)(uintptr_t)s);
 	return (pid);
 }
 
 #else
-
-static int
-run(void *arg)
-{
-	const struct spawn *s = arg;
-
-	s->child(s->arg);
-	_exit(127);
-}
 
 /* As the system call: the child's number, or minus an error's. */
 static long

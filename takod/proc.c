@@ -339,7 +339,8 @@ proc_deadline(struct child *c, int ms)
 int
 proc_send(struct child *c, uint32_t type, uint32_t id, const void *m, int fd)
 {
-	if (c->iev == NULL) {
+	/* What is killed reads nothing, and has violated nothing by that. */
+	if (c->iev == NULL || c->why != NULL) {
 		errno = EPIPE;
 		return (-1);
 	}
