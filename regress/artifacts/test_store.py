@@ -174,10 +174,13 @@ def test_kill_before_the_row(start, kind):
         host.wait_for("its artifacts are kept",
                       lambda: place in there.places(), 30)
         daemon.kill9()
-        # Its statement waits in the server, which would still do it.
-        database.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                     " WHERE datname = current_database()"
-                     " AND wait_event_type = 'Lock'")
+        # Its statement waits in the server, or on its way to it, which
+        # would still do it.
+        own = (" FROM pg_stat_activity WHERE datname = current_database()"
+               " AND application_name LIKE 'takod-%'")
+        database.ask("SELECT pg_terminate_backend(pid)" + own)
+        host.wait_for("its connections have ended", lambda: database.ask(
+            "SELECT count(*)" + own).strip() == "0", 30)
     finally:
         holder.kill()
         holder.communicate()
