@@ -159,7 +159,7 @@ def test_kill_before_the_row(start, kind):
     daemon = start("oci", "runc", "pg", config=download.store_keys(kind))
     database, there = Database(daemon), KINDS[kind](daemon)
     job_id = daemon.submit(SLOW % 5)
-    daemon.wait_status(job_id, "running")
+    daemon.wait_code(job_id)
     # Somebody holds its row: its end cannot be written.
     holder = subprocess.Popen(
         ["psql", "-qAt", daemon.keys["database_url"]],
