@@ -190,13 +190,14 @@ def takod_rate(takod, count):
 
 def find_bundle(takod):
     """The bundle of a ready slot, as takod made it."""
-    for folder, _, files in os.walk(takod.data_dir):
+    place = "/run/takod/" + takod.instance
+    for folder, _, files in os.walk(place):
         if "config.json" in files:
             with open(os.path.join(folder, "config.json")) as file:
                 spec = json.load(file)
             if "ociVersion" in spec:
                 return spec
-    raise AssertionError("no bundle below " + takod.data_dir)
+    raise AssertionError("no bundle below " + place)
 
 
 def show_root(path):
