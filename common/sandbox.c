@@ -281,10 +281,7 @@ sandbox_spawn(uid_t uid, gid_t gid, void (*child)(void *), void *arg)
 			 "other walls stand");
 		sandbox_void = 0;
 	}
-	pid = spawn(&plain);
-	/* Where the kernel's default is another, new ids have set it. */
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	return (pid);
+	return (spawn(&plain));
 }
 
 /* Everything that was there is out of sight, and there is nothing else. */

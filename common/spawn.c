@@ -9,6 +9,7 @@
  * is its parent's too, in a few lines of assembly.
  */
 #include <linux/sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <errno.h>
@@ -106,8 +107,8 @@ clone_plain(const struct spawn *s)
 }
 #endif
 
-pid_t
-spawn(const struct spawn *s)
+static pid_t
+start(const struct spawn *s)
 {
 	struct clone_args args = { .exit_signal = SIGCHLD,
 		.flags = (__u64)s->flags | CLONE_INTO_CGROUP,
@@ -127,4 +128,16 @@ spawn(const struct spawn *s)
 	}
 	/* Before Linux 5.7, or not where this group is. */
 	return (clone_plain(s));
+}
+
+pid_t
+spawn(const struct spawn *s)
+{
+	int dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+	pid_t pid = start(s);
+
+	/* New ids of a child set that anew for the memory that it shares. */
+	if (pid != -1 && (s->flags & CLONE_VFORK) != 0)
+		(void)prctl(PR_SET_DUMPABLE, dumpable, 0, 0, 0);
+	return (pid);
 }

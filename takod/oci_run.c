@@ -260,7 +260,7 @@ oci_run_start(struct event_base *base, const struct oci_run_how *how,
 	struct oci_run *r = calloc(1, sizeof(*r));
 	char stack[4 * SPAWN_STACK] SPAWN_ALIGN; /* a maker's, mounts */
 	struct child c = { .parent = getpid(), .how = how };
-	/* To make a network takes as long as many jobs' calls: no wait. */
+	/* Who makes a network takes long: takod does not wait for that. */
 	const struct spawn s = {
 		.flags = how->net != NULL ? 0 : CLONE_VM | CLONE_VFORK,
 		/* To move a process later takes a wait for all processors. */
@@ -276,8 +276,6 @@ oci_run_start(struct event_base *base, const struct oci_run_how *how,
 	r->cb = cb;
 	r->arg = arg;
 	r->pid = spawn(&s);
-	/* Where the kernel's default is another, new ids have set it. */
-	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	if (r->pid == -1) {
 		free(r);
 		return (NULL);
