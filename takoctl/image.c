@@ -261,11 +261,12 @@ link_key(const char *images, const char *name, char key[IMAGE_KEY_LEN + 1])
 static int
 image_file(const char *dir, const char *name, const char *text)
 {
-	char path[PATH_MAX];
+	char *path = xasprintf("%s/%s", dir, name);
+	int r =
+	    write_file(AT_FDCWD, path, O_CREAT | O_EXCL | O_SYNC, 0644, text);
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return (
-	    write_file(AT_FDCWD, path, O_CREAT | O_EXCL | O_SYNC, 0644, text));
+	free(path); /* errno is kept */
+	return (r);
 }
 
 /* The installed packages as an object of names and versions. */
