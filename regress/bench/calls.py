@@ -190,14 +190,13 @@ def takod_rate(takod, count):
 
 def find_bundle(takod):
     """The bundle of a ready slot, as takod made it."""
-    place = "/run/takod/" + takod.instance
-    for folder, _, files in os.walk(place):
+    for folder, _, files in os.walk(takod.bundles):
         if "config.json" in files:
             with open(os.path.join(folder, "config.json")) as file:
                 spec = json.load(file)
             if "ociVersion" in spec:
                 return spec
-    raise AssertionError("no bundle below " + place)
+    raise AssertionError("no bundle below " + takod.bundles)
 
 
 def show_root(path):

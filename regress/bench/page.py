@@ -31,7 +31,8 @@ to a floor that was taken in the same run, turn about with it, so that what
 else the machine does moves both; in brackets from the tenth to the ninetieth
 percentile of the rounds. `load` is the machine's load average when it was
 taken: on {cores} processors more than {cores} means that others were at work.
-`day` says when that was: what has changed since is not in it.
+`day` says when that was: what has changed since, the machine's speed too, is
+not in it.
 """
 
 

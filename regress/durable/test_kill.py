@@ -34,7 +34,7 @@ def test_kill(store, runtime):
 def test_killed_while_it_tries_the_runtime(start, runtime):
     """The next life starts all the same, and removes what that one left."""
     daemon = start(runtime=runtime, config={"warm_pool_size": 0})
-    probes = "/run/takod/%s/*-probe*" % daemon.instance
+    probes = daemon.bundles + "/*-probe*"
     daemon.stop()
     daemon.start(wait=False)
     left = host.wait_for("it tries the runtime", lambda: glob.glob(probes),

@@ -12,7 +12,7 @@ from lib.dockerd import Dockerd
 
 USER = "takod-remap"
 CODE = """
-import os, threading, time
+import os, threading
 with open("/proc/self/uid_map") as file:
     print(os.getuid(), *file.read().split())
 with open("/output/made", "w") as file:
@@ -25,6 +25,8 @@ thread.start(), thread.join()
 @pytest.fixture(scope="module")
 def user():
     """Whose subordinate ids are given by useradd(8)."""
+    # A run that was killed left it.
+    subprocess.run(["userdel", USER], stderr=subprocess.DEVNULL, check=False)
     subprocess.run(["useradd", "--system", "--add-subids-for-system", USER],
                    check=True)
     try:
@@ -34,7 +36,7 @@ def user():
 
 
 @pytest.fixture(scope="module")
-def engine(user, tmp_path_factory):
+def engine(user):
     engine = Dockerd(os.path.join(host.scratch(), "docker-remap"),
                      remap=user)
     try:

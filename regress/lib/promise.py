@@ -176,7 +176,7 @@ class Promise:
                 p.comm for p in own if p.pid not in inside
                 and p.pid not in words),
             "bundles": len([1 for here, _, files in
-                            os.walk("/run/takod/" + takod.instance)
+                            os.walk(takod.bundles)
                             if "config.json" in files]),
             "settings": {name: host.read("/proc/sys/" + name)
                          for name in SETTINGS},

@@ -188,6 +188,11 @@ class Takod:
         self.instance = json.loads(status.stdout)["daemon"]["instance"]
         host.note_instance("takod-" + self.instance)
 
+    @property
+    def bundles(self):
+        """Where the OCI engine has its containers' folders."""
+        return "/run/takod/%s" % self.instance
+
     def log(self):
         return host.read(self.log_path)
 
