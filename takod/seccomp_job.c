@@ -168,15 +168,28 @@ static const struct conditional {
 	SOCKET(10, 2, 0),			 /**/
 	SOCKET(10, 2, 17),			 /**/
 	{ "socketpair", { { 0, 0, 1 } }, 1, 0 }, /* UNIX */
+/*
+ * An argument other than that, of which the kernel takes 32 bits: not by NOT,
+ * which sees the upper ones too, and these are the job's to choose. The number
+ * differs in one of the bits that tell it from all that there are.
+ */
+#define BIT(name, index, bit, value)                                           \
+	{                                                                      \
+		name, { { index, bit, ~(uint64_t)(value) & (bit) } }, 1, 0     \
+	}
+#define OTHER_LIMIT(name, index)                                               \
+	BIT(name, index, 1, RLIMIT_CORE), BIT(name, index, 2, RLIMIT_CORE),    \
+	    BIT(name, index, 4, RLIMIT_CORE), BIT(name, index, 8, RLIMIT_CORE)
 	/*
 	 * The limit of cores stays at one byte: that keeps them from a program
 	 * that core_pattern names too, which 0 does not.
 	 */
-	{ "setrlimit", { { 0, NOT, RLIMIT_CORE } }, 1, 0 },
-	{ "setrlimit", { { 0, 0, RLIMIT_CORE } }, 1, 1 },
-	{ "prlimit64", { { 1, NOT, RLIMIT_CORE } }, 1, 0 },
-	{ "prlimit64", { { 1, 0, RLIMIT_CORE }, { 2, 0, 0 } }, 2, 0 },
-	{ "prlimit64", { { 1, 0, RLIMIT_CORE }, { 2, NOT, 0 } }, 2, 1 },
+	OTHER_LIMIT("setrlimit", 0),
+	{ "setrlimit", { { 0, UINT32_MAX, RLIMIT_CORE } }, 1, 1 },
+	OTHER_LIMIT("prlimit64", 1),
+	{ "prlimit64", { { 1, UINT32_MAX, RLIMIT_CORE }, { 2, 0, 0 } }, 2, 0 },
+	{ "prlimit64", { { 1, UINT32_MAX, RLIMIT_CORE }, { 2, NOT, 0 } }, 2,
+	    1 },
 };
 
 static json_t *

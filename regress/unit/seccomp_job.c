@@ -365,6 +365,16 @@ test_arguments(void **state)
 		assert_int_equal(call(i, "prlimit64", 0, 4, 0x100000000), -2);
 		assert_int_equal(call(i, "setrlimit", 7, 4096, 0), 0);
 		assert_int_equal(call(i, "setrlimit", 4, 4096, 0), -2);
+		/* Of the number the kernel takes 32 bits. */
+		assert_int_equal(
+		    call(i, "prlimit64", 0, 0x100000004, 4096), -2);
+		assert_int_equal(call(i, "setrlimit", 0x100000004, 9, 0), -2);
+		for (j = 0; j < 16; j++) {
+			assert_int_equal(
+			    call(i, "setrlimit", j, 9, 0), j == 4 ? -2 : 0);
+			assert_int_equal(
+			    call(i, "prlimit64", 0, j, 4096), j == 4 ? -2 : 0);
+		}
 		for (family = 0; family < 48; family++)
 			for (type = 0; type < 16; type++)
 				for (protocol = 0; protocol < 300; protocol++) {
