@@ -6,9 +6,10 @@
  * The void: a child has a user namespace of its own, made by the parent, in
  * which there is no id but the child's; so a capability there is one over
  * what else is made there and over nothing of the host. With it the child
- * takes network, ipc, uts and mount namespaces and, once it is loaded, an
- * empty root, and gives the capability up. No engine's parent needs more than
- * to set ids for that, and no other process gets anything.
+ * takes ipc, uts and mount namespaces and, once it is loaded, an empty root,
+ * and gives the capability up. Its network is an empty one from its start. No
+ * engine's parent needs more than to set ids for that, and no other process
+ * gets anything.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -41,7 +42,7 @@
 #else
 #define VOID_CLONE (CLONE_NEWUSER | CLONE_NEWPID)
 #endif
-#define VOID_UNSHARE (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+#define VOID_UNSHARE (CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS)
 #define VOID_CAP     (UINT64_C(1) << CAP_SYS_ADMIN)
 #define MAP_MS	     10000
 #define VOID_ROOT    "/proc" /* a folder that every host has */
@@ -150,10 +151,60 @@ sandbox_map_ids(pid_t pid, const char *file, const char *map)
 struct start {
 	uid_t uid;
 	gid_t gid;
+	int alone;
 	void (*child)(void *);
 	void *arg;
 	int pair[2]; /* the mapper's end, and the child's */
 };
+
+/*
+ * The network of the children that are not to be alone in theirs: an empty
+ * one, made once, since to make and end one takes the kernel a millisecond, and
+ * a worker is there for one job. They share nothing by it, for none of them
+ * can make a socket. A child is born where its parent is, so takod is there
+ * for that moment.
+ */
+static int net_own = -1, net_empty = -1;
+
+static void
+net_back(void)
+{
+	if (setns(net_own, CLONE_NEWNET) == -1)
+		fatal("takod's own network");
+}
+
+static void
+net_make(void)
+{
+	static const char path[] = "/proc/self/ns/net";
+
+	if (net_own != -1 || (net_own = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return;
+	if (unshare(CLONE_NEWNET) == -1)
+		return;
+	net_empty = open(path, O_RDONLY | O_CLOEXEC);
+	net_back();
+}
+
+static pid_t
+net_spawn(struct spawn *s, int alone)
+{
+	pid_t pid;
+	int error;
+
+	if (!alone)
+		net_make();
+	/* Not without a capability that takod gives up with a Docker engine. */
+	if (alone || net_empty == -1 || setns(net_empty, CLONE_NEWNET) == -1) {
+		s->flags |= CLONE_NEWNET;
+		return (spawn(s));
+	}
+	pid = spawn(s);
+	error = errno;
+	net_back();
+	errno = error;
+	return (pid);
+}
 
 /* The number of who wrote the word that came; -1 when none came. */
 static pid_t
@@ -225,8 +276,7 @@ void_spawn(struct start *s)
 		.size = sizeof(one),
 		.child = void_map,
 		.arg = s };
-	const struct spawn child = { .flags =
-					 VOID_CLONE | CLONE_VM | CLONE_VFORK,
+	struct spawn child = { .flags = VOID_CLONE | CLONE_VM | CLONE_VFORK,
 		.group = -1,
 		.stack = other,
 		.size = sizeof(other),
@@ -241,7 +291,7 @@ void_spawn(struct start *s)
 	if (setsockopt(s->pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ==
 		0 &&
 	    (mapper = spawn(&map)) != -1)
-		pid = spawn(&child);
+		pid = net_spawn(&child, s->alone);
 	error = errno;
 	/* A mapper that no child wrote to ends with that. */
 	close_fd(&s->pair[0]);
@@ -258,7 +308,7 @@ void_spawn(struct start *s)
 }
 
 pid_t
-sandbox_spawn(uid_t uid, gid_t gid, void (*child)(void *), void *arg)
+sandbox_spawn(uid_t uid, gid_t gid, int alone, void (*child)(void *), void *arg)
 {
 	char stack[SPAWN_STACK] SPAWN_ALIGN;
 	const struct spawn plain = { .flags = CLONE_VM | CLONE_VFORK,
@@ -267,7 +317,11 @@ sandbox_spawn(uid_t uid, gid_t gid, void (*child)(void *), void *arg)
 		.size = sizeof(stack),
 		.child = child,
 		.arg = arg };
-	struct start s = { .uid = uid, .gid = gid, .child = child, .arg = arg };
+	struct start s = { .uid = uid,
+		.gid = gid,
+		.alone = alone,
+		.child = child,
+		.arg = arg };
 	pid_t pid;
 
 	if (sandbox_void) {

@@ -58,10 +58,11 @@ void sandbox_enter(const struct sandbox *);
 /*
  * By the parent: calls child(arg), which does not return but executes a
  * program, in the first process of a pid namespace, below a user namespace in
- * which it alone has that id; without sandbox_void where the kernel grants
- * none. Until then it borrows the parent's memory (spawn.h). -1 with errno.
+ * which it alone has that id, in an empty network, which is its own (alone) or
+ * that of all who are not; without sandbox_void where the kernel grants none.
+ * Until then it borrows the parent's memory (spawn.h). -1 with errno.
  */
-pid_t sandbox_spawn(uid_t, gid_t, void (*child)(void *), void *arg);
+pid_t sandbox_spawn(uid_t, gid_t, int alone, void (*child)(void *), void *arg);
 /* Writes uid_map or gid_map of a process's user namespace. -1 with errno. */
 int sandbox_map_ids(pid_t, const char *file, const char *map);
 /* Whether children got namespaces so far; why not: errno of sandbox_spawn. */

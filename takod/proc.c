@@ -171,7 +171,9 @@ proc_spawn(
 	/* The child reads its channel when it likes: blocking is its choice. */
 	s.program = program;
 	s.channel = pair[1];
-	if ((c->pid = sandbox_spawn(uid, gid, child_exec, &s)) == -1) {
+	/* The front inherits listeners: what it had else would be its own. */
+	if ((c->pid = sandbox_spawn(
+		 uid, gid, kind == FROM_API, child_exec, &s)) == -1) {
 		log_warn("cannot start %s", c->name);
 		goto fail;
 	}

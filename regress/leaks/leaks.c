@@ -18,7 +18,7 @@ int __real_imsgev_compose(
     struct imsgev *, uint32_t, uint32_t, const void *, int);
 int __wrap_imsgev_compose(
     struct imsgev *, uint32_t, uint32_t, const void *, int);
-pid_t __wrap_sandbox_spawn(uid_t, gid_t, void (*)(void *), void *);
+pid_t __wrap_sandbox_spawn(uid_t, gid_t, int, void (*)(void *), void *);
 void __wrap_sandbox_enter(const struct sandbox *);
 
 /* It says what it finds on stderr. */
@@ -52,12 +52,14 @@ __wrap_imsgev_compose(
 }
 
 pid_t
-__wrap_sandbox_spawn(uid_t uid, gid_t gid, void (*child)(void *), void *arg)
+__wrap_sandbox_spawn(
+    uid_t uid, gid_t gid, int alone, void (*child)(void *), void *arg)
 {
 	pid_t pid;
 
 	(void)uid;
 	(void)gid;
+	(void)alone;
 	sandbox_void = 0;
 	if ((pid = fork()) == 0)
 		child(arg);

@@ -95,13 +95,14 @@ def test_each_worker_has_its_own_id(daemon):
 
 
 def test_children_are_in_the_void(daemon):
-    """Namespaces of their own, of which all but the cgroups' are empty."""
-    seen = []
+    """Namespaces of their own, of which all but the cgroups' are empty; the
+    workers' network is one for all, but not tako-api's."""
+    seen, networks = [], []
     for pid in both(daemon):
         for kind in ("user", "pid", "net", "ipc", "uts", "mnt"):
             mine = os.readlink("/proc/%d/ns/%s" % (pid, kind))
             assert mine != os.readlink("/proc/self/ns/" + kind)
-            seen.append(mine)
+            (networks if kind == "net" else seen).append(mine)
         assert os.listdir("/proc/%d/root/" % pid) == []
         mounts = host.read("/proc/%d/mountinfo" % pid).splitlines()
         assert len(mounts) == 1 and " / / ro," in mounts[0], mounts
@@ -116,6 +117,19 @@ def test_children_are_in_the_void(daemon):
     assert host.read("/proc/%d/oom_score_adj" % daemon.pid) == \
         host.read("/proc/self/oom_score_adj")
     assert len(set(seen)) == len(seen)
+    assert networks[0] not in networks[1:]
+    assert len(networks) > 2 and len(set(networks[1:])) == 1
+
+
+def test_networks_without_a_capability(start):
+    """Where takod may not enter one, each child has its own."""
+    daemon = start("docker", "runc", "sqlite", config={
+        "warm_pool_size": 2, "allow_runtime_requirements": False,
+        "job_types": [{"name": name} for name in (
+            "default", "data-processing", "ml-inference")]})
+    networks = [os.readlink("/proc/%d/ns/net" % pid) for pid in both(daemon)]
+    assert len({os.readlink("/proc/self/ns/net"), *networks}) == \
+        len(networks) + 1
 
 
 def test_limits(daemon):

@@ -92,7 +92,7 @@ attempt(unsigned promises, int (*try)(void))
 	pid_t pid;
 
 	tester = getpid();
-	pid = sandbox_spawn(SOME_UID, SOME_UID, in_the_void, &a);
+	pid = sandbox_spawn(SOME_UID, SOME_UID, 0, in_the_void, &a);
 	assert_true(pid > 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
