@@ -17,6 +17,7 @@ import errno
 import json
 import netrc
 import os
+import pkgutil
 import py_compile
 import shutil
 import subprocess
@@ -27,6 +28,19 @@ import urllib.parse
 WORK = "/output/.work"  # hidden, so that it is no file of the result
 TREE = WORK + "/tree"
 HOOKS = {"sitecustomize", "usercustomize"}
+# A wheel may name another package by an address, and pip takes what is there
+# whatever --only-binary says. It installs wheels in its own process, and
+# starts others to build.
+WHEELS_ONLY = """
+import runpy, sys
+def hook(event, _):
+    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
+        raise PermissionError(
+            "a package is to be built from its source, and "
+            "package_source_builds is off")
+sys.addaudithook(hook)
+del sys.argv[0]
+"""
 
 
 def fail(text):
@@ -41,8 +55,16 @@ def pip_there():
     probe = subprocess.run([sys.executable, "-Im", "pip", "--version"],
                            stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
-    return ["-Im", "pip"] if probe.returncode == 0 \
-        else ["-I", "/input/data.json/pip"]
+    return None if probe.returncode == 0 else "/input/data.json/pip"
+
+
+def pip_command(s):
+    place = pip_there()
+    if s["source"]:
+        return ["-I", place] if place else ["-Im", "pip"]
+    run = "runpy.run_path(sys.argv[0], run_name='__main__')" if place else \
+        "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+    return ["-Ic", WHEELS_ONLY + run, place or "pip"]
 
 
 def pip_arguments(s):
@@ -95,7 +117,7 @@ def install(s):
     env = environment(s)
     hidden = secrets(s)
     child = subprocess.Popen(
-        [sys.executable] + pip_there() + pip_arguments(s) + ["--"] +
+        [sys.executable] + pip_command(s) + pip_arguments(s) + ["--"] +
         s["requirements"], env=env, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace", cwd=WORK)
@@ -125,8 +147,19 @@ def lock():
     return "".join(sorted(lines, key=str.lower))
 
 
+def standard():
+    """Modules of the standard library, of which Python 3.9 has no list."""
+    names = getattr(sys, "stdlib_module_names", None)
+    if names is not None:
+        return set(names)
+    top = os.path.dirname(os.__file__)
+    return set(sys.builtin_module_names) | {
+        module.name for module in pkgutil.iter_modules(
+            [top, os.path.join(top, "lib-dynload")])}
+
+
 def strip():
-    hidden = HOOKS | set(getattr(sys, "stdlib_module_names", ()))
+    hidden = HOOKS | standard()
     for name in os.listdir(TREE):
         path = os.path.join(TREE, name)
         if name.split(".")[0] not in hidden and not name.endswith(".pth"):

@@ -202,6 +202,7 @@ static const struct conditional {
 	BIT("fcntl", 1, 2, F_NOTIFY),
 	BIT("fcntl", 1, 4, F_NOTIFY),
 	BIT("fcntl", 1, 8, F_NOTIFY),
+	{ "fcntl", { { 1, UINT32_MAX, F_NOTIFY }, { 2, DN_ACCESS, 0 } }, 2, 0 },
 	/* Huge pages are the host's, and count for no limit of memory. */
 	{ "mmap", { { 3, MAP_HUGETLB, 0 } }, 1, 0 },
 	{ "memfd_create", { { 1, MFD_HUGETLB, 0 } }, 1, 0 },

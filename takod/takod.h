@@ -469,6 +469,7 @@ struct run {
 	int started;		      /* code_started is durable */
 	int starting;		      /* is being written */
 	int layer;		      /* it waits for its packages */
+	int no_layer;		      /* they cannot be had */
 	int64_t layer_us;	      /* it did so long */
 	int restart;  /* could not be: again when the store is up */
 	int done;     /* the worker's last word is here */

@@ -3,12 +3,14 @@ test_packages.py: packages of requests and of job types: installed once, seen
 by whoever needs the same, and by a job as nothing but files to import.
 """
 import concurrent.futures
+import importlib.util
 import inspect
 import io
 import json
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 
@@ -41,6 +43,9 @@ def index(tmp_path_factory):
     made.wheel("tiny")
     made.wheel("other", requires=["tiny"])
     made.wheel("hooks", files=HOOKS)
+    made.wheel("builder", requires=[
+        "source-only @ %s/simple/source-only/source-only-1.0.tar.gz"
+        % made.url])
     made.wheel("bomb", files={"bomb.bin": bytes(300 << 20)})
     made.wheel("second")
     made.wheel("third")
@@ -219,6 +224,24 @@ def test_row_d08_nothing_runs_before_the_job(daemon):
     assert "ran" not in record["stderr"], record
 
 
+def test_row_d08_python_without_a_list(monkeypatch, tmp_path):
+    """Python 3.9 does not say which modules are its own."""
+    spec = importlib.util.spec_from_file_location(
+        "installer", os.path.join(shared.TOP, "takod", "installer.py"))
+    installer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(installer)
+    monkeypatch.setattr(installer, "TREE", str(tmp_path))
+    monkeypatch.delattr(sys, "stdlib_module_names")
+    for name in ("json.py", "sys.py", "_struct.abi3.so", "tiny.py",
+                 "early.pth", "usercustomize.pyc", "encodings/__init__.py",
+                 "third/json.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    installer.strip()
+    assert sorted(os.listdir(tmp_path)) == ["third", "tiny.py"]
+    assert os.listdir(tmp_path / "third") == ["json.py"]
+
+
 DIGEST = """
 import hashlib, os
 sum = hashlib.sha256()
@@ -269,6 +292,7 @@ def test_row_d09_same_for_each_tenant(start, index):
 
 @pytest.mark.parametrize("name,words", [
     ("source-only", "No matching distribution found for source-only"),
+    ("builder", "package_source_builds is off"),
     ("missing-thing", "No matching distribution found for missing-thing"),
     ("bomb", "layer_max_bytes"),
 ])
@@ -282,6 +306,7 @@ def test_row_d06_d07_dependency_error(daemon, name, words):
     assert record["error"]["type"] == "dependency_error", record
     assert record["error"]["phase"] == "dependencies", record
     assert words in record["error"]["message"], record
+    assert record["timing"]["phase_at_exit"] == "dependencies", record
     assert record["stdout"] == "" and record["timing"]["dep_install_ms"] > 0
     host.wait_for("nothing is left of it", lambda: not [
         name for name in folders(daemon) if name.startswith(".")])
@@ -507,6 +532,8 @@ def test_source_builds(daemon):
         record = daemon.run("import source_only; print(source_only.WHO)",
                             requirements=["source-only"])
         assert record["stdout"] == "source_only\n", record
+        assert daemon.run("import builder, source_only",
+                          requirements=["builder"])["status"] == "succeeded"
     finally:
         reload(daemon, package_source_builds=None)
 

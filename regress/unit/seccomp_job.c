@@ -390,7 +390,8 @@ test_arguments(void **state)
 			    (0x31U >> j & 1) != 0 ? EPERM : 0);
 		for (j = 0; j < 1040; j++)
 			assert_int_equal(
-			    call(i, "fcntl", 3, j, 0), j == 1026 ? EPERM : 0);
+			    call(i, "fcntl", 3, j, 1), j == 1026 ? EPERM : 0);
+		assert_int_equal(call(i, "fcntl", 3, 1026, 0x8000003e), 0);
 		assert_int_equal(
 		    call(i, "fcntl", 3, 0x100000402, 0x80000001), EPERM);
 		/* Huge pages. */
