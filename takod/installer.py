@@ -14,6 +14,7 @@ out: jobs find the layer in front of the standard library.
 """
 import compileall
 import errno
+import io
 import json
 import netrc
 import os
@@ -171,6 +172,20 @@ def strip():
             os.unlink(path)
 
 
+def entry_of(tar, name):
+    """One of that name, which stands before it where it is long."""
+    entry = tarfile.TarInfo(name)
+    text = os.fsencode(name)
+    # A folder's is given a slash at its end.
+    if len(text) >= tarfile.LENGTH_NAME:
+        before = tarfile.TarInfo("././@LongLink")
+        before.type = tarfile.GNUTYPE_LONGNAME
+        before.size = len(text)
+        tar.addfile(before, io.BytesIO(text))
+        entry.name = "long"
+    return entry
+
+
 def pack(cap):
     """Files go as they enter the tar: there are never two of all."""
     size = count = 0
@@ -180,13 +195,13 @@ def pack(cap):
             folders.sort()
             inside = os.path.relpath(folder, TREE)
             if inside != ".":
-                entry = tarfile.TarInfo(inside)
+                entry = entry_of(tar, inside)
                 entry.type = tarfile.DIRTYPE
                 entry.mode = 0o755
                 tar.addfile(entry)
             for name in sorted(files):
                 path = os.path.join(folder, name)
-                entry = tarfile.TarInfo(os.path.normpath(
+                entry = entry_of(tar, os.path.normpath(
                     os.path.join(inside, name)))
                 entry.size = os.path.getsize(path)
                 entry.mode = 0o755 if os.access(path, os.X_OK) else 0o644
@@ -216,5 +231,5 @@ def main(settings):
         pack(settings["max_bytes"])
         with open("/output/layer.lock", "w") as file:
             file.write(text)
-    except (OSError, ValueError) as error:  # a name that no ustar can have
+    except OSError as error:
         fail("ERROR: %s" % error)

@@ -22,6 +22,7 @@ from lib.index import PASSWORD, Index
 
 TINY = "import tiny; print(tiny.__file__)"
 PLACE = "/.tako/packages/"
+LONGER = ("a" * 220, "b" * 220)
 HOOKS = {
     "sitecustomize.py": "print('sitecustomize ran')\n",
     "usercustomize/__init__.py": "print('usercustomize ran')\n",
@@ -47,6 +48,11 @@ def index(tmp_path_factory):
         "source-only @ %s/simple/source-only/source-only-1.0.tar.gz"
         % made.url])
     made.wheel("bomb", files={"bomb.bin": bytes(300 << 20)})
+    made.wheel("longer", files={
+        "longer/__init__.py": "",
+        "longer/%s/%s.py" % LONGER: "WHO = 'longer'\n",
+        # Exactly as long as an entry has room for, without and with a slash.
+        "longer/%s/a.py" % ("c" * 92): "", "longer/%s/a.py" % ("d" * 93): ""})
     made.wheel("second")
     made.wheel("third")
     made.wheel("further", below="extra/simple")
@@ -171,6 +177,17 @@ def test_no_network_for_the_job(daemon, index):
         % index.host, requirements=["tiny"])
     assert record["stdout"].startswith("no "), record
     assert record["stdout"].endswith("[]\n"), record
+
+
+def test_long_names(daemon):
+    """As long as a part may be, and longer than an entry of an archive."""
+    record = daemon.run(
+        "import longer, os\n"
+        "print([len(name) for name in sorted(os.listdir(longer.__path__[0]))"
+        " if name != '__pycache__'])\n"
+        "from longer.%s.%s import WHO\n"
+        "print(WHO)" % LONGER, requirements=["longer"])
+    assert record["stdout"] == "[11, 220, 92, 93]\nlonger\n", record
 
 
 def test_read_only(daemon):
@@ -402,6 +419,28 @@ def test_layers(daemon):
     host.wait_for("its files are gone", lambda: not any(
         key[:12] in name for name in folders(daemon)))
     assert daemon.get("/job-types/typed")[2]["image_exists"] is False
+    assert daemon.get("/job-types/typed/build")[2]["status"] == "missing"
+
+
+def test_build_of_another_list(daemon):
+    """What is said of a build is of what the type needs now, and of whatever
+    type it was made for."""
+    def status(name):
+        return daemon.get("/job-types/%s/build" % name)[2]["status"]
+    same = {**TYPES[0], "name": "same"}
+    reload(daemon, job_types=TYPES + [same])
+    try:
+        assert daemon.post("/job-types/broken/build")[0] == 500
+        daemon.takoctl("build", "typed", check=True)
+        assert [status(name) for name in ("typed", "same", "broken")] == [
+            "built", "built", "failed"]
+        reload(daemon, job_types=[
+            {**kind, "requirements": ["third", "other"]}
+            for kind in TYPES + [same]])
+        assert [status(name) for name in ("typed", "same", "broken")] == [
+            "missing"] * 3
+    finally:
+        reload(daemon, job_types=TYPES)
 
 
 def test_production(daemon):
