@@ -98,7 +98,7 @@ struct conn {
 	int watching; /* the watcher is on */
 	int refused;  /* one too many */
 	int proxy;    /* the peer is a trusted proxy */
-	int named;    /* a PROXY header says who the peer is */
+	int named;    /* a PROXY header says that it asks for another */
 	int tls;      /* it begins with a handshake */
 	int busy;     /* somebody down the stack is at work on it */
 	int dead;     /* to be ended when that is done */
@@ -763,8 +763,10 @@ proxy_take(struct conn *c)
 	case -1:
 		return (-1);
 	case 1:
-		strlcpy(c->peer, client, sizeof(c->peer));
 		c->named = 1;
+		if (*client == '\0')
+			break;
+		strlcpy(c->peer, client, sizeof(c->peer));
 		c->proxy = trust_has(c->peer);
 		set_source(c, c->peer);
 		break;

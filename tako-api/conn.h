@@ -169,7 +169,10 @@ int trust_client(
 #define TRUST_PROXY_HEAD 16
 #define TRUST_PROXY_MAX	 1024
 int trust_proxy_length(const uint8_t *head);
-/* Of all len bytes: 1 with the client, 0 when it names none, -1. */
+/*
+ * Of all len bytes: 1 with the client ("": it is not said who), 0 when the
+ * proxy asks for itself, -1.
+ */
 int trust_proxy_client(
     const uint8_t *head, size_t len, char client[MAX_CLIENT + 1]);
 

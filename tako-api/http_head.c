@@ -384,8 +384,13 @@ http_head_judge(struct http_request *r, const char *authority)
 		return (w);
 	if (*r->host == '\0' && r->minor == 1)
 		return (wrong(400, "No Host"));
-	if (authority != NULL && *r->host != '\0' &&
-	    strcasecmp(authority, r->host) != 0)
+	/* Without a Host it is what the target says: rules for it hold. */
+	if (authority != NULL && *r->host == '\0') {
+		w = take_host(r, authority);
+		if (w.status != 0)
+			return (w);
+	}
+	if (authority != NULL && strcasecmp(authority, r->host) != 0)
 		return (wrong(400, "Host differs from the request target"));
 	if (r->chunked && r->content_length != -1)
 		return (

@@ -268,7 +268,7 @@ trust_proxy_client(const uint8_t *head, size_t len, char client[MAX_CLIENT + 1])
 {
 	const uint8_t *from = head + TRUST_PROXY_HEAD;
 
-	/* LOCAL: the proxy asks for itself. So does who hides its family. */
+	/* LOCAL: the proxy asks for itself. */
 	*client = '\0';
 	if ((head[12] & 0xf) == 0)
 		return (0);
@@ -288,6 +288,6 @@ trust_proxy_client(const uint8_t *head, size_t len, char client[MAX_CLIENT + 1])
 		strlcpy(client, PEER_UNIX, MAX_CLIENT + 1);
 		return (1);
 	default:
-		return (0);
+		return (1); /* for somebody that it does not name */
 	}
 }

@@ -6,7 +6,8 @@
  * that this process can write to.
  *
  * By hand rather than with libarchive, which would bring a dozen libraries
- * into the worker of each job: the installer is ours and writes plain ustar.
+ * into the worker of each job: the installer is ours and writes plain ustar,
+ * with a name that does not fit in an entry before its file's, as GNU tar does.
  */
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -26,7 +27,7 @@
 #include "util.h"
 
 #define BLOCK	  512
-#define MAX_NAME  256
+#define MAX_NAME  1024
 #define MAX_DEPTH 32
 #define MAX_FILES 200000 /* and folders */
 #define PACKAGES  1000
@@ -109,15 +110,16 @@ name_right(const char *s)
 	}
 }
 
+/* Its own, unless a long one came before it. */
 static int
 entry_name(const struct ustar *h, char name[MAX_NAME + 1])
 {
 	size_t n;
 
-	n = (size_t)snprintf(name, MAX_NAME + 1, "%.*s%s%.*s",
-	    (int)sizeof(h->prefix), h->prefix, h->prefix[0] != '\0' ? "/" : "",
-	    (int)sizeof(h->name), h->name);
-	if (n == 0 || n > MAX_NAME)
+	if (name[0] == '\0')
+		snprintf(
+		    name, MAX_NAME + 1, "%.*s", (int)sizeof(h->name), h->name);
+	if ((n = strlen(name)) == 0)
 		return (-1);
 	if (h->type == '5' && name[n - 1] == '/')
 		name[n - 1] = '\0';
@@ -172,25 +174,58 @@ take_file(int tar, const char *name, mode_t mode, uint64_t size)
 	return (why);
 }
 
+/* The header of an entry, or the end of all; NULL, or what is wrong. */
+static const char *
+take_header(int tar, struct ustar *h, int64_t *size, int *is_end)
+{
+	static const struct ustar end;
+
+	if (read_full(tar, h, sizeof(*h)) == -1)
+		return ("the archive ends too early");
+	if ((*is_end = memcmp(h, &end, sizeof(*h)) == 0))
+		return (NULL);
+	if (memcmp(h->magic, "ustar", 6) != 0 || !checksum_right(h) ||
+	    (*size = number(h->size, sizeof(h->size))) == -1 ||
+	    (h->type == '5' && *size != 0) || h->prefix[0] != '\0')
+		return ("the archive is damaged");
+	return (NULL);
+}
+
+/* The name of the entry that follows. */
+static const char *
+take_name(int tar, char name[MAX_NAME + 1], int64_t size)
+{
+	char buf[MAX_NAME];
+
+	if (size > MAX_NAME)
+		return ("a file has a name that no package needs");
+	if (read_full(tar, buf, ((size_t)size + BLOCK - 1) / BLOCK * BLOCK) ==
+	    -1)
+		return ("the archive ends too early");
+	memcpy(name, buf, (size_t)size);
+	name[size] = '\0';
+	return (NULL);
+}
+
 /* 1: there may be another one; 0: the end; -1 with *why. */
 static int
 entry(int tar, uint64_t *files, uint64_t *bytes, const char **why)
 {
-	static const struct ustar end;
-	char name[MAX_NAME + 1];
+	char name[MAX_NAME + 1] = "";
 	struct ustar h;
 	int64_t size;
+	int is_end;
 
-	*why = NULL;
-	if (read_full(tar, &h, sizeof(h)) == -1)
-		*why = "the archive ends too early";
-	else if (memcmp(&h, &end, sizeof(h)) == 0)
-		return (0);
-	else if (memcmp(h.magic, "ustar", 6) != 0 || !checksum_right(&h) ||
-		 (size = number(h.size, sizeof(h.size))) == -1 ||
-		 (h.type == '5' && size != 0))
+	*why = take_header(tar, &h, &size, &is_end);
+	if (*why == NULL && !is_end && h.type == 'L' &&
+	    (*why = take_name(tar, name, size)) == NULL &&
+	    (*why = take_header(tar, &h, &size, &is_end)) == NULL && is_end)
 		*why = "the archive is damaged";
-	else if (h.type != '0' && h.type != '5')
+	if (*why != NULL)
+		return (-1);
+	if (is_end)
+		return (0);
+	if (h.type != '0' && h.type != '5')
 		*why = "there is something else in it than files and folders";
 	else if (entry_name(&h, name) == -1)
 		*why = "a file has a name that no package needs";

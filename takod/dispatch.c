@@ -64,9 +64,9 @@ static const char *
 api_req_submit(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_submit m;
+	uint64_t req = reply_number(c, f->hdr.id);
 	struct blob *payload;
 
-	(void)c;
 	READ(req_submit, m);
 	/* The lengths are bounded by the catalogue: no overflow. */
 	payload =
@@ -75,11 +75,11 @@ api_req_submit(struct child *c, const struct msg_frame *f, int fd)
 		return ("payload is no sealed memfd of its length");
 	if (payload == NULL) {
 		/* No memory or descriptor: takod's own want. */
-		reply_error(f->hdr.id, REP_UNAVAILABLE, NULL,
+		reply_error(req, REP_UNAVAILABLE, NULL,
 		    "takod has no room for it just now");
 		return (NULL);
 	}
-	job_submit(f->hdr.id, &m, payload);
+	job_submit(req, &m, payload);
 	explicit_bzero(m.key, sizeof(m.key));
 	return (NULL);
 }
@@ -89,9 +89,8 @@ api_req_get(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_get m;
 
-	(void)c;
 	READ(req_get, m);
-	job_get(f->hdr.id, &m);
+	job_get(reply_number(c, f->hdr.id), &m);
 	return (NULL);
 }
 
@@ -100,9 +99,8 @@ api_req_list(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_list m;
 
-	(void)c;
 	READ(req_list, m);
-	find_list(f->hdr.id, 0, &m);
+	find_list(reply_number(c, f->hdr.id), 0, &m);
 	return (NULL);
 }
 
@@ -111,9 +109,8 @@ api_req_cancel(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_cancel m;
 
-	(void)c;
 	READ(req_cancel, m);
-	job_cancel(f->hdr.id, &m);
+	job_cancel(reply_number(c, f->hdr.id), &m);
 	return (NULL);
 }
 
@@ -122,12 +119,12 @@ artifact_found_for(
     enum rep error, const struct msg_rep_artifact *m, int fd, uint64_t req)
 {
 	if (error != REP_NONE)
-		reply_error((uint32_t)req, error, NULL,
+		reply_error(req, error, NULL,
 		    error == REP_UNAVAILABLE
 			? "The artifact cannot be read just now"
 			: "");
-	else if (proc_api() != NULL)
-		proc_send(proc_api(), MSG_T_REP_ARTIFACT, (uint32_t)req, m, fd);
+	else
+		reply_send(req, MSG_T_REP_ARTIFACT, m, fd);
 }
 
 static const char *
@@ -136,14 +133,13 @@ api_req_artifact(struct child *c, const struct msg_frame *f, int fd)
 	struct msg_req_artifact m;
 	struct artifact_ask ask;
 
-	(void)c;
 	READ(req_artifact, m);
 	memset(&ask, 0, sizeof(ask));
 	strlcpy(ask.job_id, m.job_id, sizeof(ask.job_id));
 	memcpy(ask.name, m.name.data, ask.name_len = m.name.len);
 	memcpy(ask.other, m.other.data, ask.other_len = m.other.len);
 	ask.body = (int)m.body;
-	artifact_ask(&ask, artifact_found_for, f->hdr.id);
+	artifact_ask(&ask, artifact_found_for, reply_number(c, f->hdr.id));
 	return (NULL);
 }
 
@@ -174,7 +170,7 @@ api_req_rerun(struct child *c, const struct msg_frame *f, int fd)
 	explicit_bzero(m.key, sizeof(m.key));
 	if (denied) {
 		blob_unref(code);
-		reply_error(f->hdr.id, REP_DENIED, NULL, "");
+		reply_error(reply_number(c, f->hdr.id), REP_DENIED, NULL, "");
 	} else
 		job_rerun(&r, code, reply_answer, reply_asker(c, f->hdr.id));
 	return (NULL);
@@ -241,10 +237,9 @@ api_req_gone(struct child *c, const struct msg_frame *f, int fd)
 {
 	struct msg_req_gone m;
 
-	(void)c;
 	READ(req_gone, m);
-	job_gone(f->hdr.id);
-	find_gone(f->hdr.id);
+	job_gone(reply_number(c, f->hdr.id));
+	find_gone(reply_number(c, f->hdr.id));
 	return (NULL);
 }
 

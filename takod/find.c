@@ -33,7 +33,7 @@ struct fetch {
 
 struct find {
 	TAILQ_ENTRY(find) entry;
-	uint32_t req;	 /* tako-api's, or 0 */
+	uint64_t req;	 /* tako-api's, or 0 */
 	uint64_t client; /* takoctl's, or 0 */
 	enum view view;
 	struct store_filter filter;
@@ -97,7 +97,7 @@ find_end(struct find *f)
 	m.next = f->next;
 	m.unindexed = (uint64_t)f->unindexed;
 	if (f->error == REP_NONE)
-		imsgev_compose(iev, MSG_T_REP_LIST, f->req, &m, -1);
+		imsgev_compose(iev, MSG_T_REP_LIST, (uint32_t)f->req, &m, -1);
 	else if (f->client == 0)
 		reply_error(f->req, f->error, NULL, detail);
 	if (f->client != 0)
@@ -152,7 +152,8 @@ find_send(struct find *f, struct imsgev *iev)
 			    blob_len(job->output) + blob_len(job->extras) +
 			    blob_len(job->code) + blob_len(job->input) +
 			    (uint64_t)job->n_artifacts * 128;
-		if (reply_record_to(iev, f->req, job, f->view, 0, 0) == -1)
+		if (reply_record_to(
+			iev, (uint32_t)f->req, job, f->view, 0, 0) == -1)
 			f->error = REP_UNAVAILABLE;
 	}
 	job_free(job);
@@ -247,7 +248,7 @@ filter_fill(struct store_filter *f, const struct msg_req_list *m)
 }
 
 void
-find_list(uint32_t req, uint64_t client, const struct msg_req_list *m)
+find_list(uint64_t req, uint64_t client, const struct msg_req_list *m)
 {
 	enum rep error = REP_NONE;
 	const char *detail = "";
@@ -282,7 +283,7 @@ find_list(uint32_t req, uint64_t client, const struct msg_req_list *m)
 }
 
 void
-find_gone(uint32_t req)
+find_gone(uint64_t req)
 {
 	struct find *f, *next;
 

@@ -14,9 +14,11 @@ out: jobs find the layer in front of the standard library.
 """
 import compileall
 import errno
+import io
 import json
 import netrc
 import os
+import pkgutil
 import py_compile
 import shutil
 import subprocess
@@ -27,6 +29,19 @@ import urllib.parse
 WORK = "/output/.work"  # hidden, so that it is no file of the result
 TREE = WORK + "/tree"
 HOOKS = {"sitecustomize", "usercustomize"}
+# A wheel may name another package by an address, and pip takes what is there
+# whatever --only-binary says. It installs wheels in its own process, and
+# starts others to build.
+WHEELS_ONLY = """
+import runpy, sys
+def hook(event, _):
+    if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
+        raise PermissionError(
+            "a package is to be built from its source, and "
+            "package_source_builds is off")
+sys.addaudithook(hook)
+del sys.argv[0]
+"""
 
 
 def fail(text):
@@ -41,8 +56,16 @@ def pip_there():
     probe = subprocess.run([sys.executable, "-Im", "pip", "--version"],
                            stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
-    return ["-Im", "pip"] if probe.returncode == 0 \
-        else ["-I", "/input/data.json/pip"]
+    return None if probe.returncode == 0 else "/input/data.json/pip"
+
+
+def pip_command(s):
+    place = pip_there()
+    if s["source"]:
+        return ["-I", place] if place else ["-Im", "pip"]
+    run = "runpy.run_path(sys.argv[0], run_name='__main__')" if place else \
+        "runpy.run_module('pip', run_name='__main__', alter_sys=True)"
+    return ["-Ic", WHEELS_ONLY + run, place or "pip"]
 
 
 def pip_arguments(s):
@@ -95,20 +118,24 @@ def install(s):
     env = environment(s)
     hidden = secrets(s)
     child = subprocess.Popen(
-        [sys.executable] + pip_there() + pip_arguments(s) + ["--"] +
+        [sys.executable] + pip_command(s) + pip_arguments(s) + ["--"] +
         s["requirements"], env=env, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace", cwd=WORK)
-    last = []
+    last, broken = [], ""
     for line in child.stdout:
         for word in hidden:
             line = line.replace(word, "****")
         sys.stdout.write(line)
         sys.stdout.flush()
         last = (last + [line])[-12:]
+        if "connection broken by" in line:
+            broken = line
     if child.wait() != 0:
         wrong = [line for line in last if line.startswith("ERROR:")]
-        fail("".join(wrong[::-1] or last))
+        if broken:  # to pip the same as an index that lacks the package
+            wrong.append("ERROR: An index could not be reached\n")
+        fail("".join(wrong[::-1] or last) + broken)
 
 
 def lock():
@@ -125,8 +152,19 @@ def lock():
     return "".join(sorted(lines, key=str.lower))
 
 
+def standard():
+    """Modules of the standard library, of which Python 3.9 has no list."""
+    names = getattr(sys, "stdlib_module_names", None)
+    if names is not None:
+        return set(names)
+    top = os.path.dirname(os.__file__)
+    return set(sys.builtin_module_names) | {
+        module.name for module in pkgutil.iter_modules(
+            [top, os.path.join(top, "lib-dynload")])}
+
+
 def strip():
-    hidden = HOOKS | set(getattr(sys, "stdlib_module_names", ()))
+    hidden = HOOKS | standard()
     for name in os.listdir(TREE):
         path = os.path.join(TREE, name)
         if name.split(".")[0] not in hidden and not name.endswith(".pth"):
@@ -138,6 +176,20 @@ def strip():
             os.unlink(path)
 
 
+def entry_of(tar, name):
+    """One of that name, which stands before it where it is long."""
+    entry = tarfile.TarInfo(name)
+    text = os.fsencode(name)
+    # A folder's is given a slash at its end.
+    if len(text) >= tarfile.LENGTH_NAME:
+        before = tarfile.TarInfo("././@LongLink")
+        before.type = tarfile.GNUTYPE_LONGNAME
+        before.size = len(text)
+        tar.addfile(before, io.BytesIO(text))
+        entry.name = "long"
+    return entry
+
+
 def pack(cap):
     """Files go as they enter the tar: there are never two of all."""
     size = count = 0
@@ -147,13 +199,13 @@ def pack(cap):
             folders.sort()
             inside = os.path.relpath(folder, TREE)
             if inside != ".":
-                entry = tarfile.TarInfo(inside)
+                entry = entry_of(tar, inside)
                 entry.type = tarfile.DIRTYPE
                 entry.mode = 0o755
                 tar.addfile(entry)
             for name in sorted(files):
                 path = os.path.join(folder, name)
-                entry = tarfile.TarInfo(os.path.normpath(
+                entry = entry_of(tar, os.path.normpath(
                     os.path.join(inside, name)))
                 entry.size = os.path.getsize(path)
                 entry.mode = 0o755 if os.access(path, os.X_OK) else 0o644
@@ -183,5 +235,5 @@ def main(settings):
         pack(settings["max_bytes"])
         with open("/output/layer.lock", "w") as file:
             file.write(text)
-    except (OSError, ValueError) as error:  # a name that no ustar can have
+    except OSError as error:
         fail("ERROR: %s" % error)

@@ -20,7 +20,7 @@
 
 struct submit {
 	TAILQ_ENTRY(submit) entry;
-	uint32_t req;
+	uint64_t req;
 	int sync;
 	int gone; /* the client went away meanwhile */
 	int api_died;
@@ -191,7 +191,7 @@ submit_refuse(struct submit *sb, enum rep error, const char *detail)
 {
 	if (sb->answer != NULL)
 		sb->answer(error, detail, NULL, sb->arg);
-	else if (!sb->api_died)
+	else
 		reply_error(sb->req, error, NULL, detail);
 }
 
@@ -357,7 +357,7 @@ submit_go(struct submit *sb)
 }
 
 void
-job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
+job_submit(uint64_t req, const struct msg_req_submit *m, struct blob *payload)
 {
 	struct submit *sb = NULL;
 	const char *why;
@@ -510,7 +510,7 @@ job_rerun(const struct rerun *r, struct blob *code, answer_cb answer, void *arg)
  * ---------------------------------------------------------------------- */
 
 struct look {
-	uint32_t req;
+	uint64_t req;
 	enum view view;
 	int64_t wait_ms;
 	struct job *job; /* waits for its place in the queue */
@@ -521,8 +521,8 @@ look_positioned(enum store_result result, int64_t position, void *arg)
 {
 	struct look *l = arg;
 
-	reply_record(proc_api(), l->req, l->job, l->view, 0,
-	    result == STORE_OK ? position : 0);
+	reply_record(
+	    l->req, l->job, l->view, 0, result == STORE_OK ? position : 0);
 	job_free(l->job);
 	free(l);
 }
@@ -547,13 +547,13 @@ looked(enum store_result result, struct job *job, void *arg)
 		    env.store, job->id, look_positioned, l);
 		return;
 	} else
-		reply_record(proc_api(), l->req, job, l->view, 0, 0);
+		reply_record(l->req, job, l->view, 0, 0);
 	job_free(job);
 	free(l);
 }
 
 void
-job_get(uint32_t req, const struct msg_req_get *m)
+job_get(uint64_t req, const struct msg_req_get *m)
 {
 	struct look *l;
 
@@ -584,7 +584,7 @@ job_get(uint32_t req, const struct msg_req_get *m)
  * -------------------------------------------------------------------- */
 
 struct cancel {
-	uint32_t req;
+	uint64_t req;
 };
 
 static void
@@ -592,7 +592,6 @@ cancelled(enum store_result result, struct job *job, void *arg)
 {
 	struct cancel *c = arg;
 	struct msg_rep_cancel m;
-	struct child *api = proc_api();
 
 	memset(&m, 0, sizeof(m));
 	if (result == STORE_OK || result == STORE_STALE) {
@@ -604,8 +603,7 @@ cancelled(enum store_result result, struct job *job, void *arg)
 		} else /* where it runs elsewhere, that takod is asked */
 			run_cancel(job->id);
 		strlcpy(m.job_id, job->id, sizeof(m.job_id));
-		if (api != NULL)
-			proc_send(api, MSG_T_REP_CANCEL, c->req, &m, -1);
+		reply_send(c->req, MSG_T_REP_CANCEL, &m, -1);
 	} else
 		reply_error(c->req,
 		    result == STORE_NOT_FOUND ? REP_NOT_FOUND : REP_UNAVAILABLE,
@@ -615,7 +613,7 @@ cancelled(enum store_result result, struct job *job, void *arg)
 }
 
 void
-job_cancel(uint32_t req, const struct msg_req_cancel *m)
+job_cancel(uint64_t req, const struct msg_req_cancel *m)
 {
 	struct cancel *c;
 
@@ -636,14 +634,14 @@ job_cancel(uint32_t req, const struct msg_req_cancel *m)
  * ------------------------------------------------------ */
 
 void
-job_gone(uint32_t req)
+job_gone(uint64_t req)
 {
 	struct submit *sb;
 	const char *id;
 	int cancel = 0;
 
 	TAILQ_FOREACH (sb, &submits, entry)
-		if (sb->req == req && !sb->api_died)
+		if (sb->req == req)
 			sb->gone = 1;
 	id = wait_gone(req, &cancel);
 	if (id != NULL && cancel)

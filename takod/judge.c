@@ -165,7 +165,7 @@ judge(struct run *r)
 	job->wall_ms = job->total_ms;
 	if (r->layer)
 		job->dependencies_ms = job->startup_ms;
-	job->phase_at_exit = r->layer		       ? PHASE_DEPENDENCIES
+	job->phase_at_exit = r->layer || r->no_layer   ? PHASE_DEPENDENCIES
 			     : r->went == 0	       ? PHASE_STARTUP
 			     : r->last.end != END_LOST ? PHASE_COMPLETED
 						       : PHASE_EXECUTION;
@@ -220,8 +220,7 @@ judge(struct run *r)
 		if (job->error != JERR_NONE) {
 			/* It never came to a slot: run.c said why. */
 			job->status = JOB_FAILED;
-			job->error_phase = r->layer_us != 0 ? PHASE_DEPENDENCIES
-							    : PHASE_STARTUP;
+			job->error_phase = job->phase_at_exit;
 		} else if (r->went == 0)
 			fault(job, JERR_INTERRUPTED, PHASE_STARTUP, "sandbox",
 			    "The sandbox ended before the code began");

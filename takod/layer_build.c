@@ -810,7 +810,7 @@ time_json(int64_t us)
 }
 
 static json_t *
-build_json(const struct build *b)
+build_json(const struct build *b, const struct conf_job_type *jt)
 {
 	static const char *const names[] = { "queued", "installing",
 		"unpacking", "built", "failed" };
@@ -822,7 +822,7 @@ build_json(const struct build *b)
 		json_array_append_new(
 		    lines, json_string(b->lines[i % KEPT_LINES]));
 	return (json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?, s:o}", "job_type",
-	    b->type, "status", names[b->state], "layer", b->key, "started_at",
+	    jt->name, "status", names[b->state], "layer", b->key, "started_at",
 	    time_json(b->began), "ended_at", time_json(b->ended), "error",
 	    b->state == BUILD_FAILED ? b->detail : NULL, "lines", lines));
 }
@@ -831,16 +831,16 @@ json_t *
 layer_build_json(const struct conf_job_type *jt)
 {
 	char key[LAYER_KEY_LEN + 1];
-	enum layer_found found;
+	enum layer_found found = layer_find(jt, NULL, key);
 	const struct build *b;
 
-	TAILQ_FOREACH (b, &builds, entry)
-		if (!b->runtime && strcmp(b->type, jt->name) == 0)
-			return (build_json(b));
+	/* Of what it needs now: its list may be another one since. */
+	if ((b = build_of(key)) != NULL)
+		return (build_json(b, jt));
 	TAILQ_FOREACH (b, &ended, entry)
-		if (strcmp(b->type, jt->name) == 0)
-			return (build_json(b));
-	found = layer_find(jt, NULL, key);
+		if (strcmp(b->key, key) == 0 &&
+		    (b->state == BUILD_FAILED) == (found == LAYER_MISSING))
+			return (build_json(b, jt));
 	return (json_pack("{s:s, s:s, s:s?, s:n, s:n, s:n, s:[]}", "job_type",
 	    jt->name, "status", found == LAYER_MISSING ? "missing" : "built",
 	    "layer", found == LAYER_THERE ? key : NULL, "started_at",

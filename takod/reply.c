@@ -33,21 +33,36 @@ retry_after(enum rep error)
 	}
 }
 
-void
-reply_error(
-    uint32_t req, enum rep error, const char *job_id, const char *detail)
+/* Who asked, or NULL: it is gone, whoever is there now. */
+static struct child *
+asker(uint64_t req)
 {
-	struct msg_rep_error m;
 	struct child *api = proc_api();
 
-	if (api == NULL)
-		return;
+	return (api != NULL && (uint64_t)api->pid == req >> 32 ? api : NULL);
+}
+
+void
+reply_send(uint64_t req, uint32_t type, const void *m, int fd)
+{
+	struct child *api = asker(req);
+
+	if (api != NULL)
+		proc_send(api, type, (uint32_t)req, m, fd);
+}
+
+void
+reply_error(
+    uint64_t req, enum rep error, const char *job_id, const char *detail)
+{
+	struct msg_rep_error m;
+
 	memset(&m, 0, sizeof(m));
 	m.error = error;
 	m.retry_after = retry_after(error);
 	strlcpy(m.job_id, job_id == NULL ? "" : job_id, sizeof(m.job_id));
 	strlcpy(m.detail, detail, sizeof(m.detail));
-	proc_send(api, MSG_T_REP_ERROR, req, &m, -1);
+	reply_send(req, MSG_T_REP_ERROR, &m, -1);
 }
 
 static void
@@ -219,28 +234,27 @@ reply_record_to(struct imsgev *iev, uint32_t req, const struct job *job,
 }
 
 void
-reply_record(struct child *api, uint32_t req, const struct job *job,
-    enum view view, int timed_out, int64_t queue_position)
+reply_record(uint64_t req, const struct job *job, enum view view, int timed_out,
+    int64_t queue_position)
 {
+	struct child *api = asker(req);
+
 	if (api == NULL || api->iev == NULL)
 		return;
-	if (reply_record_to(
-		api->iev, req, job, view, timed_out, queue_position) == -1)
+	if (reply_record_to(api->iev, (uint32_t)req, job, view, timed_out,
+		queue_position) == -1)
 		reply_error(req, REP_INTERNAL, job->id, "");
 }
 
 void
-reply_submit(uint32_t req, const struct job *job, enum job_status status)
+reply_submit(uint64_t req, const struct job *job, enum job_status status)
 {
 	struct msg_rep_submit m;
-	struct child *api = proc_api();
 
-	if (api == NULL)
-		return;
 	memset(&m, 0, sizeof(m));
 	strlcpy(m.job_id, job->id, sizeof(m.job_id));
 	m.status = status;
-	proc_send(api, MSG_T_REP_SUBMIT, req, &m, -1);
+	reply_send(req, MSG_T_REP_SUBMIT, &m, -1);
 }
 
 int
@@ -264,25 +278,28 @@ reply_json_to(struct imsgev *iev, uint32_t req, const json_t *answer)
 void
 reply_answer(enum rep error, const char *detail, json_t *answer, void *arg)
 {
-	uint64_t asker = (uintptr_t)arg;
-	uint32_t req = (uint32_t)asker;
-	struct child *api = proc_api();
+	uint64_t req = (uintptr_t)arg;
+	struct child *api = asker(req);
 
-	/* Another one by now knows nothing of the request. */
-	if (api == NULL || api->iev == NULL ||
-	    (uint64_t)api->pid != asker >> 32)
+	if (api == NULL || api->iev == NULL)
 		return;
 	if (error != REP_NONE)
 		reply_error(req, error, NULL, detail);
-	else if (reply_json_to(api->iev, req, answer) == -1)
+	else if (reply_json_to(api->iev, (uint32_t)req, answer) == -1)
 		reply_error(req, REP_INTERNAL, NULL, "");
 }
 
+uint64_t
+reply_number(const struct child *api, uint32_t id)
+{
+	return ((uint64_t)api->pid << 32 | id);
+}
+
 void *
-reply_asker(const struct child *api, uint32_t req)
+reply_asker(const struct child *api, uint32_t id)
 {
 	_Static_assert(sizeof(void *) == 8, "a pid and a number");
-	return ((void *)(uintptr_t)((uint64_t)api->pid << 32 | req));
+	return ((void *)(uintptr_t)reply_number(api, id));
 }
 
 /* A health check hears what was so at most so long ago. */

@@ -237,6 +237,7 @@ run_layer(const struct layer_result *result, void *arg)
 	struct run *r = arg;
 
 	r->layer = 0;
+	r->no_layer = result->engine != ENGINE_OK || result->error != JERR_NONE;
 	r->layer_us = time_mono_us() - r->claimed;
 	log_set_correlation(r->job->correlation_id);
 	if (result->engine != ENGINE_OK) {

@@ -422,9 +422,9 @@ void engine_state_failed(enum engine_error, const char *detail);
 void engine_state_worked(void);
 
 /* ---- job.c: from submit to the terminal row ------------------------------ */
-void job_submit(uint32_t req, const struct msg_req_submit *, struct blob *);
-void job_get(uint32_t req, const struct msg_req_get *);
-void job_cancel(uint32_t req, const struct msg_req_cancel *);
+void job_submit(uint64_t req, const struct msg_req_submit *, struct blob *);
+void job_get(uint64_t req, const struct msg_req_get *);
+void job_cancel(uint64_t req, const struct msg_req_cancel *);
 
 /* A job with another one's input, requirements and timeouts. */
 struct rerun {
@@ -440,7 +440,7 @@ struct rerun {
 void job_rerun(const struct rerun *, struct blob *code, answer_cb, void *);
 /* Ends a job that waits, if it still does. */
 void job_cancel_waiting(const char *id);
-void job_gone(uint32_t req); /* the client of that request went away */
+void job_gone(uint64_t req); /* the client of that request went away */
 void job_api_died(void);
 void job_unwanted(const char *job_id); /* whoever asked for it is gone */
 
@@ -469,6 +469,7 @@ struct run {
 	int started;		      /* code_started is durable */
 	int starting;		      /* is being written */
 	int layer;		      /* it waits for its packages */
+	int no_layer;		      /* they cannot be had */
 	int64_t layer_us;	      /* it did so long */
 	int restart;  /* could not be: again when the store is up */
 	int done;     /* the worker's last word is here */
@@ -591,8 +592,8 @@ void artifact_ask(
  * Answers tako-api's request req, or takoctl's of client (its serial), which
  * is then 0 or else.
  */
-void find_list(uint32_t req, uint64_t client, const struct msg_req_list *);
-void find_gone(uint32_t req);	  /* of tako-api; 0: all of them */
+void find_list(uint64_t req, uint64_t client, const struct msg_req_list *);
+void find_gone(uint64_t req);	  /* of tako-api; 0: all of them */
 int find_serves(uint64_t client); /* a list for it is under way */
 
 /* ---- index.c: the words that records are searched by --------------------- */
@@ -604,10 +605,10 @@ void index_child_ready(struct child *);
 const char *index_words(struct child *, const struct msg_words_done *, int fd);
 
 /* ---- wait.c: requests that wait for a job's end -------------------------- */
-void wait_add(uint32_t req, const char *job_id, enum view, int64_t wait_ms,
+void wait_add(uint64_t req, const char *job_id, enum view, int64_t wait_ms,
     int sync, int keep);
 /* What was asked by that request, or NULL; *keep: it has an own key. */
-const char *wait_gone(uint32_t req, int *cancel);
+const char *wait_gone(uint64_t req, int *cancel);
 void wait_job_ended(const struct job *);
 /* That job may have ended elsewhere: who waits for it is answered then. */
 void wait_look(const char *job_id);
@@ -616,15 +617,23 @@ void wait_drop_all(void);
 /* Nobody waits long for a store that is away: they are told so. */
 void wait_store_state(int up);
 
-/* ---- reply.c: answers to tako-api ---------------------------------------- */
+/*
+ * ---- reply.c: answers to tako-api ----------------------------------------
+ *
+ * A request of tako-api is known by its number there, and above that the pid
+ * of who asked: the numbers of another tako-api begin anew, and what is
+ * answered meanwhile must not meet one of its own.
+ */
+uint64_t reply_number(const struct child *, uint32_t id);
+void reply_send(uint64_t req, uint32_t type, const void *m, int fd);
 void reply_error(
-    uint32_t req, enum rep, const char *job_id, const char *detail);
-void reply_record(struct child *, uint32_t req, const struct job *, enum view,
-    int timed_out, int64_t queue_position);
-void reply_submit(uint32_t req, const struct job *, enum job_status);
+    uint64_t req, enum rep, const char *job_id, const char *detail);
+void reply_record(uint64_t req, const struct job *, enum view, int timed_out,
+    int64_t queue_position);
+void reply_submit(uint64_t req, const struct job *, enum job_status);
 /* An answer_cb for a request of tako-api, and what it is to be given. */
 void reply_answer(enum rep, const char *detail, json_t *answer, void *asker);
-void *reply_asker(const struct child *, uint32_t req);
+void *reply_asker(const struct child *, uint32_t id);
 int reply_json_to(struct imsgev *, uint32_t req, const json_t *);
 void reply_stats_fill(struct msg_rep_stats *);
 int reply_record_to(struct imsgev *, uint32_t req, const struct job *,

@@ -22,7 +22,7 @@
 
 struct waiter {
 	TAILQ_ENTRY(waiter) entry;
-	uint32_t req;
+	uint64_t req;
 	char job_id[MAX_JOB_ID + 1];
 	enum view view;
 	int sync;	     /* began the job */
@@ -43,7 +43,7 @@ waiter_free(struct waiter *w)
 }
 
 struct late {
-	uint32_t req;
+	uint64_t req;
 	enum view view;
 };
 
@@ -54,8 +54,8 @@ late_record(enum store_result result, struct job *job, void *arg)
 	struct late *l = arg;
 
 	if (result == STORE_OK)
-		reply_record(proc_api(), l->req, job, l->view,
-		    !job_status_terminal(job->status), 0);
+		reply_record(
+		    l->req, job, l->view, !job_status_terminal(job->status), 0);
 	else
 		reply_error(l->req,
 		    result == STORE_NOT_FOUND ? REP_NOT_FOUND : REP_UNAVAILABLE,
@@ -84,7 +84,7 @@ waited(int fd, short events, void *arg)
 }
 
 void
-wait_add(uint32_t req, const char *job_id, enum view view, int64_t wait_ms,
+wait_add(uint64_t req, const char *job_id, enum view view, int64_t wait_ms,
     int sync, int keep)
 {
 	struct timeval tv = { wait_ms / 1000, wait_ms % 1000 * 1000 };
@@ -107,7 +107,7 @@ wait_add(uint32_t req, const char *job_id, enum view view, int64_t wait_ms,
 }
 
 const char *
-wait_gone(uint32_t req, int *cancel)
+wait_gone(uint64_t req, int *cancel)
 {
 	static char job_id[MAX_JOB_ID + 1];
 	struct waiter *w;
@@ -132,7 +132,7 @@ wait_job_ended(const struct job *job)
 	TAILQ_FOREACH_SAFE (w, &waiters, entry, next) {
 		if (strcmp(w->job_id, job->id) != 0)
 			continue;
-		reply_record(proc_api(), w->req, job, w->view, 0, 0);
+		reply_record(w->req, job, w->view, 0, 0);
 		waiter_free(w);
 	}
 }

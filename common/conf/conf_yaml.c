@@ -57,7 +57,8 @@ conf_doc_free(struct conf_doc *doc)
 	size_t i;
 
 	for (i = 1; i <= doc->n; i++)
-		free(doc->nodes[i].text);
+		if (doc->nodes[i].text != NULL)
+			freezero(doc->nodes[i].text, doc->nodes[i].len);
 	free(doc->nodes);
 	memset(doc, 0, sizeof(*doc));
 }
@@ -337,6 +338,17 @@ read_events(struct reader *r, yaml_parser_t *p, const char *data, size_t len)
 	return (0);
 }
 
+/* libyaml lets go of its copies of the text as they are; keys are in them. */
+static void
+parser_end(yaml_parser_t *p)
+{
+	explicit_bzero(p->raw_buffer.start,
+	    (size_t)(p->raw_buffer.end - p->raw_buffer.start));
+	explicit_bzero(
+	    p->buffer.start, (size_t)(p->buffer.end - p->buffer.start));
+	yaml_parser_delete(p);
+}
+
 int
 conf_doc_read(struct conf_loading *ld, const char *data, size_t len)
 {
@@ -356,7 +368,7 @@ conf_doc_read(struct conf_loading *ld, const char *data, size_t len)
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)data, len);
 	result = read_events(&r, &parser, data, len);
-	yaml_parser_delete(&parser);
+	parser_end(&parser);
 	for (i = 0; i < r.n_anchors; i++)
 		free(r.anchors[i].name);
 	free(r.anchors);

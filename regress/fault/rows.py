@@ -14,6 +14,7 @@ KILL = "durable/test_kill.py::test_kill"
 
 ROWS = {
     "T01": [PROCESS + "test_t01_front_killed", KILL,
+            STORE + "test_t01_answer_for_a_former_front",
             "http/test_api.py::test_front_killed"],
     "T02": [PROCESS + "test_t02_worker_killed", KILL],
     "T03": [PROCESS + "test_t03_parent_killed", KILL],

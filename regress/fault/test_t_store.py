@@ -106,6 +106,50 @@ def rows(place, client):
     return json.loads(text)
 
 
+def replaced(client):
+    """tako-api is killed; another one serves."""
+    before, = client.takod.children("tako-api")
+    host.signal_pid(before, signal.SIGKILL)
+
+    def other():
+        return client.ask("GET", "/health")[0] == 200 and [
+            pid for pid in client.takod.children("tako-api") if pid != before]
+    return host.wait_for("tako-api is replaced", other)[0]
+
+
+@pytest.mark.parametrize("method,path,call", [
+    ("GET", "/executions/%s", "S_GET"),
+    ("POST", "/jobs/%s/cancel", "S_CANCEL"),
+    ("GET", "/jobs/%s/artifacts/one", "S_GET_ARTIFACTS")])
+def test_t01_answer_for_a_former_front(place, own, method, path, call):
+    """The store answers when who asked is gone: nobody else is told."""
+    # Then a request has one number: nobody asks first whether it may.
+    client = own(allow_unauthenticated_network_access=True)
+    mine, theirs = (client.must_submit(
+        more="open('/output/one', 'w').write('%d')" % n) for n in range(2))
+    client.succeeds(mine)
+    client.succeeds(theirs)
+    replaced(client)  # the numbers of requests begin anew
+    for _ in range(10):
+        client.succeeds(theirs)
+    place.proxy.clear()
+    place.proxy.rule(call, "delay_done", 3)
+    asking = threading.Thread(
+        target=client.ask, args=(method, path % theirs))
+    asking.start()
+    place.proxy.wait(call)
+    front = replaced(client)
+    place.proxy.rule("S_GET", "delay_done", 4)  # they wait for it
+    # So many that one of them has the number of the one that is not answered.
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(lambda _: client.ask(
+            "GET", "/executions/" + mine), range(30)))
+    asking.join()
+    for status, _, answer in answers:
+        assert (status, answer.get("execution_id")) == (200, mine), answer
+    assert client.takod.children("tako-api") == [front]
+
+
 @pytest.mark.parametrize("how", ["immediate", "kill"])
 def test_t09_postgres_stops(place, own, how):
     client = own()

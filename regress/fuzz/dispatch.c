@@ -85,7 +85,7 @@ admit_tenant(const char *key, const char *client, char tenant[MAX_TENANT + 1])
 }
 
 void
-job_submit(uint32_t req, const struct msg_req_submit *m, struct blob *payload)
+job_submit(uint64_t req, const struct msg_req_submit *m, struct blob *payload)
 {
 	(void)req;
 	need(blob_len(payload) ==
@@ -139,10 +139,17 @@ run_artifact(struct run *r, const struct msg_job_artifact *m)
 	return (m->number == 0 ? 0 : -1);
 }
 
-void *
-reply_asker(const struct child *c, uint32_t req)
+uint64_t
+reply_number(const struct child *c, uint32_t id)
 {
-	(void)req;
+	need(c == &child);
+	return (id);
+}
+
+void *
+reply_asker(const struct child *c, uint32_t id)
+{
+	(void)id;
 	need(c == &child);
 	return (NULL);
 }
@@ -172,14 +179,15 @@ reply_answer(enum rep error, const char *detail, json_t *answer, void *asker)
 	{								\
 		effects++;						\
 	}
-EFFECT(job_get, uint32_t a, const struct msg_req_get *b)
-EFFECT(job_cancel, uint32_t a, const struct msg_req_cancel *b)
-EFFECT(job_gone, uint32_t a)
-EFFECT(find_list, uint32_t a, uint64_t b, const struct msg_req_list *c)
-EFFECT(find_gone, uint32_t a)
+EFFECT(job_get, uint64_t a, const struct msg_req_get *b)
+EFFECT(job_cancel, uint64_t a, const struct msg_req_cancel *b)
+EFFECT(job_gone, uint64_t a)
+EFFECT(find_list, uint64_t a, uint64_t b, const struct msg_req_list *c)
+EFFECT(find_gone, uint64_t a)
 EFFECT(artifact_ask, const struct artifact_ask *a, artifact_answer_cb b,
     uint64_t c)
-EFFECT(reply_error, uint32_t a, enum rep b, const char *c, const char *d)
+EFFECT(reply_send, uint64_t a, uint32_t b, const void *c, int d)
+EFFECT(reply_error, uint64_t a, enum rep b, const char *c, const char *d)
 EFFECT(job_types_show, const char *a, answer_cb b, void *c)
 EFFECT(job_types_build, const char *a, layer_line_cb b, answer_cb c, void *d)
 EFFECT(job_types_build_show, const char *a, answer_cb b, void *c)

@@ -81,7 +81,7 @@ check_proxy(const uint8_t *head, size_t len)
 	r = trust_proxy_client(whole, len, client);
 	need(r >= -1 && r <= 1);
 	if (r == 1)
-		need(is_address(client));
+		need(*client == '\0' || is_address(client));
 	free(whole);
 }
 

@@ -71,6 +71,41 @@ def test_every_row():
     assert not wrong, "\n".join(wrong)
 
 
+WATCH = """
+import ctypes, fcntl, os, select, signal, sysconfig
+ACCESS, CLOSE, OPEN, ALL = 0x1, 0x10, 0x20, 0xfff
+libc = ctypes.CDLL(None)
+folder = sysconfig.get_path("stdlib") + "/wsgiref"
+opened = os.open(folder, os.O_RDONLY)
+fd = libc.inotify_init1(os.O_NONBLOCK)
+signal.signal(signal.SIGIO, lambda *_: print("told"))
+made = [libc.inotify_add_watch(fd, folder.encode(), mask) != -1
+        for mask in (ACCESS, CLOSE, OPEN, ALL)]
+try:
+    fcntl.fcntl(opened, fcntl.F_NOTIFY, 1 << 31 | 1)
+    made.append(True)
+except OSError:
+    pass
+print("ready", flush=True)
+if any(made) and select.select([fd], [], [], 5)[0]:
+    print("seen")
+# What a job does itself it may see.
+os.mkdir("/tmp/own")
+print(libc.inotify_add_watch(fd, b"/tmp/own", 0x3ce) != -1)
+"""
+
+
+def test_what_others_open(daemon):
+    """F13: a job does not see what another one opens and reads of the image,
+    of which both have the same files."""
+    watching = daemon.submit(WATCH)
+    daemon.wait_status(watching, "running", "succeeded")
+    while daemon.record(watching)["status"] == "running":
+        assert daemon.execute("import wsgiref.handlers")["success"]
+    record = daemon.wait(watching)
+    assert record["stdout"] == "ready\nTrue\n", record
+
+
 def test_what_a_request_may_not_ask(takod):
     """X02: no field of a request leads to the container's shape."""
     shape = {"image": "other", "cwd": "/etc", "user": "root", "uid": 0,

@@ -126,7 +126,7 @@ DEFENCES = {
     "seccomp": [
         ("K01", "K01.unshare"), ("K04", "K04.session"),
         ("K09", "K09.norandom"), ("K14", "K14.loosen"),
-        ("R17", "R17.syncfs"), ("K06", "K06.made"),
+        ("R17", "R17.syncfs"), ("R11", "R11.file"), ("K06", "K06.made"),
         ("K15", "beyond golden/syscalls-runc")],
     "pid_namespace": [("F13", "F13.pids")],
     "network_namespace": [("N01", "N01.interfaces"), ("N04", "N04.v4"),

@@ -660,6 +660,11 @@ def test_foreign_host_is_refused(takod):
                                   headers={"Host": "rebound.example"})
     assert (status, answer["detail"]) == (401, "Missing or invalid API key.")
     assert takod.get("/pool/stats", headers={"Host": "localhost:1"})[0] == 200
+    # A request without that field names its host in the target.
+    for name, status in ((b"rebound.example", 401), (b"localhost:1", 200)):
+        got = raw(takod, b"GET http://" + name + b"/pool/stats HTTP/1.0\r\n"
+                  b"\r\n", close=False)
+        assert got.startswith(b"HTTP/1.1 %d " % status), got
     assert takod.get("/pool/stats", headers={
         "X-Forwarded-For": "1.2.3.4"})[0] == 401
     assert takod.get("/health", headers={"Host": "rebound.example"})[0] == 200

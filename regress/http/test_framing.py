@@ -292,6 +292,7 @@ ROWS = [
                   b"Sec-WebSocket-Version: 13"), [OK]),
     *[("H49", b"GET " + t + b" HTTP/1.1\r\n" + HOST + b"\r\n", [400])
       for t in (b"/a b", b"/\xc3\xa4", b"/a\\b", b"/#a", b"a", b"*")],
+    ("H50", b"GET http://u@other/health HTTP/1.0\r\n\r\n", [400]),
     ("H50", b"GET http://other/health HTTP/1.1\r\n" + HOST + b"\r\n",
      [400]),
     ("H50", b"GET http://localhost/health HTTP/1.1\r\n" + HOST + b"\r\n",

@@ -207,6 +207,23 @@ def ends(daemon, port, sent, source="127.0.0.2", step=None):
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
+def test_proxy_protocol_in_protected_mode(daemon, port):
+    """Who comes by a proxy is not of this host, also where it does not say
+    who that is; the proxy itself is."""
+    keys = {"server_listen": ["127.0.0.1:%d" % daemon.port,
+                              "127.0.0.1:%d proxy" % port]}
+    reload(daemon, allow_unauthenticated_network_access=False, **keys)
+    for ahead, status in (
+            (header("127.0.0.1"), 401), (header("::1"), 401),
+            (SIGNATURE + b"\x21\x31\0\xd8" + bytes(216), 401),
+            (SIGNATURE + b"\x21\0\0\0", 401),
+            (SIGNATURE + b"\x21\x12\0\x0c" + bytes(12), 401),
+            (SIGNATURE + b"\x20\0\0\0", 200),
+            (header("192.0.2.9", command=0), 200)):
+        assert ask(daemon, port=port, ahead=ahead)[0] == status, ahead
+    reload(daemon, allow_unauthenticated_network_access=True, **keys)
+
+
 def test_what_is_no_header(daemon, port):
     for sent in (GET, b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\n" + GET,
                  SIGNATURE + b"\x11\x11\0\x0c" + bytes(12) + GET,

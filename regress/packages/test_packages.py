@@ -3,12 +3,14 @@ test_packages.py: packages of requests and of job types: installed once, seen
 by whoever needs the same, and by a job as nothing but files to import.
 """
 import concurrent.futures
+import importlib.util
 import inspect
 import io
 import json
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 
@@ -20,6 +22,7 @@ from lib.index import PASSWORD, Index
 
 TINY = "import tiny; print(tiny.__file__)"
 PLACE = "/.tako/packages/"
+LONGER = ("a" * 220, "b" * 220)
 HOOKS = {
     "sitecustomize.py": "print('sitecustomize ran')\n",
     "usercustomize/__init__.py": "print('usercustomize ran')\n",
@@ -41,7 +44,15 @@ def index(tmp_path_factory):
     made.wheel("tiny")
     made.wheel("other", requires=["tiny"])
     made.wheel("hooks", files=HOOKS)
+    made.wheel("builder", requires=[
+        "source-only @ %s/simple/source-only/source-only-1.0.tar.gz"
+        % made.url])
     made.wheel("bomb", files={"bomb.bin": bytes(300 << 20)})
+    made.wheel("longer", files={
+        "longer/__init__.py": "",
+        "longer/%s/%s.py" % LONGER: "WHO = 'longer'\n",
+        # Exactly as long as an entry has room for, without and with a slash.
+        "longer/%s/a.py" % ("c" * 92): "", "longer/%s/a.py" % ("d" * 93): ""})
     made.wheel("second")
     made.wheel("third")
     made.wheel("further", below="extra/simple")
@@ -168,6 +179,17 @@ def test_no_network_for_the_job(daemon, index):
     assert record["stdout"].endswith("[]\n"), record
 
 
+def test_long_names(daemon):
+    """As long as a part may be, and longer than an entry of an archive."""
+    record = daemon.run(
+        "import longer, os\n"
+        "print([len(name) for name in sorted(os.listdir(longer.__path__[0]))"
+        " if name != '__pycache__'])\n"
+        "from longer.%s.%s import WHO\n"
+        "print(WHO)" % LONGER, requirements=["longer"])
+    assert record["stdout"] == "[11, 220, 92, 93]\nlonger\n", record
+
+
 def test_read_only(daemon):
     record = daemon.run(
         "import os\n"
@@ -217,6 +239,24 @@ def test_row_d08_nothing_runs_before_the_job(daemon):
         "      shutil.which('python3'))", requirements=["hooks"])
     assert record["stdout"] == "hooks True /usr/bin/python3\n", record
     assert "ran" not in record["stderr"], record
+
+
+def test_row_d08_python_without_a_list(monkeypatch, tmp_path):
+    """Python 3.9 does not say which modules are its own."""
+    spec = importlib.util.spec_from_file_location(
+        "installer", os.path.join(shared.TOP, "takod", "installer.py"))
+    installer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(installer)
+    monkeypatch.setattr(installer, "TREE", str(tmp_path))
+    monkeypatch.delattr(sys, "stdlib_module_names")
+    for name in ("json.py", "sys.py", "_struct.abi3.so", "tiny.py",
+                 "early.pth", "usercustomize.pyc", "encodings/__init__.py",
+                 "third/json.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    installer.strip()
+    assert sorted(os.listdir(tmp_path)) == ["third", "tiny.py"]
+    assert os.listdir(tmp_path / "third") == ["json.py"]
 
 
 DIGEST = """
@@ -269,6 +309,7 @@ def test_row_d09_same_for_each_tenant(start, index):
 
 @pytest.mark.parametrize("name,words", [
     ("source-only", "No matching distribution found for source-only"),
+    ("builder", "package_source_builds is off"),
     ("missing-thing", "No matching distribution found for missing-thing"),
     ("bomb", "layer_max_bytes"),
 ])
@@ -282,6 +323,7 @@ def test_row_d06_d07_dependency_error(daemon, name, words):
     assert record["error"]["type"] == "dependency_error", record
     assert record["error"]["phase"] == "dependencies", record
     assert words in record["error"]["message"], record
+    assert record["timing"]["phase_at_exit"] == "dependencies", record
     assert record["stdout"] == "" and record["timing"]["dep_install_ms"] > 0
     host.wait_for("nothing is left of it", lambda: not [
         name for name in folders(daemon) if name.startswith(".")])
@@ -377,6 +419,28 @@ def test_layers(daemon):
     host.wait_for("its files are gone", lambda: not any(
         key[:12] in name for name in folders(daemon)))
     assert daemon.get("/job-types/typed")[2]["image_exists"] is False
+    assert daemon.get("/job-types/typed/build")[2]["status"] == "missing"
+
+
+def test_build_of_another_list(daemon):
+    """What is said of a build is of what the type needs now, and of whatever
+    type it was made for."""
+    def status(name):
+        return daemon.get("/job-types/%s/build" % name)[2]["status"]
+    same = {**TYPES[0], "name": "same"}
+    reload(daemon, job_types=TYPES + [same])
+    try:
+        assert daemon.post("/job-types/broken/build")[0] == 500
+        daemon.takoctl("build", "typed", check=True)
+        assert [status(name) for name in ("typed", "same", "broken")] == [
+            "built", "built", "failed"]
+        reload(daemon, job_types=[
+            {**kind, "requirements": ["third", "other"]}
+            for kind in TYPES + [same]])
+        assert [status(name) for name in ("typed", "same", "broken")] == [
+            "missing"] * 3
+    finally:
+        reload(daemon, job_types=TYPES)
 
 
 def test_production(daemon):
@@ -481,6 +545,9 @@ def test_certificates(daemon, index):
     try:
         record = daemon.run(TINY, requirements=["tiny"])
         assert record["error"]["type"] == "dependency_error", record
+        assert record["error"]["message"].startswith(
+            "ERROR: An index could not be reached"), record
+        assert "certificate verify failed" in record["stderr"], record
         reload(daemon, package_certificates_file=index.cert)
         record = daemon.run(TINY, requirements=["tiny"])
         assert record["stdout"] == PLACE + "tiny.py\n", record
@@ -507,6 +574,8 @@ def test_source_builds(daemon):
         record = daemon.run("import source_only; print(source_only.WHO)",
                             requirements=["source-only"])
         assert record["stdout"] == "source_only\n", record
+        assert daemon.run("import builder, source_only",
+                          requirements=["builder"])["status"] == "succeeded"
     finally:
         reload(daemon, package_source_builds=None)
 

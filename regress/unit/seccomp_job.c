@@ -198,13 +198,20 @@ judged(size_t which, uint32_t audit, int nr, const uint64_t *args)
 }
 
 static int
-call(size_t which, const char *name, uint64_t a0, uint64_t a1, uint64_t a2)
+call4(size_t which, const char *name, uint64_t a0, uint64_t a1, uint64_t a2,
+    uint64_t a3)
 {
-	const uint64_t args[6] = { a0, a1, a2, 0, 0, 0 };
+	const uint64_t args[6] = { a0, a1, a2, a3, 0, 0 };
 	int nr = seccomp_syscall_resolve_name_arch(arches[which].token, name);
 
 	assert_true(nr >= 0);
 	return (judged(which, arches[which].audit, nr, args));
+}
+
+static int
+call(size_t which, const char *name, uint64_t a0, uint64_t a1, uint64_t a2)
+{
+	return (call4(which, name, a0, a1, a2, 0));
 }
 
 static size_t
@@ -365,6 +372,35 @@ test_arguments(void **state)
 		assert_int_equal(call(i, "prlimit64", 0, 4, 0x100000000), -2);
 		assert_int_equal(call(i, "setrlimit", 7, 4096, 0), 0);
 		assert_int_equal(call(i, "setrlimit", 4, 4096, 0), -2);
+		/* Of the number the kernel takes 32 bits. */
+		assert_int_equal(
+		    call(i, "prlimit64", 0, 0x100000004, 4096), -2);
+		assert_int_equal(call(i, "setrlimit", 0x100000004, 9, 0), -2);
+		for (j = 0; j < 16; j++) {
+			assert_int_equal(
+			    call(i, "setrlimit", j, 9, 0), j == 4 ? -2 : 0);
+			assert_int_equal(
+			    call(i, "prlimit64", 0, j, 4096), j == 4 ? -2 : 0);
+		}
+		/* Who opens and reads (1, 0x10, 0x20) is not to be watched. */
+		assert_int_equal(call(i, "inotify_add_watch", 3, 9, 0x3ce), 0);
+		for (j = 0; j < 12; j++)
+			assert_int_equal(
+			    call(i, "inotify_add_watch", 3, 9, 1U << j),
+			    (0x31U >> j & 1) != 0 ? EPERM : 0);
+		for (j = 0; j < 1040; j++)
+			assert_int_equal(
+			    call(i, "fcntl", 3, j, 1), j == 1026 ? EPERM : 0);
+		assert_int_equal(call(i, "fcntl", 3, 1026, 0x8000003e), 0);
+		assert_int_equal(
+		    call(i, "fcntl", 3, 0x100000402, 0x80000001), EPERM);
+		/* Huge pages. */
+		assert_int_equal(call4(i, "mmap", 0, 9, 3, 0x22), 0);
+		assert_int_equal(call4(i, "mmap", 0, 9, 3, 0x40022), EPERM);
+		assert_int_equal(call(i, "memfd_create", 9, 3, 0), 0);
+		assert_int_equal(call(i, "memfd_create", 9, 4, 0), EPERM);
+		assert_int_equal(call(i, "shmget", 0, 9, 01600), 0);
+		assert_int_equal(call(i, "shmget", 0, 9, 05600), EPERM);
 		for (family = 0; family < 48; family++)
 			for (type = 0; type < 16; type++)
 				for (protocol = 0; protocol < 300; protocol++) {

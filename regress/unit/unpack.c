@@ -47,6 +47,17 @@ put(char *p, const char *name, char type, size_t size, const char *magic)
 	return (p + (size + BLOCK - 1) / BLOCK * BLOCK);
 }
 
+/* The name of the entry behind it. */
+static char *
+put_long(char *p, const char *name)
+{
+	char *end = put(p, "././@LongLink", 'L', strlen(name), "ustar");
+
+	memset(p + BLOCK, 0, (size_t)(end - p) - BLOCK);
+	memcpy(p + BLOCK, name, strlen(name));
+	return (end);
+}
+
 static int
 file_of(const void *data, size_t len)
 {
@@ -89,7 +100,7 @@ static void
 test_files(void **state)
 {
 	static char data[32 * BLOCK];
-	char folder[64], path[128], *p = data;
+	char folder[64], path[512], name[300], *p = data;
 	struct msg_unpack_done m;
 	struct stat st;
 
@@ -98,10 +109,16 @@ test_files(void **state)
 	p = put(p, "pkg/sub/", '5', 0, "ustar");
 	p = put(p, "pkg/sub/a.py", '0', 700, "ustar");
 	p = put(p, "empty", '0', 0, "ustar");
+	/* No part of 255 bytes fits in an entry. */
+	snprintf(name, sizeof(name), "pkg/sub/%0255d", 1);
+	p = put(put_long(p, name), "long", '0', 5, "ustar");
 	m = unpack(data, (size_t)(p - data) + 2 * BLOCK, folder);
 	assert_string_equal(m.why, "");
-	assert_int_equal(m.files, 4);
-	assert_int_equal(m.bytes, 700);
+	assert_int_equal(m.files, 5);
+	assert_int_equal(m.bytes, 705);
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 5);
 	snprintf(path, sizeof(path), "%s/pkg/sub/a.py", folder);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 700);
@@ -130,7 +147,9 @@ static const struct {
 	{ "link", '2', 0, 0, "ustar", "something else" },
 	{ "hard", '1', 0, 0, "ustar", "something else" },
 	{ "device", '3', 0, 0, "ustar", "something else" },
-	{ "long", 'L', 10, 0, "ustar", "something else" },
+	{ "long", 'L', 10, 0, "ustar", "damaged" },
+	{ "long", 'L', 2000, 0, "ustar", "name" },
+	{ "long", 'L', 600, 1, "ustar", "too early" },
 	{ "pax", 'x', 10, 0, "ustar", "something else" },
 	{ "folder", '5', 10, 0, "ustar", "damaged" },
 	{ "magic", '0', 1, 0, "other", "damaged" },
@@ -157,6 +176,16 @@ test_hostile(void **state)
 		if (strstr(m.why, hostile[i].why) == NULL)
 			fail_msg("%s: %s", hostile[i].name, m.why);
 	}
+	/* A long name of a long name, and one that leads out. */
+	memset(data, 0, sizeof(data));
+	p = put_long(data, "pkg");
+	p = put_long(p, "pkg");
+	m = unpack(data, (size_t)(p - data) + 2 * BLOCK, folder);
+	assert_non_null(strstr(m.why, "something else"));
+	memset(data, 0, sizeof(data));
+	p = put(put_long(data, "pkg/../../up"), "plain", '0', 1, "ustar");
+	m = unpack(data, (size_t)(p - data) + 2 * BLOCK, folder);
+	assert_non_null(strstr(m.why, "name"));
 	/* A checksum that is not its header's. */
 	p = put(data, "plain", '0', 1, "ustar");
 	data[0] = 'q';

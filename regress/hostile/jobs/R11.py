@@ -20,4 +20,5 @@ def lock():
 
 tell(tebibyte=attempt(mmap.mmap, -1, 1 << 40), lock=attempt(lock))
 # Where it is given, there may be no such page to touch.
-tell(huge=forked(lambda: attempt(huge)))
+tell(huge=forked(lambda: attempt(huge)),
+     file=attempt(os.memfd_create, "huge", os.MFD_HUGETLB))
