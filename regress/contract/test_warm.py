@@ -137,3 +137,19 @@ def test_no_more_at_a_time_than_processors(start):
         return len(slots(daemon, "ready", "many")) == 2 * PROCESSORS
     host.wait_for("all are ready", full, 60)
     assert 1 <= most <= PROCESSORS
+
+
+def test_the_next_one_is_made_behind_a_short_job(start):
+    """To make the next sandbox takes as much as a job: one that ends at once
+    does not share the processors with that. (On a busy machine it may.)"""
+    daemon = start("oci", "runc", config={"warm_pool_size": 1})
+    for _ in range(20):
+        host.wait_for("one is ready", lambda: slots(daemon, "ready"), 20)
+        before = len(daemon.log())
+        assert daemon.execute("print(1)")["stdout"] == "1\n"
+        host.wait_for("the next is made", lambda: re.search(
+            r"tako-worker\[\d+\] started", daemon.log()[before:]))
+        log = daemon.log()[before:]
+        if log.index(": succeeded after ") < log.index("] started as"):
+            return
+    raise AssertionError("it was always made before the job had ended")
