@@ -410,6 +410,12 @@ write_file(int dirfd, const char *path, int how, mode_t mode, const char *text)
 	return (r);
 }
 
+int
+make_dir(int dirfd, const char *path, mode_t mode)
+{
+	return (mkdirat(dirfd, path, mode) == -1 && errno != EEXIST ? -1 : 0);
+}
+
 char *
 read_file(int dirfd, const char *path, size_t max, size_t *len)
 {

@@ -78,6 +78,8 @@ char *read_file(int dirfd, const char *path, size_t max, size_t *len);
  */
 int write_file(
     int dirfd, const char *path, int how, mode_t mode, const char *text);
+/* mkdir(2) of a folder that may be there, which keeps its mode then. */
+int make_dir(int dirfd, const char *path, mode_t mode);
 
 /*
  * Where a sibling program is: beside this one, else in the libexec folder

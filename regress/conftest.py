@@ -205,8 +205,7 @@ def devices():
 @pytest.fixture(scope="session")
 def sanitized():
     """Whether this is the sanitizer build, which has no system call filter."""
-    with open(shared.program("takod"), "rb") as file:
-        return b"__asan_init" in file.read()
+    return shared.sanitized()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -454,16 +454,6 @@ build_tree(
 	return (r);
 }
 
-static int
-make_dir(const char *path)
-{
-	if (mkdir(path, 0755) == -1 && errno != EEXIST) {
-		image_say("%s: %s", path, strerror(errno));
-		return (-1);
-	}
-	return (0);
-}
-
 /*
  * Takes the lock of the folder. The descriptor stays open in children, so
  * that one which outlives a killed takoctl keeps the next build waiting.
@@ -559,8 +549,10 @@ image_build(const struct conf *running, const char *images, int docker,
 		image_say("data_dir: %s: %s", conf->data_dir, strerror(errno));
 		return (EX_CANTCREAT);
 	}
-	if (make_dir(images) == -1)
+	if (make_dir(AT_FDCWD, images, 0755) == -1) {
+		image_say("%s: %s", images, strerror(errno));
 		return (EX_CANTCREAT);
+	}
 	if ((lock = lock_images(images)) == -1)
 		return (EX_CANTCREAT);
 	/* Its functions take the name from there. */

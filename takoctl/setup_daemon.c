@@ -112,8 +112,7 @@ share_layers(const struct setup_daemon *s, const struct conf *conf)
 	int ret = -1;
 
 	if (data_dir_make(conf->data_dir) == 0 &&
-	    (mkdir(layers, 0711) == 0 || errno == EEXIST) &&
-	    symlink(layers, link) == 0)
+	    make_dir(AT_FDCWD, layers, 0711) == 0 && symlink(layers, link) == 0)
 		ret = 0;
 	free(link);
 	free(layers);

@@ -90,8 +90,7 @@ local_put(struct artifact_store *s, const struct artifact_place *place,
 		log_warnx("job %s: artifacts are not as they were reported",
 		    place->job_id);
 	else if (sync_folder(env.data_fd, folder) == -1 ||
-		 (mkdirat(s->dir, place->job_id, 0700) == -1 &&
-		     errno != EEXIST) ||
+		 make_dir(s->dir, place->job_id, 0700) == -1 ||
 		 renameat(env.data_fd, folder, s->dir, to) == -1 ||
 		 sync_folder(s->dir, place->job_id) == -1 ||
 		 fsync(s->dir) == -1)
@@ -288,7 +287,7 @@ local_open(
 
 	(void)conf;
 	s->turn = evtimer_new(base, list_turn, s);
-	if (mkdirat(env.data_fd, "artifacts", 0700) == -1 && errno != EEXIST)
+	if (make_dir(env.data_fd, "artifacts", 0700) == -1)
 		s->dir = -1;
 	else
 		s->dir = folder_open(env.data_fd, "artifacts");

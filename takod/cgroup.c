@@ -238,7 +238,7 @@ cgroup_make(const struct cgroups *cg, const char *path)
 			*slash = '\0';
 			(void)mkdir(full, 0755);
 		}
-		if (mkdir(full, 0755) == -1 && errno != EEXIST)
+		if (make_dir(AT_FDCWD, full, 0755) == -1)
 			return (-1);
 		return (open_group(&cg->h[i], path));
 	}

@@ -3,8 +3,8 @@
  * may build an image before takod is first started.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "data_dir.h"
 #include "util.h"
@@ -18,12 +18,12 @@ data_dir_make(const char *path)
 	for (p = copy + 1; *p != '\0' && error == 0; p++)
 		if (*p == '/') {
 			*p = '\0';
-			if (mkdir(copy, 0755) == -1 && errno != EEXIST)
+			if (make_dir(AT_FDCWD, copy, 0755) == -1)
 				error = errno;
 			*p = '/';
 		}
 	free(copy);
-	if (error == 0 && mkdir(path, 0700) == -1 && errno != EEXIST)
+	if (error == 0 && make_dir(AT_FDCWD, path, 0700) == -1)
 		error = errno;
 	errno = error;
 	return (error == 0 ? 0 : -1);

@@ -43,7 +43,7 @@ files_open(const struct engine *e)
 	char path[4096];
 
 	snprintf(path, sizeof(path), "%s/" DIR_FILES, e->conf->data_dir);
-	if (mkdir(path, 0711) == -1 && errno != EEXIST)
+	if (make_dir(AT_FDCWD, path, 0711) == -1)
 		return (-1);
 	return (open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }

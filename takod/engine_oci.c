@@ -1068,12 +1068,10 @@ read_seccomp(struct engine *e, char *detail, size_t len)
 	return (e->seccomp == NULL ? -1 : 0);
 }
 
-/* Like mkdir(2), of one that may be there. */
 static int
 folder_make(const char *path, mode_t mode)
 {
-	return (mkdir(path, mode) == -1 && errno != EEXIST ? -1
-							   : chmod(path, mode));
+	return (make_dir(AT_FDCWD, path, mode) == -1 ? -1 : chmod(path, mode));
 }
 
 /* The folders that bundles live in, and the one that images are shown at. */

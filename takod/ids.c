@@ -95,7 +95,7 @@ ids_claim(const struct ids *ids, char *detail, size_t len)
 	off_t name = (off_t)strtoul(ids->instance, NULL, 16);
 	int fd = -1;
 
-	if ((mkdir(PATH_RUN, 0755) == -1 && errno != EEXIST) ||
+	if (make_dir(AT_FDCWD, PATH_RUN, 0755) == -1 ||
 	    (fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
 		 0600)) == -1) {
 		snprintf(detail, len,

@@ -122,16 +122,20 @@ def install(s):
         s["requirements"], env=env, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         errors="replace", cwd=WORK)
-    last = []
+    last, broken = [], ""
     for line in child.stdout:
         for word in hidden:
             line = line.replace(word, "****")
         sys.stdout.write(line)
         sys.stdout.flush()
         last = (last + [line])[-12:]
+        if "connection broken by" in line:
+            broken = line
     if child.wait() != 0:
         wrong = [line for line in last if line.startswith("ERROR:")]
-        fail("".join(wrong[::-1] or last))
+        if broken:  # to pip the same as an index that lacks the package
+            wrong.append("ERROR: An index could not be reached\n")
+        fail("".join(wrong[::-1] or last) + broken)
 
 
 def lock():

@@ -584,7 +584,7 @@ layers_init(void)
 	DIR *d;
 
 	/* To be searched by root and a runtime alone: jobs get a mount. */
-	if (mkdirat(env.data_fd, LAYERS, 0711) == -1 && errno != EEXIST)
+	if (make_dir(env.data_fd, LAYERS, 0711) == -1)
 		fatal("data_dir: " LAYERS);
 	parent = layer_open(".");
 	fd = layer_open(".");

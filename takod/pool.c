@@ -163,7 +163,7 @@ pool_init(void)
 		fatal(NULL);
 	/* Names must not meet those of a former life. */
 	serial = (uint64_t)time_wall_us() / 1000;
-	if (mkdirat(env.data_fd, "spool", 0711) == -1 && errno != EEXIST)
+	if (make_dir(env.data_fd, "spool", 0711) == -1)
 		fatal("data_dir");
 	fd = openat(env.data_fd, "spool", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd == -1 || (d = fdopendir(fd)) == NULL)

@@ -233,7 +233,7 @@ class Promise:
         words += self.left()
         words += self.exposed()
         grown = self.rss_kib() - self.rss
-        if grown > RSS_GROWTH_KIB:
+        if grown > RSS_GROWTH_KIB * (4 if shared.sanitized() else 1):
             words.append("takod grew by %d KiB" % grown)
         grown = self.disk_used() - self.disk
         if grown > DISK_GROWTH:

@@ -46,6 +46,13 @@ def image_config():
     return path
 
 
+def sanitized():
+    """Whether this is the sanitizer build: no system call filter, and what was
+    freed is not given back soon."""
+    with open(program("takod"), "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def rootfs():
     """The root file system of the image; built once per checkout."""
     path = os.environ.get("TAKO_REGRESS_ROOTFS")

@@ -545,6 +545,9 @@ def test_certificates(daemon, index):
     try:
         record = daemon.run(TINY, requirements=["tiny"])
         assert record["error"]["type"] == "dependency_error", record
+        assert record["error"]["message"].startswith(
+            "ERROR: An index could not be reached"), record
+        assert "certificate verify failed" in record["stderr"], record
         reload(daemon, package_certificates_file=index.cert)
         record = daemon.run(TINY, requirements=["tiny"])
         assert record["stdout"] == PLACE + "tiny.py\n", record

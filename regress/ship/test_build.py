@@ -79,8 +79,8 @@ def test_reproducible():
         else:
             os.makedirs(other, exist_ok=True)
             shutil.copyfile(source, target)
-    sanitized = "asan" in os.path.basename(shared.build())
-    make(other, "B=elsewhere", "all", *(["SAN=1"] if sanitized else []))
+    make(other, "B=elsewhere", "all",
+         *(["SAN=1"] if shared.sanitized() else []))
     try:
         for name in PROGRAMS:
             assert digest(os.path.join(other, "elsewhere"), name) == digest(

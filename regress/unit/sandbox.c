@@ -465,7 +465,7 @@ landlock_by_abi(void **state)
 }
 
 static int
-make_dir(void **state)
+make_artifact_dir(void **state)
 {
 	int fd;
 
@@ -501,5 +501,5 @@ main(void)
 		cmocka_unit_test(each_has_its_own),
 		cmocka_unit_test(landlock_by_abi) };
 
-	return (cmocka_run_group_tests(tests, make_dir, remove_dir));
+	return (cmocka_run_group_tests(tests, make_artifact_dir, remove_dir));
 }

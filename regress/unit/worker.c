@@ -189,7 +189,7 @@ test_result(void **state)
 static char dir[64];
 
 static int
-make_dir(void **state)
+make_artifact_dir(void **state)
 {
 	(void)state;
 	strlcpy(dir, "/tmp/takod-unit-worker-XXXXXX", sizeof(dir));
@@ -304,7 +304,7 @@ main(void)
 		cmocka_unit_test(test_last_part),
 		cmocka_unit_test(test_result),
 		cmocka_unit_test_setup_teardown(
-		    test_artifacts, make_dir, remove_dir),
+		    test_artifacts, make_artifact_dir, remove_dir),
 		cmocka_unit_test(test_types),
 	};
 
