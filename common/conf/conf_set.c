@@ -136,14 +136,18 @@ conf_keys_add(struct conf *conf, char *key)
 {
 	static const char salt[] = "name of an API key: ";
 	struct conf_api_key *k = key_new(conf);
+	size_t len = sizeof(salt) - 1, n = strlen(key);
 	uint8_t digest[TAKO_SHA256];
 	char hex[13], *text;
 
 	k->key = key;
-	sha256(k->digest, key, strlen(key));
-	text = xasprintf("%s%s", salt, key);
-	sha256(digest, text, strlen(text));
-	freezero(text, strlen(text));
+	sha256(k->digest, key, n);
+	/* Not by printf(3), which leaves a copy of its own. */
+	text = xmalloc(len + n);
+	memcpy(text, salt, len);
+	memcpy(text + len, key, n);
+	sha256(digest, text, len + n);
+	freezero(text, len + n);
 	k->name = xasprintf("key-%s", hex_encode(hex, digest, 6));
 }
 
