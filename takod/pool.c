@@ -617,23 +617,29 @@ unassigned(const struct slot_kind *kind)
 	return (n);
 }
 
-/* Is there room to make another slot that nobody waits for? */
+/*
+ * Is there room to make another slot that nobody waits for? While jobs find
+ * one ready a processor is left to them.
+ */
 static int
-may_make(void)
+may_make(const struct slot_kind *kind)
 {
 	static long processors;
-	long making = 0;
-	int i;
+	long making = 0, most;
+	int i, ready = 0;
 
 	if (processors == 0)
 		processors = sysconf(_SC_NPROCESSORS_ONLN);
-	for (i = 0; i < MAX_SLOTS; i++)
+	for (i = 0; i < MAX_SLOTS; i++) {
 		making += slots[i].state == SLOT_STARTING;
+		ready |=
+		    slots[i].state == SLOT_READY && is_kind(&slots[i], kind);
+	}
 	if (!engine_state_usable())
 		return (0);
+	most = ready && processors > 1 ? processors - 1 : processors;
 	/* A half-open breaker is tried by one at a time. */
-	return (
-	    making < (env.breaker.state == BREAKER_HALF_OPEN ? 1 : processors));
+	return (making < (env.breaker.state == BREAKER_HALF_OPEN ? 1 : most));
 }
 
 void
@@ -643,7 +649,7 @@ pool_fill_kind(const struct slot_kind *kind, int want, int make)
 
 	if (queue_type_refused(kind->type, NULL, 0))
 		make = 0;
-	for (; make && have < want && may_make(); have++)
+	for (; make && have < want && may_make(kind); have++)
 		if (slot_start(kind, 0, NULL) == NULL)
 			return;
 	/* One more is left, lest it be made anew at once. */
