@@ -57,9 +57,12 @@ CONFIG = {
 CANARY = shared.CANARY
 # Where two processes of regress/run note whose a lane is; "": all are ours.
 CLAIMS = os.environ.get("TAKO_REGRESS_CLAIMS", "")
-# Begin with these when two run at a time.
-LONG = ("oci-", "docker-", "ship", "fault/", "store/")
-# And end with this, which looks at what the others saw.
+# Where two run at a time one begins with what takes long, the other with what
+# mostly waits, lest both wait at a time.
+LONG = ("oci-", "docker-", "ship")
+WAITING = ("fault/", "nodes/", "store/")
+FIRST = (LONG, WAITING) if shared.LANE == "1" else (WAITING, LONG)
+# And they end with this, which looks at what the others saw.
 LAST = "http/test_openapi"
 # Without regress/run the scratch folder is ours to remove.
 OWN_SCRATCH = "TAKO_REGRESS_SCRATCH" not in os.environ
@@ -95,13 +98,14 @@ def pytest_collection_modifyitems(config, items):
 
 def claimed(session):
     """The tests of one lane after the other, of those that no other process
-    has begun. What takes long begins first, what looks back at the others
-    last."""
+    has begun."""
     lanes = {}
     for item in session.items:
         lanes.setdefault(lane_of(item), []).append(item)
     order = sorted(lanes, key=lambda lane: (
-        lane.startswith(LAST), not lane.startswith(LONG)))
+        lane.startswith(LAST), not lane.startswith(FIRST[0]),
+        # What the other begins with is behind all that is left.
+        lane.startswith(FIRST[1])))
     for lane in order:
         try:
             os.mkdir(os.path.join(CLAIMS, lane.replace("/", ":")))
