@@ -235,6 +235,9 @@ conf_host_parse(const char *text, struct conf_host *h)
 	long port;
 
 	memset(h, 0, sizeof(*h));
+	if (strstr(text, "://") != NULL)
+		return ("must be the host of that URL, with :port if only that "
+			"one is meant");
 	if (strlcpy(copy, text, sizeof(copy)) >= sizeof(copy))
 		return (form);
 	colon = strrchr(copy, ':');

@@ -248,7 +248,7 @@ WRONG = [
         ("x.org:65536", "must have a port from 1 to 65535"),
         ("x.org:", "must have a port from 1 to 65535"),
         ("*.x.org", "must name one host"),
-        ("https://x.org", "must have a port from 1 to 65535"),
+        ("https://x.org", "must be the host of that URL"),
         ("x.org/24", "must be a name, an address"),
         ("a b", "must be a name, an address"),
         # What the C library would take for addresses.
