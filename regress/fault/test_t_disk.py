@@ -145,7 +145,8 @@ def test_t36_log_volume_full(start):
         assert len(torn) <= 3, torn  # a process may have torn its last one
         lost = [line for line in takod.log().splitlines()
                 if "lines were lost" in line]
-        assert all(LINE.match(line) for line in lost)
+        # It may stand behind what another process has torn.
+        assert all(LINE.search(line) for line in lost), lost
         os.unlink(takod.log_path)
         for job in [client.must_submit() for _ in range(3)]:
             client.succeeds(job)

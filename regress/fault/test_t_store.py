@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -269,8 +270,7 @@ class Meeting:
     """
 
     def __init__(self, place):
-        folder = os.path.join(host.scratch(), "meeting-%d" % id(self))
-        os.mkdir(folder)
+        folder = tempfile.mkdtemp(prefix="meeting-", dir=host.scratch())
         self.place, self.flaky = place, FlakyRunc(folder)
         self.runtime, self.log = tapped_runtime(folder, self.flaky.path)
         self.proxy = PgProxy(place.postgres)

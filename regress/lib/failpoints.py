@@ -6,6 +6,7 @@ import mmap
 import os
 import shutil
 import struct
+import tempfile
 
 from . import host, shared
 from .fault import tapped_runtime
@@ -78,9 +79,8 @@ class FailTakod(Takod):
     """A takod with failpoints, in a folder of its own."""
 
     def __init__(self, *args, **more):
-        folder = os.path.join(host.scratch(), "failpoints-%d-%d" % (
-            os.getpid(), id(self)))
-        os.mkdir(folder, 0o755)
+        folder = tempfile.mkdtemp(prefix="failpoints-", dir=host.scratch())
+        os.chmod(folder, 0o755)
         for name in ("takod", "tako-api", "tako-worker", "tako-init"):
             shutil.copy(os.path.join(shared.build(), "failpoints", name),
                         os.path.join(folder, name))
