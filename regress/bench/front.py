@@ -116,11 +116,11 @@ def pss_kib(daemon):
     return int(found.group(1))
 
 
-def connect(daemon, source, port=None):
+def connect(port, source):
     sock = socket.socket()
     sock.settimeout(10)
     sock.bind((source, 0))
-    sock.connect(("127.0.0.1", port or daemon.port))
+    sock.connect(("127.0.0.1", port))
     return sock
 
 
@@ -158,7 +158,7 @@ def memory(rounds):
             for _ in range(min(rounds, 5)):
                 idle.append(pss_kib(daemon) / 1024)
                 count = IDLE if sent is None else 32
-                socks = [connect(daemon, "127.0.0.%d" % (2 + n % 16))
+                socks = [connect(daemon.port, "127.0.0.%d" % (2 + n % 16))
                          for n in range(count)]
                 for sock in socks:
                     if sent is None:
@@ -189,8 +189,8 @@ class Flood:
     and leaves. It is a process of its own, as slow as it likes to be.
     """
 
-    def __init__(self, daemon):
-        self.daemon = daemon
+    def __init__(self, port):
+        self.port = port
         self.pid = os.fork()
         if self.pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -201,7 +201,7 @@ class Flood:
         ask = b"GET /pool/stats HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8
         while True:
             try:
-                socks = [connect(self.daemon, "127.0.0.66")
+                socks = [connect(self.port, "127.0.0.66")
                          for _ in range(40)]
             except OSError:
                 continue
@@ -217,23 +217,32 @@ class Flood:
 
 
 def beside(rounds):
-    """p99 of other clients alone, and beside a flood by one source."""
-    daemon = takod()
-    try:
-        def alone():
-            return load(daemon.port, 3000, 4)[2]
+    """
+    p99 of other clients alone, and beside a flood by one source. That takes a
+    processor for itself, and so does what answers it: so also beside a flood
+    of another server, which takes of this one nothing else.
+    """
+    daemon, other = takod(), Hello()
 
-        def flooded():
-            flood = Flood(daemon)
-            try:
-                return load(daemon.port, 3000, 4)[2]
-            finally:
+    def others(flooded=None):
+        flood = Flood(flooded) if flooded else None
+        try:
+            return load(daemon.port, 3000, 4)[2]
+        finally:
+            if flood:
                 flood.close()
+
+    def row(name, floor):
+        return figure(name, "ms", *turns(
+            rounds, floor, lambda: others(daemon.port)), "<=", 3)
+    try:
         load(daemon.port, 2000)
-        floor, measured = turns(rounds, alone, flooded)
+        return [row("front p99 in a flood", others),
+                row("front p99 in a flood, to one of another server",
+                    lambda: others(other.port))]
     finally:
+        other.close()
         finish(daemon)
-    return figure("front p99 in a flood", "ms", floor, measured, "<=", 3)
 
 
 def plan(options):
