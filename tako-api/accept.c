@@ -13,6 +13,7 @@
 #define PAUSE_MS      100 /* without a descriptor to accept with */
 #define LOG_US	      10000000
 #define LISTENERS_MAX 64
+#define BURST	      8 /* in one turn of the loop: others are served between */
 
 static struct listener {
 	struct evconnlistener *l;
@@ -21,15 +22,21 @@ static struct listener {
 static size_t n_listeners;
 static struct event_base *accept_base;
 static struct event *accept_again;
+static unsigned burst; /* accepted since accept_resume() */
 
 static void
 on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa,
     int len, void *arg)
 {
+	static const struct timeval now = { 0, 0 };
 	const struct listener *from = arg;
 
-	(void)l;
 	(void)len;
+	/* libevent goes on for as long as there are more. */
+	if (++burst >= BURST) {
+		evconnlistener_disable(l);
+		event_arm(accept_again, &now);
+	}
 	conn_accepted(fd, sa, from->tls, from->proxy);
 }
 
@@ -41,6 +48,7 @@ accept_resume(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	(void)arg;
+	burst = 0;
 	for (i = 0; i < n_listeners; i++)
 		evconnlistener_enable(listeners[i].l);
 }

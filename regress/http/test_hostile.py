@@ -12,7 +12,9 @@ import json
 import os
 import re
 import select
+import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -445,3 +447,32 @@ def test_flood_beside_others(daemon):
     finally:
         over.set()
         thread.join()
+
+
+def test_accepts_few_at_a_time(start, tmp_path):
+    """Who connects without end keeps nobody waiting who is connected."""
+    daemon = start("oci", "runc", config={"warm_pool_size": 0})
+    api, = daemon.children("tako-api")
+    trace = str(tmp_path / "trace")
+    tracer = subprocess.Popen(
+        ["strace", "-qq", "-e", "trace=accept4,epoll_wait", "-o", trace,
+         "-p", str(api)], stdin=subprocess.DEVNULL)
+    clients = []
+    try:
+        host.wait_for("it is traced", lambda: daemon.get("/health")[0] == 200
+                      and "accept4" in host.read(trace))
+        os.kill(api, signal.SIGSTOP)
+        clients = [socket.create_connection((daemon.host, daemon.port))
+                   for _ in range(100)]
+        os.kill(api, signal.SIGCONT)
+        host.wait_for("all are accepted", lambda: len(re.findall(
+            r"^accept4\(.* = \d", host.read(trace), re.M)) > 100)
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+        for client in clients:
+            client.close()
+    turns = re.split(r"^epoll_wait.*$", host.read(trace), flags=re.M)
+    most = max(len(re.findall(r"^accept4\(.* = \d", turn, re.M))
+               for turn in turns)
+    assert most <= 8
