@@ -17,7 +17,12 @@
 #include "log.h"
 #include "util.h"
 
-/* Frames taken in one turn of the loop, so that one peer cannot hold it. */
+/*
+ * Frames of a child taken in one turn of the loop, so that it cannot hold it;
+ * no fewer, since what it said last is lost when its end is seen first. The
+ * parent's one by one: between its answers to one client tako-api serves
+ * another.
+ */
 #define IMSGEV_BURST 32
 
 struct waiting {
@@ -151,12 +156,13 @@ readable(int fd, short events, void *arg)
 {
 	struct imsgev *iev = arg;
 	struct msg_frame f;
+	int most = iev->from == FROM_PARENT ? 1 : IMSGEV_BURST;
 	int i, r, got;
 
 	(void)fd;
 	(void)events;
 	iev->busy = 1;
-	for (i = 0; i < IMSGEV_BURST && !iev->dead; i++) {
+	for (i = 0; i < most && !iev->dead; i++) {
 		if ((r = receive(iev, &f, &got)) == 0)
 			break;
 		if (r == -1) {
