@@ -23,7 +23,6 @@ struct submit {
 	uint64_t req;
 	int sync;
 	int gone; /* the client went away meanwhile */
-	int api_died;
 	struct job *job;
 	struct slot *slot; /* reserved: the job goes in as running */
 	int64_t held_until;
@@ -236,7 +235,7 @@ submitted(enum store_result result, struct job *row, void *arg)
 			submit_answer(sb, row);
 			break;
 		}
-		if (sb->api_died)
+		if (!reply_wanted(sb->req))
 			break;
 		/* A new job answers `queued`, wherever it is by now. */
 		if (!sb->sync)
@@ -652,10 +651,6 @@ job_gone(uint64_t req)
 void
 job_api_died(void)
 {
-	struct submit *sb;
-
-	TAILQ_FOREACH (sb, &submits, entry)
-		sb->api_died = 1;
 	wait_drop_all();
 	find_gone(0);
 }

@@ -171,7 +171,7 @@ proc_spawn(
 	/* The child reads its channel when it likes: blocking is its choice. */
 	s.program = program;
 	s.channel = pair[1];
-	/* The front inherits listeners: what it had else would be its own. */
+	/* Who faces the clients shares no network with those who face jobs. */
 	if ((c->pid = sandbox_spawn(
 		 uid, gid, kind == FROM_API, child_exec, &s)) == -1) {
 		log_warn("cannot start %s", c->name);

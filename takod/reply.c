@@ -42,6 +42,12 @@ asker(uint64_t req)
 	return (api != NULL && (uint64_t)api->pid == req >> 32 ? api : NULL);
 }
 
+int
+reply_wanted(uint64_t req)
+{
+	return (asker(req) != NULL);
+}
+
 void
 reply_send(uint64_t req, uint32_t type, const void *m, int fd)
 {

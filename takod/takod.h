@@ -625,6 +625,7 @@ void wait_store_state(int up);
  * answered meanwhile must not meet one of its own.
  */
 uint64_t reply_number(const struct child *, uint32_t id);
+int reply_wanted(uint64_t req); /* is who asked still there? */
 void reply_send(uint64_t req, uint32_t type, const void *m, int fd);
 void reply_error(
     uint64_t req, enum rep, const char *job_id, const char *detail);
