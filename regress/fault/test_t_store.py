@@ -107,17 +107,6 @@ def rows(place, client):
     return json.loads(text)
 
 
-def replaced(client):
-    """tako-api is killed; another one serves."""
-    before, = client.takod.children("tako-api")
-    host.signal_pid(before, signal.SIGKILL)
-
-    def other():
-        return client.ask("GET", "/health")[0] == 200 and [
-            pid for pid in client.takod.children("tako-api") if pid != before]
-    return host.wait_for("tako-api is replaced", other)[0]
-
-
 @pytest.mark.parametrize("method,path,call", [
     ("GET", "/executions/%s", "S_GET"),
     ("POST", "/jobs/%s/cancel", "S_CANCEL"),
@@ -130,7 +119,7 @@ def test_t01_answer_for_a_former_front(place, own, method, path, call):
         more="open('/output/one', 'w').write('%d')" % n) for n in range(2))
     client.succeeds(mine)
     client.succeeds(theirs)
-    replaced(client)  # the numbers of requests begin anew
+    client.takod.replace_front()  # the numbers of requests begin anew
     for _ in range(10):
         client.succeeds(theirs)
     place.proxy.clear()
@@ -139,7 +128,7 @@ def test_t01_answer_for_a_former_front(place, own, method, path, call):
         target=client.ask, args=(method, path % theirs))
     asking.start()
     place.proxy.wait(call)
-    front = replaced(client)
+    front = client.takod.replace_front()
     place.proxy.rule("S_GET", "delay_done", 4)  # they wait for it
     # So many that one of them has the number of the one that is not answered.
     with ThreadPoolExecutor(30) as pool:

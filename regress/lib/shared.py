@@ -6,6 +6,7 @@ service. Each is started when first asked for, and ended by close().
 regress/run says by environment which build and which root file system:
 TAKO_REGRESS_BUILD and TAKO_REGRESS_ROOTFS.
 """
+import functools
 import http.client
 import json
 import os
@@ -46,6 +47,7 @@ def image_config():
     return path
 
 
+@functools.lru_cache(None)
 def sanitized():
     """Whether this is the sanitizer build: no system call filter, and what was
     freed is not given back soon."""

@@ -180,6 +180,15 @@ class Takod:
                 "%s\n%s" % (error, self.log()[-3000:])) from None
         self._learn()
 
+    def replace_front(self):
+        """Kills tako-api. The pid of the other one, once it serves."""
+        before, = self.children("tako-api")
+        host.signal_pid(before, signal.SIGKILL)
+        front = host.wait_for("another tako-api", lambda: [
+            pid for pid in self.children("tako-api") if pid != before])[0]
+        self.wait_ready()
+        return front
+
     def _learn(self):
         """What it is called and which ids it uses, to find what it left."""
         api = host.wait_for("tako-api runs", lambda: self.children("tako-api"))
