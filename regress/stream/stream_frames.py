@@ -39,7 +39,7 @@ for folder in code input output tmp; do
 done
 cp "$2" init
 mount -t proc none proc
-exec chroot --userspec=1000:1000 --groups= . /usr/bin/env -i \
+exec chroot --userspec=1000:1000 --groups= . /usr/bin/env -i $4 \
     PATH="$3" HOME=/tmp LANG=C.UTF-8 /init
 """
 
@@ -62,7 +62,8 @@ class Ended(Exception):
 class Box:
     """A running tako-init, and the worker's end of its stream."""
 
-    def __init__(self, folder, path="/usr/bin:/bin", two_pipes=False):
+    def __init__(self, folder, path="/usr/bin:/bin", two_pipes=False,
+                 env=""):
         self.folder = os.path.join(str(folder), "root")
         os.makedirs(self.folder, exist_ok=True)
         if two_pipes:
@@ -75,7 +76,7 @@ class Box:
         self.data = b""
         self.process = subprocess.Popen(
             ["unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c", ROOT,
-             "sh", self.folder, shared.program("tako-init"), path],
+             "sh", self.folder, shared.program("tako-init"), path, env],
             stdin=their_in, stdout=their_out, start_new_session=True)
         for fd in {their_in, their_out}:
             os.close(fd)

@@ -110,6 +110,14 @@ def test_script_is_plain(box):
     assert lines[3] == "['HOME', 'LANG', 'PATH']"
 
 
+def test_no_signal_is_ignored_that_the_engine_ignored(box):
+    run = box(env="--ignore-signal").run(
+        "for line in open('/proc/self/status'):\n"
+        "    if line.startswith('SigIgn'): print(line[-17:-1])\n")
+    assert (run.end, run.code, run.stderr) == ("exited", 0, b"")
+    assert run.stdout == b"0000000001001000\n"  # python3's own two
+
+
 def test_files_and_folders_as_promised(box):
     run = box().run(
         "import os\n"
