@@ -2,7 +2,8 @@
  * index.c: the words of jobs that have ended are indexed, so that searches find
  * them. Runs in the parent, in the background of all else: the store gives the
  * texts of some jobs, a child takes them apart, the store is given the words.
- * The pauses between take PAUSE_TIMES as long as that, PAUSE_MOST at most.
+ * The pauses between take PAUSE_TIMES as long as that, PAUSE_MOST at most; and
+ * KICK_US at least where more did not wait, since some together cost less.
  *
  * Code and output are hostile, so nothing of them is looked at here. The child
  * is tako-worker in another role, with a sandbox and an id that no other has;
@@ -23,7 +24,7 @@
 #include "util.h"
 
 #define SECOND	    1000000LL
-#define KICK_US	    (SECOND / 4)
+#define KICK_US	    (SECOND / 4)  /* some end meanwhile */
 #define POLL_US	    (60 * SECOND) /* other takods leave some */
 #define AGAIN_US    (5 * SECOND)  /* no child could be had */
 #define PAUSE_US    (SECOND / 100)
@@ -93,12 +94,13 @@ static void
 written(enum store_result result, void *arg)
 {
 	int64_t pause = PAUSE_TIMES * (time_mono_us() - x.began);
+	int64_t least = x.n == STORE_INDEX_MAX ? PAUSE_US : KICK_US;
 
 	(void)arg;
 	if (result != STORE_OK)
 		batch_end(0, POLL_US);
 	else
-		batch_end(1, pause < PAUSE_US	  ? PAUSE_US
+		batch_end(1, pause < least	  ? least
 			     : pause > PAUSE_MOST ? PAUSE_MOST
 						  : pause);
 }
