@@ -68,3 +68,18 @@ def test_tako_init_makes_few_system_calls_under_gvisor(start, tmp_path):
     calls = [len(re.findall(r"\] init E ", log.read_text()))
              for log in folder.glob("*.boot.txt")]
     assert 50 < max(calls) < 300, calls
+
+
+def test_gvisor_finds_what_spares_it_waits(start):
+    # For all processors, 10 to 20 ms each, at what begins with threads.
+    takod = start("oci", "runsc", config={"warm_pool_size": 1})
+    host.wait_for("a slot", lambda: takod.stats()["takod"]["slots_ready"])
+    own, = [name for name in takod.containers() if not name.endswith(".run")]
+    sizes = [int(re.search(r"^FDSize:\t(\d+)$",
+                           host.read("/proc/%d/status" % pid), re.M).group(1))
+             for folder in host.cgroups_named(own)
+             for pid in host.cgroup_pids(folder)]
+    assert len(sizes) >= 2 and min(sizes) >= 512, sizes
+    shown = takod.execute("import ctypes\n"
+                          "print(ctypes.CDLL(None).syscall(324, 0, 0, 0))\n")
+    assert shown["stdout"] == "0\n", shown  # membarrier(2): no command of it
