@@ -821,13 +821,13 @@ sweep_one(struct sweep *s, const json_t *row)
 		return;
 	if (container_find(e, name != NULL ? name : "", id) != NULL)
 		return;
+	s->found++;
 	if ((c = container_new(e, id)) == NULL)
-		return;
+		return; /* the next one has it */
 	log_info("removing container %.12s, left over", id);
 	strlcpy(c->id, id, sizeof(c->id));
 	c->sweep = s;
 	s->pending++;
-	s->found++;
 	remove_start(c);
 }
 
@@ -875,6 +875,9 @@ static void
 docker_reconcile(struct engine *e, engine_done_cb cb, void *arg)
 {
 	docker_network_reconcile(e);
+	/* Due until one was answered, and found nothing. */
+	if (e->sweeps_due == 0)
+		e->sweeps_due = 1;
 	docker_sweep(e, cb, arg);
 }
 

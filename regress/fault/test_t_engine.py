@@ -110,6 +110,19 @@ def orphans():
             for pid in host.cgroup_pids(folder) if host.alive(pid)]
 
 
+@pytest.mark.parametrize("kind, value", [("error", 500), ("half", None)])
+def test_t19_no_list_of_what_is_left(place, client, kind, value):
+    """takod was killed, and is not told at first what it left."""
+    def left():
+        return {row["Id"] for row in place.takod.docker_containers()}
+    host.wait_for("a slot", left)
+    former = left()
+    place.takod.kill9()
+    place.proxy.rule("list", kind, value)
+    place.takod.start()
+    host.wait_for("it is gone", lambda: not former & left())
+
+
 MOMENTS = ["create", "start", "starting", "running", "delete"]
 
 
