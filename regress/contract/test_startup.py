@@ -7,7 +7,7 @@ import os
 import re
 import stat
 
-from lib import host
+from lib import host, syscalls
 
 
 def hanging_runtime(folder):
@@ -75,11 +75,11 @@ def test_gvisor_finds_what_spares_it_waits(start):
     takod = start("oci", "runsc", config={"warm_pool_size": 1})
     host.wait_for("a slot", lambda: takod.stats()["takod"]["slots_ready"])
     own, = [name for name in takod.containers() if not name.endswith(".run")]
-    sizes = [int(re.search(r"^FDSize:\t(\d+)$",
-                           host.read("/proc/%d/status" % pid), re.M).group(1))
+    sizes = [int(host.Process(pid).status()["FDSize"])
              for folder in host.cgroups_named(own)
              for pid in host.cgroup_pids(folder)]
     assert len(sizes) >= 2 and min(sizes) >= 512, sizes
     shown = takod.execute("import ctypes\n"
-                          "print(ctypes.CDLL(None).syscall(324, 0, 0, 0))\n")
-    assert shown["stdout"] == "0\n", shown  # membarrier(2): no command of it
+                          "print(ctypes.CDLL(None).syscall(%d, 0, 0, 0))\n"
+                          % syscalls.numbers()["membarrier"])
+    assert shown["stdout"] == "0\n", shown  # none of its commands
