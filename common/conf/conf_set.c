@@ -894,7 +894,7 @@ note_origin(struct conf_loading *ld, const struct conf_key *keys,
 	origin->line = line;
 }
 
-/* A variable counts instead: a value that is one may be a placeholder. */
+/* A variable counts instead of any value that the loader takes. */
 static int
 overridden(const struct conf_key *key, const struct conf_node *value)
 {
